@@ -1,0 +1,18 @@
+//! Digests, signature checks and signing. Knows nothing of roles or thresholds.
+//!
+//! Two back ends with one API: aws-lc-rs (feature `aws-lc`, the default) and ring (feature `ring`, smaller). With
+//! both compiled in, aws-lc-rs serves, and a test holds the two to the same verdicts. ring lacks ML-DSA and P-521:
+//! keys of those types then disable themselves, as any key does that cannot be used.
+
+mod backend;
+mod digest;
+mod sign;
+mod spki_key;
+mod verify;
+
+pub use digest::{Digester, sha256};
+pub use sign::{SecretKey, SigningError};
+pub use verify::{Algorithm, KeyProblem, VerifyingKey};
+
+#[cfg(not(any(feature = "aws-lc", feature = "ring")))]
+compile_error!("trustroot needs a cryptographic back end: enable the feature `aws-lc` (default) or `ring`");

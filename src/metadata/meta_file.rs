@@ -1,0 +1,45 @@
+//! What a snapshot or timestamp says about a metadata file.
+
+use super::canonical_json::Json;
+use super::fields::{self, Fields};
+use super::{FormatError, Hashes, Unrecognized, Version};
+
+/// Version of a metadata file, with its length and hashes where they are given (TUF specification section 4.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetaFile {
+    /// The version that the file must have.
+    pub version: Version,
+    /// Its length in bytes.
+    pub length: Option<u64>,
+    /// Its hashes.
+    pub hashes: Option<Hashes>,
+    /// Unknown fields.
+    pub unrecognized: Unrecognized,
+}
+
+impl MetaFile {
+    pub(crate) fn from_json(json: Json, at: &str) -> Result<Self, FormatError> {
+        let mut fields = Fields::open(json, at)?;
+        let version = fields.version()?;
+        let length = fields
+            .optional("length")
+            .map(|length| fields::unsigned(&length, || fields.path("length")))
+            .transpose()?;
+        let hashes = match fields.optional("hashes") {
+            Some(Json::Object(members)) => Some(Hashes::from_json(members, &fields.path("hashes"))?),
+            Some(other) => {
+                let problem = format!("expected an object, found {}", other.kind());
+                return Err(FormatError::invalid(fields.path("hashes"), problem));
+            }
+            None => None,
+        };
+        Ok(Self { version, length, hashes, unrecognized: fields.rest() })
+    }
+
+    pub(crate) fn to_json(&self) -> Json {
+        let length = self.length.map(|length| ("length", Json::from(length)));
+        let hashes = self.hashes.as_ref().map(|hashes| ("hashes", hashes.to_json()));
+        let version = ("version", Json::from(self.version.get()));
+        fields::object(&self.unrecognized, [version].into_iter().chain(length).chain(hashes))
+    }
+}

@@ -1,0 +1,20 @@
+//! The client workflow as values: who may sign what, and what follows from it. No I/O, no clock.
+//!
+//! Start at [`Update`], which says what to fetch and receives bytes, or at [`ExpectRoot`], the first of the
+//! states that it drives. [`verify`] is the one place where signatures are counted.
+
+mod delegation_walk;
+mod refusal;
+mod threshold;
+mod trusted_set;
+mod verified;
+mod workflow;
+
+pub use delegation_walk::{DelegationWalk, FoundTarget};
+pub use refusal::Refusal;
+pub use threshold::{Authority, Standing, Tally, TallyLine, tally, verify};
+pub use trusted_set::{
+    ExpectRoot, ExpectSnapshot, ExpectTargets, ExpectTimestamp, Recalled, TrustedSet, UpdateStart,
+};
+pub use verified::Verified;
+pub use workflow::{Connectivity, Limits, LocalFile, Request, Step, Update};

@@ -1,0 +1,136 @@
+//! Decides whether enough keys signed a document.
+//!
+//! Everything passed in is attacker-controlled except the [`Authority`], which comes from metadata that is already
+//! trusted. This is the only place where signatures are counted.
+
+use std::collections::BTreeSet;
+
+use super::{Refusal, Verified};
+use crate::crypto::{KeyProblem, VerifyingKey};
+use crate::metadata::{
+    Delegation, Delegations, Document, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root,
+};
+use std::collections::BTreeMap;
+
+/// What a delegator says about one role: its keyids, its threshold, and the keys that the keyids stand for.
+#[derive(Debug, Clone, Copy)]
+pub struct Authority<'a> {
+    role: &'a RoleName,
+    keys: &'a BTreeMap<KeyId, PublicKey>,
+    role_keys: &'a RoleKeys,
+}
+
+impl<'a> Authority<'a> {
+    /// What `root` says about a top-level role; `None` for a delegated one.
+    pub fn of_root(root: &'a Root, role: &'a RoleName) -> Option<Self> {
+        Some(Self { role, keys: &root.keys, role_keys: root.role(role)? })
+    }
+
+    /// What a targets document says about a role that it delegates to.
+    ///
+    /// The keys are those of the delegating document and no other: the same keyid may mean another key elsewhere.
+    pub fn of_delegation(delegations: &'a Delegations, delegation: &'a Delegation) -> Self {
+        Self { role: &delegation.role, keys: &delegations.keys, role_keys: &delegation.keys }
+    }
+
+    /// The role spoken of.
+    pub fn role(&self) -> &'a RoleName {
+        self.role
+    }
+}
+
+/// Who signed a document, key by key, and how many count.
+#[derive(Debug, Clone)]
+pub struct Tally {
+    /// How many distinct keys must sign.
+    pub needed: u64,
+    /// How many distinct keys did.
+    pub counted: u64,
+    /// One line for each keyid of the role.
+    pub lines: Vec<TallyLine>,
+    /// How many signatures are by keyids that are not the role's.
+    pub foreign: usize,
+}
+
+impl Tally {
+    /// Whether enough distinct keys signed.
+    pub fn met(&self) -> bool {
+        self.counted >= self.needed
+    }
+}
+
+/// What became of one keyid of the role.
+#[derive(Debug, Clone)]
+pub struct TallyLine {
+    /// The keyid.
+    pub keyid: KeyId,
+    /// The kind of key, such as `ed25519`, where it can be used.
+    pub kind: Option<String>,
+    /// Whether it signed.
+    pub standing: Standing,
+}
+
+/// What one keyid contributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Standing {
+    /// Its signature is valid and counts.
+    Valid,
+    /// Its signature is valid, but the same key has been counted under another keyid.
+    SameKey,
+    /// Its signature is not valid.
+    Invalid,
+    /// It has not signed; an empty signature is none.
+    Missing,
+    /// The key cannot be used by this build.
+    Unusable(KeyProblem),
+    /// The delegator names the keyid but gives no key.
+    Unknown,
+}
+
+/// Verifies that the keys of `authority` signed the document, and reads it from the bytes that they signed.
+///
+/// What counts is distinct public keys, by their canonical SubjectPublicKeyInfo: never keyids, schemes or
+/// encodings (TUF specification section 5.3.4: each *key* contributes one signature). A signature that does not
+/// count never spoils a threshold that the others meet.
+///
+/// # Errors
+/// [`Refusal::TooFewSignatures`], or [`Refusal::Malformed`] when what they signed is not a document of type `T`.
+pub fn verify<T: Document>(envelope: &Envelope, authority: Authority<'_>) -> Result<Verified<T>, Refusal> {
+    let tally = tally(envelope, authority);
+    if !tally.met() {
+        return Err(Refusal::TooFewSignatures { role: authority.role.clone(), version: None, tally });
+    }
+    let document = envelope
+        .unverified()
+        .map_err(|source| Refusal::Malformed { role: authority.role.clone(), source })?;
+    Ok(Verified::new(authority.role.clone(), document))
+}
+
+/// Counts without deciding: for showing who has signed.
+pub fn tally(envelope: &Envelope, authority: Authority<'_>) -> Tally {
+    let mut counted: BTreeSet<Vec<u8>> = BTreeSet::new();
+    let mut lines = Vec::with_capacity(authority.role_keys.keyids.len());
+    for keyid in &authority.role_keys.keyids {
+        let (kind, standing) = match authority.keys.get(keyid).map(VerifyingKey::from_metadata) {
+            None => (None, Standing::Unknown),
+            Some(Err(problem)) => (None, Standing::Unusable(problem)),
+            Some(Ok(key)) => {
+                let standing = match envelope.signatures().get(keyid) {
+                    Some(signature) if !signature.is_empty() => match signature.decode() {
+                        Some(bytes) if key.verifies(envelope.signed_bytes(), &bytes) => {
+                            let first = counted.insert(key.canonical_spki().to_vec());
+                            if first { Standing::Valid } else { Standing::SameKey }
+                        }
+                        _ => Standing::Invalid,
+                    },
+                    _ => Standing::Missing,
+                };
+                (Some(key.describe()), standing)
+            }
+        };
+        lines.push(TallyLine { keyid: keyid.clone(), kind, standing });
+    }
+    let foreign = envelope.signatures().keys().filter(|keyid| !authority.role_keys.keyids.contains(*keyid)).count();
+    Tally { needed: authority.role_keys.threshold.get(), counted: counted.len() as u64, lines, foreign }
+}

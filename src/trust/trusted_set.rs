@@ -1,0 +1,508 @@
+//! The states of an update, each holding what has been proved and offering only the legal next steps.
+//!
+//! ```text
+//! ExpectRoot -> ExpectTimestamp -> ExpectSnapshot -> ExpectTargets -> TrustedSet
+//! ```
+//!
+//! The order is that of TUF specification section 5. A step that is out of order does not compile:
+//!
+//! ```compile_fail,E0599
+//! # fn f(state: trustroot::trust::ExpectRoot, bytes: &[u8]) {
+//! state.timestamp(bytes); // the root chain has not ended
+//! # }
+//! ```
+//!
+//! ```compile_fail,E0382
+//! # fn f(state: trustroot::trust::ExpectTimestamp, bytes: &[u8]) {
+//! let _ = state.timestamp(bytes);
+//! let _ = state.timestamp(bytes); // one timestamp per update
+//! # }
+//! ```
+//!
+//! ```compile_fail,E0599
+//! # fn f(state: trustroot::trust::ExpectSnapshot, path: &trustroot::metadata::TargetPath) {
+//! state.find(path); // nothing can be looked up before targets are trusted
+//! # }
+//! ```
+//!
+//! Cached metadata that is not acceptable any more enters only through `remember`, as a floor to compare with.
+//! Whether a cached timestamp or snapshot is a floor is derived at every start: it is one if and only if it still
+//! meets its threshold under the current root. Rotating those keys is thus how a repository recovers from a
+//! fast-forward attack (section 5.3.11), a crash between two writes changes nothing, and adding a key does not
+//! forget the floor.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::threshold::{Authority, verify};
+use super::{DelegationWalk, Limits, Refusal, Verified};
+use crate::crypto::Digester;
+use crate::metadata::{
+    Delegation, Document, Envelope, MetaFile, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
+};
+
+/// The time that an update takes as its reference, fixed once (TUF specification section 5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UpdateStart(DateTime<Utc>);
+
+impl UpdateStart {
+    /// Fixes the reference time. The library never reads a clock: the caller does, once per update.
+    pub fn at(time: DateTime<Utc>) -> Self {
+        Self(time)
+    }
+
+    /// The time.
+    pub fn time(self) -> DateTime<Utc> {
+        self.0
+    }
+
+    /// Refuses a document that has expired.
+    fn check<T: Document>(self, document: &Verified<T>) -> Result<(), Refusal> {
+        if document.expires().is_past(self.0) {
+            return Err(Refusal::Expired {
+                role: document.role().clone(),
+                version: document.version(),
+                expires: document.expires().clone(),
+                start: self.0,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// What offering cached metadata led to.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a document is trusted or it is not")]
+pub enum Recalled<Next, Same> {
+    /// It is still current and trusted: nothing needs fetching.
+    Trusted(Next),
+    /// It is not; where it may serve as a floor, it is remembered.
+    NotCurrent(Same),
+}
+
+fn open(role: &RoleName, bytes: &[u8]) -> Result<Envelope, Refusal> {
+    Envelope::parse(bytes).map_err(|source| Refusal::Malformed { role: role.clone(), source })
+}
+
+fn top_level<T: Document>(root: &Root, role: &RoleName, bytes: &[u8]) -> Result<Verified<T>, Refusal> {
+    let authority = Authority::of_root(root, role).expect("top-level roles are in every root");
+    verify(&open(role, bytes)?, authority)
+}
+
+/// The root is trusted; newer ones may follow (section 5.3).
+#[derive(Debug, Clone)]
+pub struct ExpectRoot {
+    root: Verified<Root>,
+    start: UpdateStart,
+}
+
+impl ExpectRoot {
+    /// Starts from a root that the caller trusts: pinned, embedded, or kept by an earlier update.
+    ///
+    /// # Errors
+    /// When it is malformed or does not meet its own threshold. Its expiry does not matter (section 5.3.10).
+    pub fn begin(trusted_root: &[u8], start: UpdateStart) -> Result<Self, Refusal> {
+        let envelope = open(&RoleName::Root, trusted_root)?;
+        Ok(Self { root: self_signed(&envelope)?, start })
+    }
+
+    /// The root that is trusted now.
+    pub fn trusted(&self) -> &Verified<Root> {
+        &self.root
+    }
+
+    /// Takes the next root: signed by the threshold of the trusted one and by its own, one version higher
+    /// (sections 5.3.4 and 5.3.5).
+    ///
+    /// # Errors
+    /// When it is not. The root trusted so far stays.
+    pub fn root(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let envelope = open(&RoleName::Root, bytes)?;
+        let wanted = self.root.version.next();
+        let for_version = |refusal: Refusal| match wanted {
+            Some(wanted) => refusal.of_version(wanted),
+            None => refusal,
+        };
+        let authority = Authority::of_root(&self.root, &RoleName::Root).expect("every root has a root role");
+        let offered: Verified<Root> = verify(&envelope, authority).map_err(for_version)?;
+        if Some(offered.version) != wanted {
+            return Err(Refusal::WrongVersion {
+                role: RoleName::Root,
+                offered: offered.version,
+                expected: wanted.unwrap_or(self.root.version),
+            });
+        }
+        self.root = self_signed(&envelope).map_err(for_version)?;
+        Ok(())
+    }
+
+    /// Ends the root chain; the last root must not have expired (section 5.3.10).
+    ///
+    /// # Errors
+    /// When it has.
+    pub fn finish(self) -> Result<ExpectTimestamp, Refusal> {
+        self.start.check(&self.root)?;
+        Ok(ExpectTimestamp { root: self.root, start: self.start, floor: None })
+    }
+}
+
+fn self_signed(envelope: &Envelope) -> Result<Verified<Root>, Refusal> {
+    let root: Root =
+        envelope.unverified().map_err(|source| Refusal::Malformed { role: RoleName::Root, source })?;
+    let authority = Authority::of_root(&root, &RoleName::Root).expect("every root has a root role");
+    verify(envelope, authority)
+}
+
+/// The root chain has ended; the timestamp is next (section 5.4).
+#[derive(Debug, Clone)]
+pub struct ExpectTimestamp {
+    root: Verified<Root>,
+    start: UpdateStart,
+    floor: Option<Verified<Timestamp>>,
+}
+
+impl ExpectTimestamp {
+    /// The trusted root.
+    pub fn root(&self) -> &Verified<Root> {
+        &self.root
+    }
+
+    /// Takes the timestamp of an earlier update as the floor that a new one may not undercut, if the current root
+    /// still vouches for it. Says whether it does.
+    pub fn remember(&mut self, cached: &[u8]) -> bool {
+        self.floor = top_level(&self.root, &RoleName::Timestamp, cached).ok();
+        self.floor.is_some()
+    }
+
+    /// Takes the timestamp that the repository offers.
+    ///
+    /// One of equal version never replaces the trusted one (section 5.4.3.1): the trusted one goes on.
+    ///
+    /// # Errors
+    /// When it is unsigned, malformed, older than the floor, names an older snapshot, or has expired.
+    pub fn timestamp(self, bytes: &[u8]) -> Result<ExpectSnapshot, Refusal> {
+        let offered: Verified<Timestamp> = top_level(&self.root, &RoleName::Timestamp, bytes)?;
+        let Some(floor) = self.floor else {
+            return ExpectSnapshot::begin(self.root, self.start, offered, Novelty::New);
+        };
+        if offered.version < floor.version {
+            return Err(Refusal::Rollback {
+                role: RoleName::Timestamp,
+                offered: offered.version,
+                trusted: floor.version,
+            });
+        }
+        if offered.version == floor.version {
+            return ExpectSnapshot::begin(self.root, self.start, floor, Novelty::Known);
+        }
+        if offered.snapshot.version < floor.snapshot.version {
+            return Err(Refusal::Rollback {
+                role: RoleName::Snapshot,
+                offered: offered.snapshot.version,
+                trusted: floor.snapshot.version,
+            });
+        }
+        ExpectSnapshot::begin(self.root, self.start, offered, Novelty::New)
+    }
+
+    /// Goes on with the remembered timestamp, for an update that may not ask the repository.
+    ///
+    /// Returns `None` where nothing is remembered.
+    ///
+    /// # Errors
+    /// When it has expired.
+    pub fn offline(self) -> Result<Option<ExpectSnapshot>, Refusal> {
+        self.floor.map(|floor| ExpectSnapshot::begin(self.root, self.start, floor, Novelty::Known)).transpose()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Novelty {
+    New,
+    Known,
+}
+
+/// The timestamp is trusted; the snapshot is next (section 5.5).
+#[derive(Debug, Clone)]
+pub struct ExpectSnapshot {
+    root: Verified<Root>,
+    start: UpdateStart,
+    timestamp: Verified<Timestamp>,
+    novelty: Novelty,
+    floor: Option<Verified<Snapshot>>,
+}
+
+impl ExpectSnapshot {
+    fn begin(
+        root: Verified<Root>,
+        start: UpdateStart,
+        timestamp: Verified<Timestamp>,
+        novelty: Novelty,
+    ) -> Result<Self, Refusal> {
+        start.check(&timestamp)?;
+        Ok(Self { root, start, timestamp, novelty, floor: None })
+    }
+
+    /// The trusted root.
+    pub fn root(&self) -> &Verified<Root> {
+        &self.root
+    }
+
+    /// Whether the timestamp is newer than the remembered one, so that it is worth keeping.
+    pub fn timestamp_is_new(&self) -> bool {
+        self.novelty == Novelty::New
+    }
+
+    /// What the timestamp says about the snapshot.
+    pub fn wanted(&self) -> &MetaFile {
+        &self.timestamp.snapshot
+    }
+
+    /// Offers the snapshot of an earlier update. It saves the fetch if it is the one that the timestamp names;
+    /// otherwise it becomes the floor, if the current root still vouches for it.
+    pub fn recall(mut self, cached: &[u8]) -> Recalled<ExpectTargets, Self> {
+        let Ok(snapshot) = top_level::<Snapshot>(&self.root, &RoleName::Snapshot, cached) else {
+            return Recalled::NotCurrent(self);
+        };
+        let current = check_bytes(&RoleName::Snapshot, cached, self.wanted()).is_ok()
+            && snapshot.version == self.wanted().version
+            && self.start.check(&snapshot).is_ok();
+        if current {
+            Recalled::Trusted(self.trust(snapshot))
+        } else {
+            self.floor = Some(snapshot);
+            Recalled::NotCurrent(self)
+        }
+    }
+
+    /// Takes the snapshot that the repository offers.
+    ///
+    /// # Errors
+    /// When it is not the file that the timestamp names, unsigned, malformed, expired, or when it or a role in it
+    /// is older than the floor.
+    pub fn snapshot(self, bytes: &[u8]) -> Result<ExpectTargets, Refusal> {
+        let wanted = self.wanted();
+        check_bytes(&RoleName::Snapshot, bytes, wanted)?;
+        let offered: Verified<Snapshot> = top_level(&self.root, &RoleName::Snapshot, bytes)
+            .map_err(|refusal| refusal.of_version(wanted.version))?;
+        check_version(&RoleName::Snapshot, &offered, wanted)?;
+        if let Some(floor) = &self.floor {
+            no_rollback(floor, &offered)?;
+        }
+        self.start.check(&offered)?;
+        Ok(self.trust(offered))
+    }
+
+    fn trust(self, snapshot: Verified<Snapshot>) -> ExpectTargets {
+        ExpectTargets { root: self.root, start: self.start, timestamp: self.timestamp, snapshot }
+    }
+}
+
+/// Section 5.5.5, and the snapshot's own version.
+fn no_rollback(floor: &Snapshot, offered: &Snapshot) -> Result<(), Refusal> {
+    if offered.version < floor.version {
+        return Err(Refusal::Rollback {
+            role: RoleName::Snapshot,
+            offered: offered.version,
+            trusted: floor.version,
+        });
+    }
+    for (file, trusted) in &floor.meta {
+        let name = file.strip_suffix(".json").unwrap_or(file);
+        let role = || match name {
+            "targets" => RoleName::Targets,
+            other => RoleName::Delegated(other.into()),
+        };
+        match offered.meta.get(file) {
+            None => return Err(Refusal::RoleDropped { role: role(), snapshot: offered.version }),
+            Some(meta) if meta.version < trusted.version => {
+                return Err(Refusal::Rollback {
+                    role: role(),
+                    offered: meta.version,
+                    trusted: trusted.version,
+                });
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The snapshot is trusted; the top-level targets are next (section 5.6).
+#[derive(Debug, Clone)]
+pub struct ExpectTargets {
+    root: Verified<Root>,
+    start: UpdateStart,
+    timestamp: Verified<Timestamp>,
+    snapshot: Verified<Snapshot>,
+}
+
+impl ExpectTargets {
+    /// The trusted root.
+    pub fn root(&self) -> &Verified<Root> {
+        &self.root
+    }
+
+    /// What the snapshot says about the top-level targets.
+    ///
+    /// # Errors
+    /// When it does not list them.
+    pub fn wanted(&self) -> Result<&MetaFile, Refusal> {
+        wanted(&self.snapshot, &RoleName::Targets)
+    }
+
+    /// Offers the targets of an earlier update.
+    pub fn recall(self, cached: &[u8]) -> Recalled<TrustedSet, Self> {
+        match self.check(cached) {
+            Ok(targets) => Recalled::Trusted(self.trust(targets)),
+            Err(_) => Recalled::NotCurrent(self),
+        }
+    }
+
+    /// Takes the targets that the repository offers.
+    ///
+    /// # Errors
+    /// When they are not the file that the snapshot names, unsigned, malformed or expired.
+    pub fn targets(self, bytes: &[u8]) -> Result<TrustedSet, Refusal> {
+        let targets = self.check(bytes)?;
+        Ok(self.trust(targets))
+    }
+
+    fn check(&self, bytes: &[u8]) -> Result<Verified<Targets>, Refusal> {
+        let authority =
+            Authority::of_root(&self.root, &RoleName::Targets).expect("every root has a targets role");
+        check_targets(bytes, authority, &self.snapshot, self.start)
+    }
+
+    fn trust(self, targets: Verified<Targets>) -> TrustedSet {
+        TrustedSet {
+            root: self.root,
+            start: self.start,
+            timestamp: self.timestamp,
+            snapshot: self.snapshot,
+            targets: Arc::new(targets),
+            delegated: BTreeMap::new(),
+        }
+    }
+}
+
+/// All top-level roles are trusted and belong together: targets can be looked up.
+#[derive(Debug, Clone)]
+pub struct TrustedSet {
+    root: Verified<Root>,
+    start: UpdateStart,
+    timestamp: Verified<Timestamp>,
+    snapshot: Verified<Snapshot>,
+    targets: Arc<Verified<Targets>>,
+    /// By delegator *and* role: a role trusted through one delegator is nothing to another.
+    delegated: BTreeMap<(RoleName, RoleName), Arc<Verified<Targets>>>,
+}
+
+impl TrustedSet {
+    /// The trusted root.
+    pub fn root(&self) -> &Verified<Root> {
+        &self.root
+    }
+
+    /// The trusted timestamp.
+    pub fn timestamp(&self) -> &Verified<Timestamp> {
+        &self.timestamp
+    }
+
+    /// The trusted snapshot.
+    pub fn snapshot(&self) -> &Verified<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The trusted top-level targets.
+    pub fn targets(&self) -> &Arc<Verified<Targets>> {
+        &self.targets
+    }
+
+    /// The time that the update took as its reference.
+    pub fn start(&self) -> UpdateStart {
+        self.start
+    }
+
+    /// Looks for a target, through delegations where needed.
+    pub fn find(&mut self, path: &TargetPath, limits: Limits) -> DelegationWalk<'_> {
+        DelegationWalk::begin(self, path.clone(), limits)
+    }
+
+    /// What the snapshot says about a role.
+    pub(super) fn wanted(&self, role: &RoleName) -> Result<&MetaFile, Refusal> {
+        wanted(&self.snapshot, role)
+    }
+
+    /// A delegated role that has been verified through this delegator.
+    pub(super) fn delegated(&self, delegator: &RoleName, role: &RoleName) -> Option<Arc<Verified<Targets>>> {
+        self.delegated.get(&(delegator.clone(), role.clone())).cloned()
+    }
+
+    /// Verifies a delegated role through its delegator and keeps it.
+    pub(super) fn trust_delegated(
+        &mut self,
+        delegator: &Arc<Verified<Targets>>,
+        delegation: &Delegation,
+        bytes: &[u8],
+    ) -> Result<Arc<Verified<Targets>>, Refusal> {
+        let delegations = delegator.delegations.as_ref().expect("the delegation was read from this document");
+        let authority = Authority::of_delegation(delegations, delegation);
+        let targets = Arc::new(check_targets(bytes, authority, &self.snapshot, self.start)?);
+        self.delegated.insert((delegator.role().clone(), delegation.role.clone()), Arc::clone(&targets));
+        Ok(targets)
+    }
+}
+
+fn wanted<'a>(snapshot: &'a Snapshot, role: &RoleName) -> Result<&'a MetaFile, Refusal> {
+    snapshot.role(role).ok_or_else(|| Refusal::NotInSnapshot { role: role.clone() })
+}
+
+/// Sections 5.6.2 to 5.6.5, for top-level and delegated targets alike.
+fn check_targets(
+    bytes: &[u8],
+    authority: Authority<'_>,
+    snapshot: &Snapshot,
+    start: UpdateStart,
+) -> Result<Verified<Targets>, Refusal> {
+    let role = authority.role();
+    let wanted = wanted(snapshot, role)?;
+    check_bytes(role, bytes, wanted)?;
+    let targets: Verified<Targets> =
+        verify(&open(role, bytes)?, authority).map_err(|refusal| refusal.of_version(wanted.version))?;
+    check_version(role, &targets, wanted)?;
+    start.check(&targets)?;
+    Ok(targets)
+}
+
+fn check_version<T: Document>(role: &RoleName, document: &Verified<T>, wanted: &MetaFile) -> Result<(), Refusal> {
+    if document.version() != wanted.version {
+        return Err(Refusal::WrongVersion {
+            role: role.clone(),
+            offered: document.version(),
+            expected: wanted.version,
+        });
+    }
+    Ok(())
+}
+
+/// Checks length and hashes where trusted metadata gives them, before anything is parsed.
+fn check_bytes(role: &RoleName, bytes: &[u8], wanted: &MetaFile) -> Result<(), Refusal> {
+    let offered = bytes.len() as u64;
+    if let Some(expected) = wanted.length
+        && expected != offered
+    {
+        return Err(Refusal::WrongLength { role: role.clone(), version: wanted.version, offered, expected });
+    }
+    let Some(hashes) = &wanted.hashes else { return Ok(()) };
+    let mut digester = Digester::new(hashes.iter().map(|(algorithm, _)| algorithm));
+    digester.update(bytes);
+    for ((algorithm, expected), (_, digest)) in hashes.iter().zip(digester.finish()) {
+        if expected != digest {
+            return Err(Refusal::WrongHash { role: role.clone(), version: wanted.version, algorithm });
+        }
+    }
+    Ok(())
+}

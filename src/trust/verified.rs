@@ -1,0 +1,32 @@
+//! Proof that a document met its delegator's threshold.
+
+use std::ops::Deref;
+
+use crate::metadata::RoleName;
+
+/// A document that enough keys signed. Only [`super::verify`] makes one.
+#[derive(Debug, Clone)]
+pub struct Verified<T> {
+    role: RoleName,
+    document: T,
+}
+
+impl<T> Verified<T> {
+    /// Called by `threshold::verify` alone.
+    pub(super) fn new(role: RoleName, document: T) -> Self {
+        Self { role, document }
+    }
+
+    /// The role that the document was verified for.
+    pub fn role(&self) -> &RoleName {
+        &self.role
+    }
+}
+
+impl<T> Deref for Verified<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.document
+    }
+}

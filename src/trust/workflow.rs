@@ -1,0 +1,310 @@
+//! Drives an update without doing any I/O: says what is needed, receives bytes.
+//!
+//! ```text
+//! loop {
+//!     match update.next() {
+//!         Step::Recall(file)       => update.recalled(cache.read(file)?)?,
+//!         Step::Need(request)      => update.received(fetcher.fetch(request)?)?,
+//!         Step::Store(file, bytes) => cache.write(file, bytes)?,
+//!         Step::Done(trusted)      => return Ok(trusted),
+//!     }
+//! }
+//! ```
+//!
+//! What to fetch, in which order, how long an answer may be, and what an absent file means are decided here, so
+//! that they can be tested without a socket. A file is handed out to be stored as soon as its own checks pass.
+
+use super::trusted_set::{ExpectRoot, ExpectSnapshot, ExpectTargets, ExpectTimestamp, Recalled, TrustedSet};
+use super::{Refusal, UpdateStart};
+use crate::metadata::{MetaFile, RoleName, Version};
+
+/// How much is read and walked at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest root, in bytes.
+    pub root: u64,
+    /// Longest timestamp, in bytes.
+    pub timestamp: u64,
+    /// Longest snapshot whose length the timestamp does not give, in bytes.
+    pub snapshot: u64,
+    /// Longest targets metadata whose length the snapshot does not give, in bytes.
+    pub targets: u64,
+    /// Longest metadata file whose length trusted metadata does give, in bytes.
+    pub pinned: u64,
+    /// Most root versions walked in one update.
+    pub root_rotations: u32,
+    /// Most roles visited in one look-up, the top-level targets not counted.
+    pub delegations: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            root: 512_000,
+            timestamp: 16_384,
+            snapshot: 2_000_000,
+            targets: 5_000_000,
+            pinned: 512_000_000,
+            root_rotations: 256,
+            delegations: 32,
+        }
+    }
+}
+
+impl Limits {
+    /// The longest acceptable answer for a file that trusted metadata describes.
+    fn of(&self, role: &RoleName, meta: &MetaFile) -> Result<u64, Refusal> {
+        match meta.length {
+            Some(length) if length > self.pinned => {
+                Err(Refusal::TooLarge { role: role.clone(), length, limit: self.pinned })
+            }
+            Some(length) => Ok(length),
+            None if *role == RoleName::Snapshot => Ok(self.snapshot),
+            None => Ok(self.targets),
+        }
+    }
+
+    /// The request for a file that trusted metadata describes.
+    pub(super) fn request(&self, role: &RoleName, meta: &MetaFile, consistent: bool) -> Result<Request, Refusal> {
+        let max_length = self.of(role, meta)?;
+        Ok(Request { role: role.clone(), version: consistent.then_some(meta.version), max_length })
+    }
+}
+
+/// Whether an update may ask the repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "it may or it may not")]
+pub enum Connectivity {
+    /// It may.
+    Online,
+    /// Only the local cache is used; expiry is enforced all the same.
+    Offline,
+}
+
+/// A metadata file to fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The role.
+    pub role: RoleName,
+    /// The version that prefixes the file name, if any.
+    pub version: Option<Version>,
+    /// The longest acceptable answer, in bytes.
+    pub max_length: u64,
+}
+
+impl Request {
+    /// The file name below the repository's metadata URL, percent-encoded.
+    pub fn file_name(&self) -> String {
+        let name = self.role.encoded();
+        match self.version {
+            Some(version) => format!("{}.{name}.json", version.get()),
+            None => format!("{name}.json"),
+        }
+    }
+}
+
+/// A file of the local cache.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_enums, reason = "every driver must handle both")]
+pub enum LocalFile {
+    /// A root of the chain, by version. Storing one makes it the newest.
+    Root(Version),
+    /// The newest metadata of a role.
+    Role(RoleName),
+}
+
+/// What an update or a look-up wants next.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "every driver must handle all of them")]
+pub enum Step<Outcome> {
+    /// Read a cached file and call `recalled`.
+    Recall(LocalFile),
+    /// Fetch a file and call `received`.
+    Need(Request),
+    /// Store these bytes, which have passed their checks, and ask again.
+    Store(LocalFile, Vec<u8>),
+    /// There is nothing more to do.
+    Done(Outcome),
+}
+
+/// One update of the top-level roles (TUF specification section 5).
+#[derive(Debug)]
+pub struct Update {
+    state: State,
+    /// Whether the cache has been asked for the file that is wanted now.
+    asked_cache: bool,
+    store: Option<(LocalFile, Vec<u8>)>,
+    limits: Limits,
+    connectivity: Connectivity,
+    roots_left: u32,
+}
+
+#[derive(Debug)]
+enum State {
+    Root(ExpectRoot),
+    Timestamp(ExpectTimestamp),
+    Snapshot(ExpectSnapshot),
+    Targets(ExpectTargets),
+    Done(Box<TrustedSet>),
+    /// A refusal ended the update, or its outcome has been taken.
+    Over,
+}
+
+impl Update {
+    /// Starts from a root that the caller trusts.
+    ///
+    /// # Errors
+    /// See [`ExpectRoot::begin`].
+    pub fn begin(
+        trusted_root: &[u8],
+        start: UpdateStart,
+        limits: Limits,
+        connectivity: Connectivity,
+    ) -> Result<Self, Refusal> {
+        let state = State::Root(ExpectRoot::begin(trusted_root, start)?);
+        let roots_left = limits.root_rotations;
+        Ok(Self { state, asked_cache: false, store: None, limits, connectivity, roots_left })
+    }
+
+    /// Says what is wanted now.
+    ///
+    /// # Errors
+    /// When the trusted metadata itself rules the next step out.
+    ///
+    /// # Panics
+    /// When called again after the outcome was handed out or a refusal ended the update.
+    pub fn next(&mut self) -> Result<Step<TrustedSet>, Refusal> {
+        if let Some((file, bytes)) = self.store.take() {
+            return Ok(Step::Store(file, bytes));
+        }
+        if !self.asked_cache
+            && let Some(file) = self.wanted_from_cache()
+        {
+            return Ok(Step::Recall(file));
+        }
+        match &self.state {
+            State::Root(expect) => match expect.trusted().version.next() {
+                Some(version) if self.connectivity == Connectivity::Online => Ok(Step::Need(Request {
+                    role: RoleName::Root,
+                    version: Some(version),
+                    max_length: self.limits.root,
+                })),
+                // Nothing newer can be asked for: the chain ends here.
+                _ => {
+                    self.received(None)?;
+                    self.next()
+                }
+            },
+            State::Timestamp(_) => {
+                Ok(Step::Need(Request { role: RoleName::Timestamp, version: None, max_length: self.limits.timestamp }))
+            }
+            State::Snapshot(expect) => {
+                let consistent = expect.root().consistent_snapshot;
+                self.limits.request(&RoleName::Snapshot, expect.wanted(), consistent).map(Step::Need)
+            }
+            State::Targets(expect) => {
+                let consistent = expect.root().consistent_snapshot;
+                self.limits.request(&RoleName::Targets, expect.wanted()?, consistent).map(Step::Need)
+            }
+            State::Done(_) => match std::mem::replace(&mut self.state, State::Over) {
+                State::Done(trusted) => Ok(Step::Done(*trusted)),
+                _ => unreachable!("matched above"),
+            },
+            State::Over => panic!("an update that has ended was asked to go on"),
+        }
+    }
+
+    fn wanted_from_cache(&self) -> Option<LocalFile> {
+        match &self.state {
+            State::Root(expect) => expect.trusted().version.next().map(LocalFile::Root),
+            State::Timestamp(_) => Some(LocalFile::Role(RoleName::Timestamp)),
+            State::Snapshot(_) => Some(LocalFile::Role(RoleName::Snapshot)),
+            State::Targets(_) => Some(LocalFile::Role(RoleName::Targets)),
+            State::Done(_) | State::Over => None,
+        }
+    }
+
+    /// Answers [`Step::Recall`]: the cached bytes, or `None` where there are none.
+    ///
+    /// Cached bytes that are not acceptable are never an error: what they are needed for is fetched.
+    ///
+    /// # Errors
+    /// Offline, when the cached timestamp has expired.
+    pub fn recalled(&mut self, cached: Option<Vec<u8>>) -> Result<(), Refusal> {
+        self.asked_cache = true;
+        let cached = cached.unwrap_or_default();
+        let (state, asked_cache) = match std::mem::replace(&mut self.state, State::Over) {
+            State::Root(mut expect) => {
+                let accepted = self.roots_left > 0 && expect.root(&cached).is_ok();
+                if accepted {
+                    self.roots_left -= 1;
+                }
+                (State::Root(expect), !accepted)
+            }
+            State::Timestamp(mut expect) => {
+                expect.remember(&cached);
+                if self.connectivity == Connectivity::Offline {
+                    match expect.clone().offline()? {
+                        Some(next) => (State::Snapshot(next), false),
+                        None => (State::Timestamp(expect), true),
+                    }
+                } else {
+                    (State::Timestamp(expect), true)
+                }
+            }
+            State::Snapshot(expect) => match expect.recall(&cached) {
+                Recalled::Trusted(next) => (State::Targets(next), false),
+                Recalled::NotCurrent(same) => (State::Snapshot(same), true),
+            },
+            State::Targets(expect) => match expect.recall(&cached) {
+                Recalled::Trusted(trusted) => (State::Done(Box::new(trusted)), false),
+                Recalled::NotCurrent(same) => (State::Targets(same), true),
+            },
+            done => (done, true),
+        };
+        self.state = state;
+        self.asked_cache = asked_cache;
+        Ok(())
+    }
+
+    /// Answers [`Step::Need`]: the bytes received, or `None` where the repository has no such file.
+    ///
+    /// An absent root means that the trusted one is the newest (section 5.3.3). Any other absent file is the
+    /// caller's to report: it cannot be answered here.
+    ///
+    /// # Errors
+    /// When what was received is refused. The update is over; what it has stored stays.
+    pub fn received(&mut self, received: Option<Vec<u8>>) -> Result<(), Refusal> {
+        self.asked_cache = false;
+        let bytes = received.as_deref().unwrap_or_default();
+        let (state, stored) = match std::mem::replace(&mut self.state, State::Over) {
+            State::Root(expect) if received.is_none() => (State::Timestamp(expect.finish()?), None),
+            State::Root(mut expect) => {
+                if self.roots_left == 0 {
+                    let (limit, reached) = (self.limits.root_rotations, expect.trusted().version);
+                    return Err(Refusal::TooManyRoots { limit, reached });
+                }
+                expect.root(bytes)?;
+                self.roots_left -= 1;
+                let version = expect.trusted().version;
+                (State::Root(expect), Some(LocalFile::Root(version)))
+            }
+            State::Timestamp(expect) => {
+                let next = expect.timestamp(bytes)?;
+                let stored = next.timestamp_is_new().then_some(LocalFile::Role(RoleName::Timestamp));
+                (State::Snapshot(next), stored)
+            }
+            State::Snapshot(expect) => {
+                (State::Targets(expect.snapshot(bytes)?), Some(LocalFile::Role(RoleName::Snapshot)))
+            }
+            State::Targets(expect) => {
+                let trusted = Box::new(expect.targets(bytes)?);
+                (State::Done(trusted), Some(LocalFile::Role(RoleName::Targets)))
+            }
+            done => (done, None),
+        };
+        self.state = state;
+        self.store = stored.zip(received);
+        Ok(())
+    }
+}
