@@ -53,10 +53,8 @@ impl SpkiKey {
     pub(crate) fn from_der(der: &[u8]) -> Result<Self, KeyProblem> {
         const BAD: KeyProblem = KeyProblem::Encoding("not a DER SubjectPublicKeyInfo");
         let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| BAD)?;
-        let raw = info
-            .subject_public_key
-            .as_bytes()
-            .ok_or(KeyProblem::Encoding("the key is not a whole number of bytes"))?;
+        let raw =
+            info.subject_public_key.as_bytes().ok_or(KeyProblem::Encoding("the key is not a whole number of bytes"))?;
         match info.algorithm.oid {
             ED25519 => Self::ed25519(raw),
             EC => {
@@ -132,8 +130,7 @@ impl SpkiKey {
         let too_long = |_| KeyProblem::Encoding("the key is too long");
         let algorithm = AlgorithmIdentifierRef { oid, parameters };
         let subject_public_key = BitStringRef::from_bytes(raw).map_err(too_long)?;
-        let canonical =
-            SubjectPublicKeyInfoRef { algorithm, subject_public_key }.to_der().map_err(too_long)?;
+        let canonical = SubjectPublicKeyInfoRef { algorithm, subject_public_key }.to_der().map_err(too_long)?;
         Ok(Self { kind, raw: raw.to_vec(), canonical })
     }
 }

@@ -134,11 +134,8 @@ impl Delegation {
             PathRule::HashPrefixes(prefixes) => ("path_hash_prefixes", prefixes),
         };
         let paths = Json::Array(paths.iter().map(|path| Json::from(path.as_str())).collect());
-        let known = [
-            ("name", Json::from(self.role.as_str())),
-            ("terminating", Json::Bool(self.terminating)),
-            (field, paths),
-        ];
+        let known =
+            [("name", Json::from(self.role.as_str())), ("terminating", Json::Bool(self.terminating)), (field, paths)];
         let keys = keyids_and_threshold_json(&self.keys.keyids, self.keys.threshold);
         fields::object(&self.keys.unrecognized, known.into_iter().chain(keys))
     }
@@ -324,7 +321,8 @@ mod tests {
         ] {
             assert!(matches_pattern(pattern, path), "{pattern} {path}");
         }
-        for (pattern, path) in [("foo-?.tgz", "foo-10.tgz"), ("[!a-c]x", "bx"), ("{a,b}", "a"), ("a*b", "a"), ("a", "A")]
+        for (pattern, path) in
+            [("foo-?.tgz", "foo-10.tgz"), ("[!a-c]x", "bx"), ("{a,b}", "a"), ("a*b", "a"), ("a", "A")]
         {
             assert!(!matches_pattern(pattern, path), "{pattern} {path}");
         }

@@ -117,9 +117,7 @@ impl Fields {
     pub(crate) fn boolean(&mut self, field: &'static str) -> Result<bool, FormatError> {
         match self.required(field)? {
             Json::Bool(value) => Ok(value),
-            other => {
-                Err(FormatError::invalid(self.path(field), format!("expected a boolean, found {}", other.kind())))
-            }
+            other => Err(FormatError::invalid(self.path(field), format!("expected a boolean, found {}", other.kind()))),
         }
     }
 

@@ -21,10 +21,8 @@ impl MetaFile {
     pub(crate) fn from_json(json: Json, at: &str) -> Result<Self, FormatError> {
         let mut fields = Fields::open(json, at)?;
         let version = fields.version()?;
-        let length = fields
-            .optional("length")
-            .map(|length| fields::unsigned(&length, || fields.path("length")))
-            .transpose()?;
+        let length =
+            fields.optional("length").map(|length| fields::unsigned(&length, || fields.path("length"))).transpose()?;
         let hashes = match fields.optional("hashes") {
             Some(Json::Object(members)) => Some(Hashes::from_json(members, &fields.path("hashes"))?),
             Some(other) => {

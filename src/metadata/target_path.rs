@@ -61,9 +61,8 @@ impl TargetPath {
     /// With `hash`, the last component is prefixed by it, as consistent snapshots ask (TUF specification
     /// section 6.2). Only the last one: tough and others have prefixed the whole path.
     pub fn url_path(&self, hash: Option<&[u8]>) -> String {
-        let (directory, name) = self.0.rsplit_once('/').map_or(("", self.0.as_str()), |(directory, name)| {
-            (directory, name)
-        });
+        let (directory, name) =
+            self.0.rsplit_once('/').map_or(("", self.0.as_str()), |(directory, name)| (directory, name));
         let mut path = utf8_percent_encode(directory, PATH).to_string();
         if !directory.is_empty() {
             path.push('/');
@@ -78,8 +77,18 @@ impl TargetPath {
 }
 
 /// What may not stand raw in the path of a URL (WHATWG URL, path percent-encode set), and `%` itself.
-const PATH: &AsciiSet =
-    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?').add(b'^').add(b'`').add(b'{').add(b'}').add(b'%');
+const PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'%');
 
 impl fmt::Display for TargetPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

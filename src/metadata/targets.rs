@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::canonical_json::{self, Json};
 use super::fields::{self, Fields};
 use super::{
-    Delegations, Document, Expires, FormatError, SignedBytes, SpecVersion, TargetFile, TargetPath, Unrecognized, Version,
+    Delegations, Document, Expires, FormatError, SignedBytes, SpecVersion, TargetFile, TargetPath, Unrecognized,
+    Version,
 };
 use crate::printable::Printable;
 
@@ -90,8 +91,7 @@ impl Document for Targets {
             .optional("delegations")
             .map(|delegations| Delegations::from_json(delegations, "signed.delegations"))
             .transpose()?;
-        let targets =
-            targets.ok_or_else(|| FormatError::Missing { at: "signed".to_owned(), field: "targets" })?;
+        let targets = targets.ok_or_else(|| FormatError::Missing { at: "signed".to_owned(), field: "targets" })?;
         if signed[targets.start] != b'{' {
             return Err(FormatError::invalid("signed.targets", "expected an object"));
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::workflow::{LocalFile, Request, Step};
+use super::workflow::{Accepted, LocalFile, Request, Step};
 use super::{Limits, Refusal, TrustedSet, Verified};
 use crate::metadata::{Delegation, RoleName, TargetFile, TargetPath, Targets, Version};
 
@@ -35,7 +35,7 @@ pub struct DelegationWalk<'a> {
     visited: BTreeSet<RoleName>,
     current: Option<Visit>,
     asked_cache: bool,
-    store: Option<(LocalFile, Vec<u8>)>,
+    store: Option<Accepted>,
     outcome: Option<Option<FoundTarget>>,
 }
 
@@ -65,8 +65,8 @@ impl<'a> DelegationWalk<'a> {
     /// # Errors
     /// When trusted metadata rules the next step out.
     pub fn next(&mut self) -> Result<Step<Option<FoundTarget>>, Refusal> {
-        if let Some((file, bytes)) = self.store.take() {
-            return Ok(Step::Store(file, bytes));
+        if let Some(accepted) = self.store.take() {
+            return Ok(Step::Store(accepted));
         }
         if self.visited.is_empty() && self.outcome.is_none() {
             let targets = Arc::clone(self.trusted.targets());
@@ -129,16 +129,16 @@ impl<'a> DelegationWalk<'a> {
     pub fn received(&mut self, bytes: Vec<u8>) -> Result<(), Refusal> {
         let Some(Visit { delegator, delegation }) = &self.current else { return Ok(()) };
         let targets = self.trusted.trust_delegated(delegator, delegation, &bytes)?;
-        self.store = Some((LocalFile::Role(delegation.role.clone()), bytes));
+        let file = LocalFile::Role(delegation.role.clone());
+        self.store = Some(Accepted { file, version: targets.version, bytes });
         self.visit(&targets)
     }
 
     fn visit(&mut self, targets: &Arc<Verified<Targets>>) -> Result<(), Refusal> {
         self.current = None;
         self.visited.insert(targets.role().clone());
-        let found = targets
-            .find(&self.path)
-            .map_err(|source| Refusal::Malformed { role: targets.role().clone(), source })?;
+        let found =
+            targets.find(&self.path).map_err(|source| Refusal::Malformed { role: targets.role().clone(), source })?;
         if let Some(file) = found {
             let (path, role, version) = (self.path.clone(), targets.role().clone(), targets.version);
             self.outcome = Some(Some(FoundTarget { path, file, role, version }));

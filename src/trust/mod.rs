@@ -13,8 +13,6 @@ mod workflow;
 pub use delegation_walk::{DelegationWalk, FoundTarget};
 pub use refusal::Refusal;
 pub use threshold::{Authority, Standing, Tally, TallyLine, tally, verify};
-pub use trusted_set::{
-    ExpectRoot, ExpectSnapshot, ExpectTargets, ExpectTimestamp, Recalled, TrustedSet, UpdateStart,
-};
+pub use trusted_set::{ExpectRoot, ExpectSnapshot, ExpectTargets, ExpectTimestamp, Recalled, TrustedSet, UpdateStart};
 pub use verified::Verified;
-pub use workflow::{Connectivity, Limits, LocalFile, Request, Step, Update};
+pub use workflow::{Accepted, Connectivity, Limits, LocalFile, Request, Step, Update};

@@ -169,9 +169,7 @@ impl Refusal {
     /// Adds the version that trusted metadata asks for to a refusal for want of signatures.
     pub(super) fn of_version(self, wanted: Version) -> Self {
         match self {
-            Self::TooFewSignatures { role, tally, .. } => {
-                Self::TooFewSignatures { role, version: Some(wanted), tally }
-            }
+            Self::TooFewSignatures { role, tally, .. } => Self::TooFewSignatures { role, version: Some(wanted), tally },
             other => other,
         }
     }

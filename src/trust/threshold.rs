@@ -3,14 +3,11 @@
 //! Everything passed in is attacker-controlled except the [`Authority`], which comes from metadata that is already
 //! trusted. This is the only place where signatures are counted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Refusal, Verified};
 use crate::crypto::{KeyProblem, VerifyingKey};
-use crate::metadata::{
-    Delegation, Delegations, Document, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root,
-};
-use std::collections::BTreeMap;
+use crate::metadata::{Delegation, Delegations, Document, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root};
 
 /// What a delegator says about one role: its keyids, its threshold, and the keys that the keyids stand for.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +63,8 @@ pub struct TallyLine {
     pub keyid: KeyId,
     /// The kind of key, such as `ed25519`, where it can be used.
     pub kind: Option<String>,
+    /// Who holds the key, where the delegator says so in tuf-on-ci's `x-tuf-on-ci-keyowner`.
+    pub owner: Option<String>,
     /// Whether it signed.
     pub standing: Standing,
 }
@@ -101,9 +100,8 @@ pub fn verify<T: Document>(envelope: &Envelope, authority: Authority<'_>) -> Res
     if !tally.met() {
         return Err(Refusal::TooFewSignatures { role: authority.role.clone(), version: None, tally });
     }
-    let document = envelope
-        .unverified()
-        .map_err(|source| Refusal::Malformed { role: authority.role.clone(), source })?;
+    let document =
+        envelope.unverified().map_err(|source| Refusal::Malformed { role: authority.role.clone(), source })?;
     Ok(Verified::new(authority.role.clone(), document))
 }
 
@@ -129,7 +127,8 @@ pub fn tally(envelope: &Envelope, authority: Authority<'_>) -> Tally {
                 (Some(key.describe()), standing)
             }
         };
-        lines.push(TallyLine { keyid: keyid.clone(), kind, standing });
+        let owner = authority.keys.get(keyid).and_then(|key| key.extra("x-tuf-on-ci-keyowner")).map(str::to_owned);
+        lines.push(TallyLine { keyid: keyid.clone(), kind, owner, standing });
     }
     let foreign = envelope.signatures().keys().filter(|keyid| !authority.role_keys.keyids.contains(*keyid)).count();
     Tally { needed: authority.role_keys.threshold.get(), counted: counted.len() as u64, lines, foreign }

@@ -149,8 +149,7 @@ impl ExpectRoot {
 }
 
 fn self_signed(envelope: &Envelope) -> Result<Verified<Root>, Refusal> {
-    let root: Root =
-        envelope.unverified().map_err(|source| Refusal::Malformed { role: RoleName::Root, source })?;
+    let root: Root = envelope.unverified().map_err(|source| Refusal::Malformed { role: RoleName::Root, source })?;
     let authority = Authority::of_root(&root, &RoleName::Root).expect("every root has a root role");
     verify(envelope, authority)
 }
@@ -250,6 +249,11 @@ impl ExpectSnapshot {
         &self.root
     }
 
+    /// The trusted timestamp.
+    pub fn timestamp(&self) -> &Verified<Timestamp> {
+        &self.timestamp
+    }
+
     /// Whether the timestamp is newer than the remembered one, so that it is worth keeping.
     pub fn timestamp_is_new(&self) -> bool {
         self.novelty == Novelty::New
@@ -285,8 +289,8 @@ impl ExpectSnapshot {
     pub fn snapshot(self, bytes: &[u8]) -> Result<ExpectTargets, Refusal> {
         let wanted = self.wanted();
         check_bytes(&RoleName::Snapshot, bytes, wanted)?;
-        let offered: Verified<Snapshot> = top_level(&self.root, &RoleName::Snapshot, bytes)
-            .map_err(|refusal| refusal.of_version(wanted.version))?;
+        let offered: Verified<Snapshot> =
+            top_level(&self.root, &RoleName::Snapshot, bytes).map_err(|refusal| refusal.of_version(wanted.version))?;
         check_version(&RoleName::Snapshot, &offered, wanted)?;
         if let Some(floor) = &self.floor {
             no_rollback(floor, &offered)?;
@@ -303,11 +307,7 @@ impl ExpectSnapshot {
 /// Section 5.5.5, and the snapshot's own version.
 fn no_rollback(floor: &Snapshot, offered: &Snapshot) -> Result<(), Refusal> {
     if offered.version < floor.version {
-        return Err(Refusal::Rollback {
-            role: RoleName::Snapshot,
-            offered: offered.version,
-            trusted: floor.version,
-        });
+        return Err(Refusal::Rollback { role: RoleName::Snapshot, offered: offered.version, trusted: floor.version });
     }
     for (file, trusted) in &floor.meta {
         let name = file.strip_suffix(".json").unwrap_or(file);
@@ -318,11 +318,7 @@ fn no_rollback(floor: &Snapshot, offered: &Snapshot) -> Result<(), Refusal> {
         match offered.meta.get(file) {
             None => return Err(Refusal::RoleDropped { role: role(), snapshot: offered.version }),
             Some(meta) if meta.version < trusted.version => {
-                return Err(Refusal::Rollback {
-                    role: role(),
-                    offered: meta.version,
-                    trusted: trusted.version,
-                });
+                return Err(Refusal::Rollback { role: role(), offered: meta.version, trusted: trusted.version });
             }
             Some(_) => {}
         }
@@ -343,6 +339,11 @@ impl ExpectTargets {
     /// The trusted root.
     pub fn root(&self) -> &Verified<Root> {
         &self.root
+    }
+
+    /// The trusted snapshot.
+    pub fn snapshot(&self) -> &Verified<Snapshot> {
+        &self.snapshot
     }
 
     /// What the snapshot says about the top-level targets.
@@ -371,8 +372,7 @@ impl ExpectTargets {
     }
 
     fn check(&self, bytes: &[u8]) -> Result<Verified<Targets>, Refusal> {
-        let authority =
-            Authority::of_root(&self.root, &RoleName::Targets).expect("every root has a targets role");
+        let authority = Authority::of_root(&self.root, &RoleName::Targets).expect("every root has a targets role");
         check_targets(bytes, authority, &self.snapshot, self.start)
     }
 

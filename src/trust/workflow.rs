@@ -5,7 +5,7 @@
 //!     match update.next() {
 //!         Step::Recall(file)       => update.recalled(cache.read(file)?)?,
 //!         Step::Need(request)      => update.received(fetcher.fetch(request)?)?,
-//!         Step::Store(file, bytes) => cache.write(file, bytes)?,
+//!         Step::Store(accepted)    => cache.write(accepted)?,
 //!         Step::Done(trusted)      => return Ok(trusted),
 //!     }
 //! }
@@ -113,6 +113,17 @@ pub enum LocalFile {
     Role(RoleName),
 }
 
+/// A file that has passed its checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// Where it belongs.
+    pub file: LocalFile,
+    /// The version of the document in it.
+    pub version: Version,
+    /// The bytes, as received.
+    pub bytes: Vec<u8>,
+}
+
 /// What an update or a look-up wants next.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "every driver must handle all of them")]
@@ -122,7 +133,7 @@ pub enum Step<Outcome> {
     /// Fetch a file and call `received`.
     Need(Request),
     /// Store these bytes, which have passed their checks, and ask again.
-    Store(LocalFile, Vec<u8>),
+    Store(Accepted),
     /// There is nothing more to do.
     Done(Outcome),
 }
@@ -133,7 +144,8 @@ pub struct Update {
     state: State,
     /// Whether the cache has been asked for the file that is wanted now.
     asked_cache: bool,
-    store: Option<(LocalFile, Vec<u8>)>,
+    store: Option<Accepted>,
+    newest_root: Vec<u8>,
     limits: Limits,
     connectivity: Connectivity,
     roots_left: u32,
@@ -163,7 +175,13 @@ impl Update {
     ) -> Result<Self, Refusal> {
         let state = State::Root(ExpectRoot::begin(trusted_root, start)?);
         let roots_left = limits.root_rotations;
-        Ok(Self { state, asked_cache: false, store: None, limits, connectivity, roots_left })
+        let newest_root = trusted_root.to_vec();
+        Ok(Self { state, asked_cache: false, store: None, newest_root, limits, connectivity, roots_left })
+    }
+
+    /// The bytes of the newest root that is trusted so far.
+    pub fn newest_root(&self) -> &[u8] {
+        &self.newest_root
     }
 
     /// Says what is wanted now.
@@ -174,8 +192,8 @@ impl Update {
     /// # Panics
     /// When called again after the outcome was handed out or a refusal ended the update.
     pub fn next(&mut self) -> Result<Step<TrustedSet>, Refusal> {
-        if let Some((file, bytes)) = self.store.take() {
-            return Ok(Step::Store(file, bytes));
+        if let Some(accepted) = self.store.take() {
+            return Ok(Step::Store(accepted));
         }
         if !self.asked_cache
             && let Some(file) = self.wanted_from_cache()
@@ -238,6 +256,7 @@ impl Update {
                 let accepted = self.roots_left > 0 && expect.root(&cached).is_ok();
                 if accepted {
                     self.roots_left -= 1;
+                    self.newest_root.clone_from(&cached);
                 }
                 (State::Root(expect), !accepted)
             }
@@ -286,25 +305,30 @@ impl Update {
                 }
                 expect.root(bytes)?;
                 self.roots_left -= 1;
+                self.newest_root = bytes.to_vec();
                 let version = expect.trusted().version;
-                (State::Root(expect), Some(LocalFile::Root(version)))
+                (State::Root(expect), Some((LocalFile::Root(version), version)))
             }
             State::Timestamp(expect) => {
                 let next = expect.timestamp(bytes)?;
-                let stored = next.timestamp_is_new().then_some(LocalFile::Role(RoleName::Timestamp));
+                let version = next.timestamp().version;
+                let stored = next.timestamp_is_new().then_some((LocalFile::Role(RoleName::Timestamp), version));
                 (State::Snapshot(next), stored)
             }
             State::Snapshot(expect) => {
-                (State::Targets(expect.snapshot(bytes)?), Some(LocalFile::Role(RoleName::Snapshot)))
+                let next = expect.snapshot(bytes)?;
+                let version = next.snapshot().version;
+                (State::Targets(next), Some((LocalFile::Role(RoleName::Snapshot), version)))
             }
             State::Targets(expect) => {
                 let trusted = Box::new(expect.targets(bytes)?);
-                (State::Done(trusted), Some(LocalFile::Role(RoleName::Targets)))
+                let version = trusted.targets().version;
+                (State::Done(trusted), Some((LocalFile::Role(RoleName::Targets), version)))
             }
             done => (done, None),
         };
         self.state = state;
-        self.store = stored.zip(received);
+        self.store = stored.zip(received).map(|((file, version), bytes)| Accepted { file, version, bytes });
         Ok(())
     }
 }

@@ -1,0 +1,276 @@
+//! How bytes are asked for, and how many are taken.
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, Read as _};
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fs_err as fs;
+
+use super::{HttpFetcher, HttpSettings, SafeUrl};
+
+/// Asks for files by URL. What comes back is not trusted.
+///
+/// Implement this to fetch from elsewhere; [`DefaultFetcher`] does HTTP and files.
+pub trait Fetcher: fmt::Debug + Send + Sync {
+    /// Starts to fetch `url`.
+    fn fetch<'a>(&'a self, url: &'a SafeUrl) -> FetchFuture<'a>;
+}
+
+/// The future of [`Fetcher::fetch`].
+pub type FetchFuture<'a> = Pin<Box<dyn Future<Output = Result<Body, FetchError>> + Send + 'a>>;
+
+/// The next piece of a body, or `None` at its end.
+pub type ChunkFuture<'a> = Pin<Box<dyn Future<Output = Result<Option<Bytes>, FetchError>> + Send + 'a>>;
+
+/// The pieces of a body, as they arrive.
+pub trait Chunks: Send {
+    /// Waits for the next piece.
+    fn next(&mut self) -> ChunkFuture<'_>;
+}
+
+/// An answer that is still arriving.
+pub struct Body {
+    url: SafeUrl,
+    length: Option<u64>,
+    chunks: Box<dyn Chunks>,
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("url", &self.url).field("length", &self.length).finish_non_exhaustive()
+    }
+}
+
+impl Body {
+    /// A body that arrives in pieces. `length` is what the other side claims.
+    pub fn new(url: SafeUrl, length: Option<u64>, chunks: Box<dyn Chunks>) -> Self {
+        Self { url, length, chunks }
+    }
+
+    /// A body that is already here.
+    pub fn from_bytes(url: SafeUrl, bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self::new(url, Some(bytes.len() as u64), Box::new(Whole(Some(bytes))))
+    }
+
+    /// Hands the pieces to `sink` until the end, refusing to take more than `limit` bytes.
+    ///
+    /// A sender who claims too much is refused at once. One who is too slow is refused as well: less than
+    /// 1 KiB/s on average, after the first half minute, is the slow retrieval attack.
+    ///
+    /// # Errors
+    /// [`FetchError`], or whatever `sink` returns.
+    pub async fn stream<E: From<FetchError>>(
+        mut self,
+        limit: u64,
+        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let too_long = FetchError::TooLong { url: self.url.clone(), limit };
+        if self.length.is_some_and(|length| length > limit) {
+            return Err(too_long.into());
+        }
+        let started = tokio::time::Instant::now();
+        let mut taken = 0_u64;
+        while let Some(chunk) = self.chunks.next().await? {
+            taken += chunk.len() as u64;
+            if taken > limit {
+                return Err(too_long.into());
+            }
+            let seconds = started.elapsed().as_secs();
+            if seconds > GRACE.as_secs() && taken / seconds < SLOWEST {
+                return Err(FetchError::TooSlow { url: self.url }.into());
+            }
+            sink(&chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Collects at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`FetchError`], in particular when there are more.
+    pub async fn bytes(self, limit: u64) -> Result<Vec<u8>, FetchError> {
+        let mut bytes = Vec::new();
+        self.stream::<FetchError>(limit, |chunk| {
+            bytes.extend_from_slice(chunk);
+            Ok(())
+        })
+        .await?;
+        Ok(bytes)
+    }
+}
+
+/// How long a body may take before its pace is judged.
+const GRACE: Duration = Duration::from_secs(30);
+/// The slowest acceptable pace, in bytes per second.
+const SLOWEST: u64 = 1024;
+
+struct Whole(Option<Bytes>);
+
+impl Chunks for Whole {
+    fn next(&mut self) -> ChunkFuture<'_> {
+        let chunk = self.0.take();
+        Box::pin(std::future::ready(Ok(chunk)))
+    }
+}
+
+/// Why nothing could be fetched. None of these says anything about trust.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The repository has no such file.
+    #[error("{url} does not exist")]
+    Absent {
+        /// The URL.
+        url: SafeUrl,
+    },
+    /// The server answered with an error.
+    #[error("{url} answered with HTTP status {status}")]
+    Status {
+        /// The URL.
+        url: SafeUrl,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// No answer, or a broken one.
+    #[error("cannot fetch {url}: {reason}")]
+    Transport {
+        /// The URL.
+        url: SafeUrl,
+        /// What the network said.
+        reason: String,
+    },
+    /// No answer in time.
+    #[error("{url} did not answer within {} s", .after.as_secs())]
+    TimedOut {
+        /// The URL.
+        url: SafeUrl,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The answer comes too slowly.
+    #[error("{url} sends less than {SLOWEST} bytes a second")]
+    TooSlow {
+        /// The URL.
+        url: SafeUrl,
+    },
+    /// The answer is longer than it may be.
+    #[error("{url} is longer than the {limit} bytes that are acceptable")]
+    TooLong {
+        /// The URL.
+        url: SafeUrl,
+        /// How many bytes are acceptable.
+        limit: u64,
+    },
+    /// A redirect that is not followed.
+    #[error("{url} redirects in a way that is not followed: {reason}")]
+    Redirect {
+        /// The URL.
+        url: SafeUrl,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The fetcher does not serve the URL's scheme.
+    #[error("{url} has a scheme that is not served here")]
+    Scheme {
+        /// The URL.
+        url: SafeUrl,
+    },
+}
+
+impl FetchError {
+    /// The stable name of this kind of error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Absent { .. } => "absent",
+            Self::Status { .. } => "http-status",
+            Self::Transport { .. } => "transport",
+            Self::TimedOut { .. } => "timed-out",
+            Self::TooSlow { .. } => "too-slow",
+            Self::TooLong { .. } => "too-long",
+            Self::Redirect { .. } => "redirect",
+            Self::Scheme { .. } => "url-scheme",
+        }
+    }
+
+    /// Whether asking again may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Transport { .. } | Self::TimedOut { .. } => true,
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
+            _ => false,
+        }
+    }
+}
+
+/// Fetches `http`, `https` and `file` URLs.
+#[derive(Debug)]
+pub struct DefaultFetcher {
+    http: HttpFetcher,
+}
+
+impl DefaultFetcher {
+    /// Makes a fetcher. Nothing is connected or set up before it is needed.
+    pub fn new(settings: HttpSettings) -> Self {
+        Self { http: HttpFetcher::new(settings) }
+    }
+}
+
+impl Fetcher for DefaultFetcher {
+    fn fetch<'a>(&'a self, url: &'a SafeUrl) -> FetchFuture<'a> {
+        match url.scheme() {
+            "file" => FileFetcher.fetch(url),
+            _ => self.http.fetch(url),
+        }
+    }
+}
+
+/// Fetches `file` URLs: a repository on a disk, a stick or a share.
+#[derive(Debug, Clone, Copy)]
+pub struct FileFetcher;
+
+impl Fetcher for FileFetcher {
+    fn fetch<'a>(&'a self, url: &'a SafeUrl) -> FetchFuture<'a> {
+        Box::pin(std::future::ready(open(url)))
+    }
+}
+
+fn open(url: &SafeUrl) -> Result<Body, FetchError> {
+    let Ok(path) = url.as_url().to_file_path() else {
+        return Err(FetchError::Scheme { url: url.clone() });
+    };
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => FetchError::Absent { url: url.clone() },
+        _ => FetchError::Transport { url: url.clone(), reason: error.to_string() },
+    };
+    // A pipe or device could block for ever, so the kind is checked before it is opened.
+    let metadata = fs::metadata(&path).map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(FetchError::Transport { url: url.clone(), reason: "not a regular file".to_owned() });
+    }
+    let file = fs::File::open(&path).map_err(failed)?;
+    Ok(Body::new(url.clone(), Some(metadata.len()), Box::new(FileChunks { url: url.clone(), file })))
+}
+
+struct FileChunks {
+    url: SafeUrl,
+    file: fs::File,
+}
+
+impl Chunks for FileChunks {
+    fn next(&mut self) -> ChunkFuture<'_> {
+        let mut buffer = vec![0; 64 * 1024];
+        let chunk = match self.file.read(&mut buffer) {
+            Ok(0) => Ok(None),
+            Ok(length) => {
+                buffer.truncate(length);
+                Ok(Some(Bytes::from(buffer)))
+            }
+            Err(error) => Err(FetchError::Transport { url: self.url.clone(), reason: error.to_string() }),
+        };
+        Box::pin(std::future::ready(chunk))
+    }
+}

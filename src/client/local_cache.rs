@@ -1,0 +1,95 @@
+//! Keeps trusted metadata on disk: the exact bytes received, under unversioned names.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use crate::fs::{Lock, read_bounded, write_durably};
+use crate::metadata::RoleName;
+use crate::trust::LocalFile;
+
+/// Whether an update may change the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "it may or it may not")]
+pub enum CacheMode {
+    /// What is trusted is kept.
+    ReadWrite,
+    /// Nothing is written: for judging at another time than now.
+    ReadOnly,
+}
+
+/// A directory of trusted metadata.
+///
+/// `root.json`, `timestamp.json`, … hold the newest of each role; `root_history/N.root.json` the chain of roots.
+/// What is read from here is verified again at every start: a file that was damaged or replaced is fetched anew.
+#[derive(Debug, Clone)]
+pub struct LocalCache {
+    directory: PathBuf,
+    mode: CacheMode,
+}
+
+/// Longest cached file that is read, in bytes.
+const LONGEST: u64 = 512_000_000;
+
+impl LocalCache {
+    /// Uses a directory, which is made when something is first kept.
+    pub fn new(directory: impl Into<PathBuf>, mode: CacheMode) -> Self {
+        Self { directory: directory.into(), mode }
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where a file is kept.
+    pub fn path(&self, file: &LocalFile) -> PathBuf {
+        match file {
+            LocalFile::Root(version) => {
+                self.directory.join("root_history").join(format!("{}.root.json", version.get()))
+            }
+            LocalFile::Role(role) => self.directory.join(role.encoded().file_name(".json")),
+        }
+    }
+
+    /// Reads a file; `None` where it is absent, or too long to be ours.
+    ///
+    /// # Errors
+    /// When it is there but cannot be read.
+    pub fn read(&self, file: &LocalFile) -> io::Result<Option<Vec<u8>>> {
+        match read_bounded(&self.path(file), LONGEST) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+            other => other,
+        }
+    }
+
+    /// Keeps a file. A root becomes the newest as well.
+    ///
+    /// # Errors
+    /// When it cannot be written; the cache then has its old content.
+    pub fn store(&self, file: &LocalFile, bytes: &[u8]) -> io::Result<()> {
+        if self.mode == CacheMode::ReadOnly {
+            return Ok(());
+        }
+        let path = self.path(file);
+        fs::create_dir_all(path.parent().unwrap_or(&self.directory))?;
+        write_durably(&path, bytes)?;
+        if let LocalFile::Root(_) = file {
+            // If we crash before this line, the next update finds the new root in the history.
+            write_durably(&self.path(&LocalFile::Role(RoleName::Root)), bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps other processes out while an update reads, compares and writes. `None` where nothing is written.
+    pub(crate) async fn lock(&self) -> io::Result<Option<Lock>> {
+        match self.mode {
+            CacheMode::ReadOnly => Ok(None),
+            CacheMode::ReadWrite => {
+                fs::create_dir_all(&self.directory)?;
+                Lock::acquire(&self.directory).await.map(Some)
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Fetches metadata and targets, and keeps what is trusted.
+//!
+//! [`Updater`] is where to start. What to fetch and what to trust is decided in [`crate::trust`]; this module does
+//! the I/O: it never prints, never reads a clock for trust, and never looks at the environment.
+
+mod fetcher;
+mod http;
+mod local_cache;
+mod safe_url;
+mod updater;
+
+pub use fetcher::{Body, ChunkFuture, Chunks, DefaultFetcher, FetchError, FetchFuture, Fetcher, FileFetcher};
+pub use http::{HttpFetcher, HttpSettings, Proxies};
+pub use local_cache::{CacheMode, LocalCache};
+pub use safe_url::{SafeUrl, UrlError};
+pub use updater::{Downloaded, Traffic, TrustAnchor, UpdateError, Updater, UpdaterSettings};

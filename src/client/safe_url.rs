@@ -1,0 +1,123 @@
+//! URLs whose credentials do not end up in messages.
+
+use std::fmt;
+
+use url::Url;
+
+/// An `http`, `https` or `file` URL. `Display` and `Debug` leave out user information and query, which may hold
+/// credentials.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SafeUrl(Url);
+
+/// Text that is not a URL we can fetch from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// It does not parse. The text is not repeated: it may hold credentials.
+    #[error("not a URL: {0}")]
+    Syntax(#[from] url::ParseError),
+    /// The scheme is not one that we fetch from.
+    #[error("the URL scheme `{0}` is not supported; use https, http or file")]
+    Scheme(String),
+}
+
+impl SafeUrl {
+    /// Parses a URL.
+    ///
+    /// # Errors
+    /// See [`UrlError`].
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let url = Url::parse(text)?;
+        match url.scheme() {
+            "http" | "https" | "file" => Ok(Self(url)),
+            other => Err(UrlError::Scheme(other.to_owned())),
+        }
+    }
+
+    /// The URL of an existing directory or file on this machine, or `None` for a relative path.
+    pub fn from_file_path(path: &std::path::Path) -> Option<Self> {
+        Url::from_file_path(path).ok().map(Self)
+    }
+
+    /// Appends a percent-encoded path below this URL.
+    ///
+    /// The text is appended, not resolved: it cannot lead anywhere but below.
+    #[must_use]
+    pub fn below(&self, encoded_path: &str) -> Self {
+        let mut url = self.0.clone();
+        let base = url.path().strip_suffix('/').unwrap_or(url.path());
+        let path = format!("{base}/{encoded_path}");
+        url.set_path(&path);
+        Self(url)
+    }
+
+    /// Follows a `Location` header. Credentials are not taken along, nor taken from it.
+    pub(crate) fn redirected(&self, location: &str) -> Result<Self, UrlError> {
+        let mut url = self.0.join(location)?;
+        // Neither can fail for the schemes that are let through below.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        Self::parse(url.as_str())
+    }
+
+    pub(crate) fn as_url(&self) -> &Url {
+        &self.0
+    }
+
+    /// The scheme: `http`, `https` or `file`.
+    pub fn scheme(&self) -> &str {
+        self.0.scheme()
+    }
+
+    /// The URL with everything in it, for storing in the user's own configuration. Not for messages.
+    pub fn expose(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Display for SafeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = self.0.clone();
+        // Cannot fail for the schemes that we accept.
+        let _ = shown.set_username("");
+        let _ = shown.set_password(None);
+        shown.set_query(None);
+        shown.set_fragment(None);
+        f.write_str(shown.as_str())
+    }
+}
+
+impl fmt::Debug for SafeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SafeUrl({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_not_shown() {
+        let url = SafeUrl::parse("https://user:secret@example.org/tuf?sig=secret").unwrap();
+        assert_eq!(url.to_string(), "https://example.org/tuf");
+        assert!(!format!("{url:?}").contains("secret"));
+        assert!(!format!("{:?}", SafeUrl::parse("user:secret@example.org").unwrap_err()).contains("secret"));
+    }
+
+    #[test]
+    fn encoded_paths_stay_encoded_and_below() {
+        let url = SafeUrl::parse("https://example.org/tuf/metadata").unwrap();
+        assert_eq!(url.below("1.a%2F..%2Fb.json").expose(), "https://example.org/tuf/metadata/1.a%2F..%2Fb.json");
+        let url = SafeUrl::parse("http://127.0.0.1:8000").unwrap();
+        assert_eq!(url.below("timestamp.json").expose(), "http://127.0.0.1:8000/timestamp.json");
+    }
+
+    #[test]
+    fn a_redirect_cannot_leave_the_web_or_carry_credentials() {
+        let url = SafeUrl::parse("https://user:secret@example.org/a").unwrap();
+        assert_eq!(url.redirected("/b").unwrap().expose(), "https://example.org/b");
+        assert_eq!(url.redirected("https://x:y@other.example/").unwrap().expose(), "https://other.example/");
+        assert!(url.redirected("gopher://example.org/").is_err());
+    }
+}

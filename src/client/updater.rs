@@ -1,0 +1,521 @@
+//! Refreshes trusted metadata, looks up targets and downloads them.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fs_err as fs;
+
+use super::fetcher::{Body, FetchError, Fetcher};
+use super::{LocalCache, SafeUrl};
+use crate::crypto::Digester;
+use crate::fs::{persist, temporary_beside};
+use crate::metadata::{HashAlgorithm, RoleName, TargetPath, Version};
+use crate::trust::{
+    Accepted, Connectivity, FoundTarget, Limits, LocalFile, Refusal, Request, Step, TrustedSet, Update, UpdateStart,
+};
+
+/// Where trust starts.
+#[derive(Debug, Clone)]
+#[expect(clippy::exhaustive_enums, reason = "trust comes with the program's user or from the cache")]
+pub enum TrustAnchor {
+    /// A root that came by another way than the repository. The chain from it is verified at every start, so
+    /// that whoever can write to the cache cannot replace the root.
+    Pinned(Vec<u8>),
+    /// The newest root in the cache, for a cache that is as well protected as a pinned root would be.
+    Cached,
+}
+
+/// Where a repository is and how it is asked.
+#[derive(Debug, Clone)]
+pub struct UpdaterSettings {
+    /// The URL below which metadata is.
+    pub metadata_url: SafeUrl,
+    /// The URL below which targets are.
+    pub target_url: SafeUrl,
+    /// How much is read and walked at most.
+    pub limits: Limits,
+    /// Whether the repository may be asked.
+    pub connectivity: Connectivity,
+    /// How often a file is asked for, the first time included.
+    pub attempts: u32,
+    /// How long to wait before asking again; doubled each time.
+    pub retry_delay: Duration,
+}
+
+impl UpdaterSettings {
+    /// The usual settings.
+    pub fn new(metadata_url: SafeUrl, target_url: SafeUrl) -> Self {
+        Self {
+            metadata_url,
+            target_url,
+            limits: Limits::default(),
+            connectivity: Connectivity::Online,
+            attempts: 3,
+            retry_delay: Duration::from_millis(300),
+        }
+    }
+}
+
+/// How much an updater has asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests made, those asked again included.
+    pub requests: u64,
+    /// Bytes received.
+    pub bytes: u64,
+}
+
+/// A target that is on disk and verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Downloaded {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether it was there before, so that nothing was fetched.
+    pub was_there: bool,
+}
+
+/// Why an update or a download failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpdateError {
+    /// What the repository offered was refused.
+    #[error("{refusal}")]
+    Refused {
+        /// Why.
+        refusal: Box<Refusal>,
+        /// Where it came from; `None` where the cache or the trust anchor is meant.
+        url: Option<SafeUrl>,
+        /// What had passed its checks before and was kept.
+        kept: Vec<(RoleName, Version)>,
+    },
+    /// Something could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The cache or a target could not be read or written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A file is needed that is not in the cache, and the repository may not be asked.
+    #[error("{role} is not in the cache, or no longer current, and the repository may not be asked")]
+    Offline {
+        /// The role.
+        role: RoleName,
+    },
+    /// A target is needed that may not be fetched.
+    #[error("the target {path} is not on this machine and the repository may not be asked")]
+    TargetOffline {
+        /// The target.
+        path: TargetPath,
+    },
+    /// The cache holds no root to start from.
+    #[error("there is no trusted root in `{}`", .directory.display())]
+    NoRoot {
+        /// The cache.
+        directory: PathBuf,
+    },
+    /// The target has another length than trusted metadata says.
+    #[error("{url} has {offered} bytes where the trusted metadata of {role} says {expected}")]
+    WrongTargetLength {
+        /// Where it came from.
+        url: SafeUrl,
+        /// The role that names it.
+        role: RoleName,
+        /// The length received.
+        offered: u64,
+        /// The length that trusted metadata names.
+        expected: u64,
+    },
+    /// The target has another hash than trusted metadata says.
+    #[error("{url} does not have the {algorithm} that the trusted metadata of {role} names")]
+    WrongTargetHash {
+        /// Where it came from.
+        url: SafeUrl,
+        /// The role that names it.
+        role: RoleName,
+        /// The hash that differs.
+        algorithm: HashAlgorithm,
+    },
+}
+
+impl UpdateError {
+    /// The stable name of this kind of error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused { refusal, .. } => refusal.code(),
+            Self::Fetch(error) => error.code(),
+            Self::Io(_) => "io",
+            Self::Offline { .. } | Self::TargetOffline { .. } => "offline",
+            Self::NoRoot { .. } => "no-root",
+            Self::WrongTargetLength { .. } => "wrong-target-length",
+            Self::WrongTargetHash { .. } => "wrong-target-hash",
+        }
+    }
+
+    /// Whether trust said no, as opposed to being unable to tell.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::WrongTargetLength { .. } | Self::WrongTargetHash { .. })
+            || matches!(self, Self::Fetch(FetchError::TooLong { .. }))
+    }
+}
+
+/// A TUF client for one repository.
+///
+/// ```no_run
+/// use chrono::{DateTime, Utc};
+/// use std::sync::Arc;
+/// use trustroot::client::*;
+/// use trustroot::metadata::TargetPath;
+/// use trustroot::trust::UpdateStart;
+///
+/// # async fn f(pinned_root: Vec<u8>, now: DateTime<Utc>) -> Result<(), Box<dyn std::error::Error>> {
+/// let settings = UpdaterSettings::new(
+///     SafeUrl::parse("https://keys.example.org/metadata")?,
+///     SafeUrl::parse("https://keys.example.org/targets")?,
+/// );
+/// let cache = LocalCache::new("/var/lib/example/tuf", CacheMode::ReadWrite);
+/// let fetcher = Arc::new(DefaultFetcher::new(HttpSettings::default()));
+/// let start = UpdateStart::at(now);
+/// let mut updater = Updater::new(TrustAnchor::Pinned(pinned_root), settings, cache, fetcher, start)?;
+/// if let Some(target) = updater.find(&TargetPath::new("keys.json")?).await? {
+///     let bytes = updater.target_bytes(&target).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Updater {
+    settings: UpdaterSettings,
+    cache: LocalCache,
+    fetcher: Arc<dyn Fetcher>,
+    anchor: Vec<u8>,
+    start: UpdateStart,
+    trusted: Option<TrustedSet>,
+    kept: Vec<(RoleName, Version)>,
+    traffic: Traffic,
+}
+
+impl Updater {
+    /// Makes an updater. Nothing is fetched yet.
+    ///
+    /// # Errors
+    /// When the trust anchor is the cache and the cache has no root, or when it cannot be read.
+    pub fn new(
+        anchor: TrustAnchor,
+        settings: UpdaterSettings,
+        cache: LocalCache,
+        fetcher: Arc<dyn Fetcher>,
+        start: UpdateStart,
+    ) -> Result<Self, UpdateError> {
+        let anchor = match anchor {
+            TrustAnchor::Pinned(root) => root,
+            TrustAnchor::Cached => cache
+                .read(&LocalFile::Role(RoleName::Root))?
+                .ok_or_else(|| UpdateError::NoRoot { directory: cache.directory().to_owned() })?,
+        };
+        let (trusted, kept, traffic) = (None, Vec::new(), Traffic::default());
+        Ok(Self { settings, cache, fetcher, anchor, start, trusted, kept, traffic })
+    }
+
+    /// How much has been asked for so far.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// What has been accepted and kept since the updater was made, in order.
+    pub fn kept(&self) -> &[(RoleName, Version)] {
+        &self.kept
+    }
+
+    /// Brings the top-level roles up to date (TUF specification section 5), once: later calls return what the
+    /// first one trusted, so that everything looked up belongs together.
+    ///
+    /// # Errors
+    /// See [`UpdateError`]. What was trusted before stays; running it again is safe.
+    pub async fn refresh(&mut self) -> Result<&TrustedSet, UpdateError> {
+        if self.trusted.is_none() {
+            let lock = self.cache.lock().await?;
+            let trusted = self.update().await?;
+            drop(lock);
+            self.trusted = Some(trusted);
+        }
+        Ok(self.trusted.as_ref().expect("set above"))
+    }
+
+    async fn update(&mut self) -> Result<TrustedSet, UpdateError> {
+        let (limits, connectivity) = (self.settings.limits, self.settings.connectivity);
+        let mut update = Update::begin(&self.anchor, self.start, limits, connectivity)
+            .map_err(|refusal| self.refused(refusal, None))?;
+        loop {
+            match update.next().map_err(|refusal| self.refused(refusal, None))? {
+                Step::Recall(file) => {
+                    let cached = self.cache.read(&file)?;
+                    update.recalled(cached).map_err(|refusal| self.refused(refusal, None))?;
+                }
+                Step::Need(request) => {
+                    let received = match self.fetch(&request).await {
+                        Ok(bytes) => Some(bytes),
+                        // TUF specification section 5.3.3: no newer root.
+                        Err(UpdateError::Fetch(FetchError::Absent { .. })) if request.role == RoleName::Root => None,
+                        Err(error) => return Err(error),
+                    };
+                    let url = self.metadata_url(&request);
+                    update.received(received).map_err(|refusal| self.refused(refusal, Some(url)))?;
+                }
+                Step::Store(accepted) => self.keep(accepted)?,
+                Step::Done(trusted) => {
+                    self.keep_root(trusted.root().version, update.newest_root())?;
+                    return Ok(trusted);
+                }
+            }
+        }
+    }
+
+    /// Looks for a target. `None` means that no trusted role names it.
+    ///
+    /// Refreshes first where that has not happened. Delegated metadata is fetched as needed.
+    ///
+    /// # Errors
+    /// See [`UpdateError`]. A role that cannot be trusted fails only the look-ups that need it.
+    pub async fn find(&mut self, path: &TargetPath) -> Result<Option<FoundTarget>, UpdateError> {
+        self.refresh().await?;
+        let lock = self.cache.lock().await?;
+        let mut trusted = self.trusted.take().expect("refresh has set it");
+        let found = self.walk(&mut trusted, path).await;
+        self.trusted = Some(trusted);
+        drop(lock);
+        found
+    }
+
+    async fn walk(&mut self, trusted: &mut TrustedSet, path: &TargetPath) -> Result<Option<FoundTarget>, UpdateError> {
+        let mut walk = trusted.find(path, self.settings.limits);
+        loop {
+            match walk.next().map_err(|refusal| self.refused(refusal, None))? {
+                Step::Recall(file) => {
+                    let cached = self.cache.read(&file)?;
+                    walk.recalled(cached).map_err(|refusal| self.refused(refusal, None))?;
+                }
+                Step::Need(request) => {
+                    let bytes = self.fetch(&request).await?;
+                    let url = self.metadata_url(&request);
+                    walk.received(bytes).map_err(|refusal| self.refused(refusal, Some(url)))?;
+                }
+                Step::Store(accepted) => self.keep(accepted)?,
+                Step::Done(found) => return Ok(found),
+            }
+        }
+    }
+
+    /// Downloads a target to `destination`, streaming it to disk while hashing. A file that is there already and
+    /// has the right hashes is left alone. `progress` is told the bytes so far.
+    ///
+    /// # Errors
+    /// See [`UpdateError`]. `destination` then has its old content.
+    pub async fn download(
+        &mut self,
+        target: &FoundTarget,
+        destination: &Path,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Downloaded, UpdateError> {
+        let path = destination.to_owned();
+        if is_target(destination, target)? {
+            return Ok(Downloaded { path, was_there: true });
+        }
+        let mut file = temporary_beside(destination)?;
+        let mut so_far = 0;
+        self.stream_target(target, |chunk| {
+            so_far += chunk.len() as u64;
+            progress(so_far);
+            file.write_all(chunk)
+        })
+        .await?;
+        persist(file, destination)?;
+        Ok(Downloaded { path, was_there: false })
+    }
+
+    /// Fetches a target into memory.
+    ///
+    /// # Errors
+    /// See [`UpdateError`].
+    pub async fn target_bytes(&mut self, target: &FoundTarget) -> Result<Vec<u8>, UpdateError> {
+        let mut bytes = Vec::new();
+        self.stream_target(target, |chunk| {
+            bytes.extend_from_slice(chunk);
+            Ok(())
+        })
+        .await?;
+        Ok(bytes)
+    }
+
+    /// Hands a target's bytes to `sink`. They are trusted only once this returns `Ok`.
+    async fn stream_target(
+        &mut self,
+        target: &FoundTarget,
+        mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), UpdateError> {
+        if self.settings.connectivity == Connectivity::Offline {
+            return Err(UpdateError::TargetOffline { path: target.path.clone() });
+        }
+        let consistent = self.trusted.as_ref().is_some_and(|trusted| trusted.root().consistent_snapshot);
+        let hash = target.file.hashes.iter().next().filter(|_| consistent).map(|(_, digest)| digest);
+        let url = self.settings.target_url.below(&target.path.url_path(hash));
+        let mut patience = self.patience();
+        let body = loop {
+            match self.ask(&url).await {
+                Err(error) if patience.waits_after(&error).await => {}
+                other => break other?,
+            }
+        };
+        let mut check = TargetCheck::new(target);
+        let result = body
+            .stream(target.file.length, |chunk| {
+                check.update(chunk);
+                sink(chunk).map_err(UpdateError::Io)
+            })
+            .await;
+        self.traffic.bytes += check.digester.length();
+        result?;
+        let role = target.role.clone();
+        check.finish().map_err(|difference| match difference {
+            Difference::Length { offered, expected } => UpdateError::WrongTargetLength { url, role, offered, expected },
+            Difference::Hash(algorithm) => UpdateError::WrongTargetHash { url, role, algorithm },
+        })
+    }
+
+    async fn fetch(&mut self, request: &Request) -> Result<Vec<u8>, UpdateError> {
+        if self.settings.connectivity == Connectivity::Offline {
+            return Err(UpdateError::Offline { role: request.role.clone() });
+        }
+        let url = self.metadata_url(request);
+        let mut patience = self.patience();
+        loop {
+            let fetched = match self.ask(&url).await {
+                Ok(body) => body.bytes(request.max_length).await,
+                Err(error) => Err(error),
+            };
+            match fetched {
+                Ok(bytes) => {
+                    self.traffic.bytes += bytes.len() as u64;
+                    return Ok(bytes);
+                }
+                Err(error) if patience.waits_after(&error).await => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn ask(&mut self, url: &SafeUrl) -> Result<Body, FetchError> {
+        self.traffic.requests += 1;
+        tracing::debug!(%url, "fetching");
+        self.fetcher.fetch(url).await
+    }
+
+    fn patience(&self) -> Patience {
+        Patience { attempts_left: self.settings.attempts.saturating_sub(1), delay: self.settings.retry_delay }
+    }
+
+    fn metadata_url(&self, request: &Request) -> SafeUrl {
+        self.settings.metadata_url.below(&request.file_name())
+    }
+
+    fn keep(&mut self, accepted: Accepted) -> io::Result<()> {
+        self.cache.store(&accepted.file, &accepted.bytes)?;
+        let role = match accepted.file {
+            LocalFile::Root(_) => RoleName::Root,
+            LocalFile::Role(role) => role,
+        };
+        self.kept.push((role, accepted.version));
+        Ok(())
+    }
+
+    /// Makes sure that the cache shows the newest root, also where it is the pinned one or was found in the history.
+    fn keep_root(&self, version: Version, bytes: &[u8]) -> io::Result<()> {
+        let newest = self.cache.read(&LocalFile::Role(RoleName::Root))?;
+        if newest.as_deref() == Some(bytes) {
+            return Ok(());
+        }
+        self.cache.store(&LocalFile::Root(version), bytes)
+    }
+
+    fn refused(&self, refusal: Refusal, url: Option<SafeUrl>) -> UpdateError {
+        UpdateError::Refused { refusal: Box::new(refusal), url, kept: self.kept.clone() }
+    }
+}
+
+/// How often a file may still be asked for.
+struct Patience {
+    attempts_left: u32,
+    delay: Duration,
+}
+
+impl Patience {
+    /// Whether it is worth asking again after `error`; if so, waits first, longer each time.
+    async fn waits_after(&mut self, error: &FetchError) -> bool {
+        if self.attempts_left == 0 || !error.is_transient() {
+            return false;
+        }
+        tracing::debug!(%error, "waiting to ask again");
+        tokio::time::sleep(self.delay).await;
+        self.attempts_left -= 1;
+        self.delay *= 2;
+        true
+    }
+}
+
+/// Length and hashes of a target, checked as its bytes pass.
+struct TargetCheck<'a> {
+    target: &'a FoundTarget,
+    digester: Digester,
+}
+
+impl<'a> TargetCheck<'a> {
+    fn new(target: &'a FoundTarget) -> Self {
+        Self { target, digester: Digester::new(target.file.hashes.iter().map(|(algorithm, _)| algorithm)) }
+    }
+
+    fn update(&mut self, chunk: &[u8]) {
+        self.digester.update(chunk);
+    }
+
+    /// The first thing that differs, if anything does.
+    fn finish(self) -> Result<(), Difference> {
+        let (offered, expected) = (self.digester.length(), self.target.file.length);
+        if offered != expected {
+            return Err(Difference::Length { offered, expected });
+        }
+        let differs = |((algorithm, expected), (_, digest)): ((HashAlgorithm, &[u8]), (_, Vec<u8>))| {
+            (expected != digest).then_some(Difference::Hash(algorithm))
+        };
+        match self.target.file.hashes.iter().zip(self.digester.finish()).find_map(differs) {
+            Some(difference) => Err(difference),
+            None => Ok(()),
+        }
+    }
+}
+
+enum Difference {
+    Length { offered: u64, expected: u64 },
+    Hash(HashAlgorithm),
+}
+
+/// Whether the file at `path` is the target already.
+fn is_target(path: &Path, target: &FoundTarget) -> io::Result<bool> {
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    if !metadata.is_file() || metadata.len() != target.file.length {
+        return Ok(false);
+    }
+    let mut check = TargetCheck::new(target);
+    let mut file = fs::File::open(path)?;
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            length => check.update(&buffer[..length]),
+        }
+    }
+    Ok(check.finish().is_ok())
+}

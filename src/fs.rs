@@ -1,0 +1,125 @@
+//! Writes files so that a reader sees the old content or the new, never a part; and locks directories.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use fs_err as fs;
+
+/// Replaces the content of `path`: temporary file, fsync, rename, fsync of the directory.
+///
+/// After a crash at any point the file has its old content or the new one; a temporary file may stay behind.
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = temporary_beside(path)?;
+    file.write_all(bytes)?;
+    persist(file, path)
+}
+
+/// A temporary file that [`persist`] can rename to `path`.
+pub(crate) fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".trustroot-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        // The process's umask decides, as for any file that a program creates.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(directory_of(path))
+}
+
+/// Makes a temporary file the content of `path`, durably.
+pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| with_path(error.error, path))?;
+    // Without this, a power failure could undo the rename.
+    if cfg!(unix) {
+        fs::File::open(directory_of(path))?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn with_path(error: io::Error, path: &Path) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot replace `{}`: {error}", path.display()))
+}
+
+/// Reads a file of at most `limit` bytes. Returns `None` where it does not exist.
+///
+/// # Errors
+/// I/O errors, with the path; `InvalidData` when it is longer.
+pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let message = format!("`{}` is longer than the {limit} bytes that are read", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    Ok(Some(bytes))
+}
+
+/// An exclusive lock on a directory, released when dropped or when the process ends.
+#[derive(Debug)]
+pub(crate) struct Lock(#[expect(dead_code, reason = "held, not read")] File);
+
+impl Lock {
+    /// How long another process is waited for.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Waits for the lock of `directory`.
+    pub(crate) async fn acquire(directory: &Path) -> io::Result<Self> {
+        let path = directory.join(".lock");
+        let file = fs::File::options().create(true).truncate(false).write(true).open(&path)?.into_file();
+        let started = tokio::time::Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self(file)),
+                Err(TryLockError::WouldBlock) if started.elapsed() < Self::PATIENCE => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let message = format!("another process holds the lock `{}`", path.display());
+                    return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
+                }
+                Err(TryLockError::Error(error)) => return Err(with_path(error, &path)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_is_replaced_and_nothing_stays_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        write_durably(&path, b"old").unwrap();
+        write_durably(&path, b"new").unwrap();
+        assert_eq!(read_bounded(&path, 3).unwrap().unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        write_durably(&path, b"1234").unwrap();
+        let error = read_bounded(&path, 3).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(read_bounded(&directory.path().join("absent"), 3).unwrap().is_none());
+    }
+}
