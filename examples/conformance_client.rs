@@ -93,7 +93,7 @@ async fn update(options: &Options, download: bool) -> Result<(), Box<dyn Error>>
             let target = updater.find(&path).await?.ok_or_else(|| format!("no trusted role names {path}"))?;
             std::fs::create_dir_all(&options.target_dir)?;
             let destination = options.target_dir.join(path.encoded().as_str());
-            updater.download(&target, &destination, |_| ()).await?;
+            updater.download(&target, &destination, None, |_| ()).await?;
         }
     }
     Ok(())

@@ -10,7 +10,10 @@ use fs_err as fs;
 /// Replaces the content of `path`: temporary file, fsync, rename, fsync of the directory.
 ///
 /// After a crash at any point the file has its old content or the new one; a temporary file may stay behind.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// I/O errors, with the path; the file then has its old content.
+pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = temporary_beside(path)?;
     file.write_all(bytes)?;
     persist(file, path)
@@ -32,7 +35,7 @@ pub(crate) fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFil
 /// Makes a temporary file the content of `path`, durably.
 pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| with_path(error.error, path))?;
+    file.persist(path).map_err(|error| with_path(&error.error, path))?;
     // Without this, a power failure could undo the rename.
     if cfg!(unix) {
         fs::File::open(directory_of(path))?.sync_all()?;
@@ -47,7 +50,7 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
-fn with_path(error: io::Error, path: &Path) -> io::Error {
+fn with_path(error: &io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), format!("cannot replace `{}`: {error}", path.display()))
 }
 
@@ -55,7 +58,7 @@ fn with_path(error: io::Error, path: &Path) -> io::Error {
 ///
 /// # Errors
 /// I/O errors, with the path; `InvalidData` when it is longer.
-pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let file = match fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -93,7 +96,7 @@ impl Lock {
                     let message = format!("another process holds the lock `{}`", path.display());
                     return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
                 }
-                Err(TryLockError::Error(error)) => return Err(with_path(error, &path)),
+                Err(TryLockError::Error(error)) => return Err(with_path(&error, &path)),
             }
         }
     }

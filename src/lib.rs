@@ -1,10 +1,46 @@
-//! x
-pub mod crypto;
-pub mod metadata;
-mod printable;
-pub use printable::Printable;
+//! Distributes the keys that software supply chains stand on, and checks attestations with them.
+//!
+//! A verifier pins the root of a TUF repository once. From then on this crate brings it the keys that the
+//! repository's maintainers signed for, in a way that whoever controls the network, a mirror, the storage or *some* of
+//! the signing keys can neither replace, roll back, freeze nor mix.
+//!
+//! # Where to start
+//!
+//! - To fetch: [`client::Updater`].
+//! - To embed the decisions without the I/O: [`trust::Update`], which says what to fetch and receives bytes.
+//! - To check an attestation with delivered keys: [`verify`].
+//! - To see how trust is decided: [`trust::verify`], the one place where signatures are counted.
+//!
+//! # Layers
+//!
+//! ```text
+//! client   verify        I/O lives in `client` alone
+//!      \   /
+//!      trust             the client workflow as values: pure
+//!        |
+//!      crypto            digests, one signature, one key
+//!        |
+//!     metadata           documents as data: parsing never implies trust
+//! ```
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `cli` (default) | the `trustroot` command |
+//! | `client` | [`client`]: HTTP, `file://`, local cache |
+//! | `aws-lc` (default) | the aws-lc-rs back end |
+//! | `ring` | the ring back end, which serves where `aws-lc` is off: no ML-DSA, no P-521 |
+//!
+//! Without `client` the crate does no I/O and needs no async runtime.
+
 #[cfg(feature = "client")]
 pub mod client;
+pub mod crypto;
 #[cfg(feature = "client")]
 mod fs;
+pub mod metadata;
+mod printable;
 pub mod trust;
+
+pub use printable::Printable;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use crate::crypto::sha256;
 use crate::fs::{Lock, read_bounded, write_durably};
-use crate::metadata::RoleName;
+use crate::metadata::{EncodedName, RoleName};
 use crate::trust::LocalFile;
 
 /// Whether an update may change the cache.
@@ -49,7 +50,7 @@ impl LocalCache {
             LocalFile::Root(version) => {
                 self.directory.join("root_history").join(format!("{}.root.json", version.get()))
             }
-            LocalFile::Role(role) => self.directory.join(role.encoded().file_name(".json")),
+            LocalFile::Role(role) => self.directory.join(stored_name(&role.encoded(), ".json")),
         }
     }
 
@@ -64,13 +65,13 @@ impl LocalCache {
         }
     }
 
-    /// Keeps a file. A root becomes the newest as well.
+    /// Keeps a file; `false` where nothing is written. A root becomes the newest as well.
     ///
     /// # Errors
     /// When it cannot be written; the cache then has its old content.
-    pub fn store(&self, file: &LocalFile, bytes: &[u8]) -> io::Result<()> {
+    pub fn store(&self, file: &LocalFile, bytes: &[u8]) -> io::Result<bool> {
         if self.mode == CacheMode::ReadOnly {
-            return Ok(());
+            return Ok(false);
         }
         let path = self.path(file);
         fs::create_dir_all(path.parent().unwrap_or(&self.directory))?;
@@ -79,7 +80,7 @@ impl LocalCache {
             // If we crash before this line, the next update finds the new root in the history.
             write_durably(&self.path(&LocalFile::Role(RoleName::Root)), bytes)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Keeps other processes out while an update reads, compares and writes. `None` where nothing is written.
@@ -91,5 +92,16 @@ impl LocalCache {
                 Lock::acquire(&self.directory).await.map(Some)
             }
         }
+    }
+}
+
+/// A file name of at most 255 bytes, which is where file systems stop: a name that is too long gives way to its hash.
+///
+/// Two names could then be stored under one; what is read back is verified, so that does no harm.
+pub fn stored_name(name: &EncodedName, ending: &str) -> String {
+    if name.as_str().len() + ending.len() > 200 {
+        format!("sha256-{}{ending}", hex::encode(sha256(name.as_str().as_bytes())))
+    } else {
+        format!("{name}{ending}")
     }
 }

@@ -11,6 +11,8 @@ mod updater;
 
 pub use fetcher::{Body, ChunkFuture, Chunks, DefaultFetcher, FetchError, FetchFuture, Fetcher, FileFetcher};
 pub use http::{HttpFetcher, HttpSettings, Proxies};
-pub use local_cache::{CacheMode, LocalCache};
+pub use local_cache::{CacheMode, LocalCache, stored_name};
 pub use safe_url::{SafeUrl, UrlError};
 pub use updater::{Downloaded, Traffic, TrustAnchor, UpdateError, Updater, UpdaterSettings};
+
+pub use crate::fs::{read_bounded, write_durably};

@@ -85,7 +85,7 @@ pub enum UpdateError {
     Refused {
         /// Why.
         refusal: Box<Refusal>,
-        /// Where it came from; `None` where the cache or the trust anchor is meant.
+        /// Where it came from; `None` where it was trusted before, and no longer suffices.
         url: Option<SafeUrl>,
         /// What had passed its checks before and was kept.
         kept: Vec<(RoleName, Version)>,
@@ -115,10 +115,10 @@ pub enum UpdateError {
         directory: PathBuf,
     },
     /// The target has another length than trusted metadata says.
-    #[error("{url} has {offered} bytes where the trusted metadata of {role} says {expected}")]
+    #[error("{from} has {offered} bytes where the trusted metadata of {role} says {expected}")]
     WrongTargetLength {
-        /// Where it came from.
-        url: SafeUrl,
+        /// Where its bytes came from.
+        from: String,
         /// The role that names it.
         role: RoleName,
         /// The length received.
@@ -127,10 +127,10 @@ pub enum UpdateError {
         expected: u64,
     },
     /// The target has another hash than trusted metadata says.
-    #[error("{url} does not have the {algorithm} that the trusted metadata of {role} names")]
+    #[error("{from} does not have the {algorithm} that the trusted metadata of {role} names")]
     WrongTargetHash {
-        /// Where it came from.
-        url: SafeUrl,
+        /// Where its bytes came from.
+        from: String,
         /// The role that names it.
         role: RoleName,
         /// The hash that differs.
@@ -178,7 +178,7 @@ impl UpdateError {
 /// let start = UpdateStart::at(now);
 /// let mut updater = Updater::new(TrustAnchor::Pinned(pinned_root), settings, cache, fetcher, start)?;
 /// if let Some(target) = updater.find(&TargetPath::new("keys.json")?).await? {
-///     let bytes = updater.target_bytes(&target).await?;
+///     let bytes = updater.target_bytes(&target, None).await?;
 /// }
 /// # Ok(())
 /// # }
@@ -247,7 +247,7 @@ impl Updater {
         let mut update = Update::begin(&self.anchor, self.start, limits, connectivity)
             .map_err(|refusal| self.refused(refusal, None))?;
         loop {
-            match update.next().map_err(|refusal| self.refused(refusal, None))? {
+            match update.step().map_err(|refusal| self.refused(refusal, None))? {
                 Step::Recall(file) => {
                     let cached = self.cache.read(&file)?;
                     update.recalled(cached).map_err(|refusal| self.refused(refusal, None))?;
@@ -259,8 +259,9 @@ impl Updater {
                         Err(UpdateError::Fetch(FetchError::Absent { .. })) if request.role == RoleName::Root => None,
                         Err(error) => return Err(error),
                     };
-                    let url = self.metadata_url(&request);
-                    update.received(received).map_err(|refusal| self.refused(refusal, Some(url)))?;
+                    // Where nothing was received, what is refused is not from there.
+                    let url = received.as_ref().map(|_| self.metadata_url(&request));
+                    update.received(received).map_err(|refusal| self.refused(refusal, url))?;
                 }
                 Step::Store(accepted) => self.keep(accepted)?,
                 Step::Done(trusted) => {
@@ -290,7 +291,7 @@ impl Updater {
     async fn walk(&mut self, trusted: &mut TrustedSet, path: &TargetPath) -> Result<Option<FoundTarget>, UpdateError> {
         let mut walk = trusted.find(path, self.settings.limits);
         loop {
-            match walk.next().map_err(|refusal| self.refused(refusal, None))? {
+            match walk.step().map_err(|refusal| self.refused(refusal, None))? {
                 Step::Recall(file) => {
                     let cached = self.cache.read(&file)?;
                     walk.recalled(cached).map_err(|refusal| self.refused(refusal, None))?;
@@ -307,7 +308,8 @@ impl Updater {
     }
 
     /// Downloads a target to `destination`, streaming it to disk while hashing. A file that is there already and
-    /// has the right hashes is left alone. `progress` is told the bytes so far.
+    /// has the right hashes is left alone; `copy` is used instead of fetching where it is a file with the right
+    /// hashes. `progress` is told the bytes so far.
     ///
     /// # Errors
     /// See [`UpdateError`]. `destination` then has its old content.
@@ -315,6 +317,7 @@ impl Updater {
         &mut self,
         target: &FoundTarget,
         destination: &Path,
+        copy: Option<&Path>,
         mut progress: impl FnMut(u64),
     ) -> Result<Downloaded, UpdateError> {
         let path = destination.to_owned();
@@ -323,7 +326,7 @@ impl Updater {
         }
         let mut file = temporary_beside(destination)?;
         let mut so_far = 0;
-        self.stream_target(target, |chunk| {
+        self.stream_target(target, copy, |chunk| {
             so_far += chunk.len() as u64;
             progress(so_far);
             file.write_all(chunk)
@@ -333,13 +336,13 @@ impl Updater {
         Ok(Downloaded { path, was_there: false })
     }
 
-    /// Fetches a target into memory.
+    /// Fetches a target into memory, or reads it from `copy` where that is a file with the right hashes.
     ///
     /// # Errors
     /// See [`UpdateError`].
-    pub async fn target_bytes(&mut self, target: &FoundTarget) -> Result<Vec<u8>, UpdateError> {
+    pub async fn target_bytes(&mut self, target: &FoundTarget, copy: Option<&Path>) -> Result<Vec<u8>, UpdateError> {
         let mut bytes = Vec::new();
-        self.stream_target(target, |chunk| {
+        self.stream_target(target, copy, |chunk| {
             bytes.extend_from_slice(chunk);
             Ok(())
         })
@@ -351,8 +354,14 @@ impl Updater {
     async fn stream_target(
         &mut self,
         target: &FoundTarget,
+        copy: Option<&Path>,
         mut sink: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), UpdateError> {
+        if let Some(copy) = copy
+            && is_target(copy, target)?
+        {
+            return read_target(copy, target, sink);
+        }
         if self.settings.connectivity == Connectivity::Offline {
             return Err(UpdateError::TargetOffline { path: target.path.clone() });
         }
@@ -375,11 +384,7 @@ impl Updater {
             .await;
         self.traffic.bytes += check.digester.length();
         result?;
-        let role = target.role.clone();
-        check.finish().map_err(|difference| match difference {
-            Difference::Length { offered, expected } => UpdateError::WrongTargetLength { url, role, offered, expected },
-            Difference::Hash(algorithm) => UpdateError::WrongTargetHash { url, role, algorithm },
-        })
+        check.finish(&url)
     }
 
     async fn fetch(&mut self, request: &Request) -> Result<Vec<u8>, UpdateError> {
@@ -419,7 +424,9 @@ impl Updater {
     }
 
     fn keep(&mut self, accepted: Accepted) -> io::Result<()> {
-        self.cache.store(&accepted.file, &accepted.bytes)?;
+        if !self.cache.store(&accepted.file, &accepted.bytes)? {
+            return Ok(());
+        }
         let role = match accepted.file {
             LocalFile::Root(_) => RoleName::Root,
             LocalFile::Role(role) => role,
@@ -434,7 +441,7 @@ impl Updater {
         if newest.as_deref() == Some(bytes) {
             return Ok(());
         }
-        self.cache.store(&LocalFile::Root(version), bytes)
+        self.cache.store(&LocalFile::Root(version), bytes).map(drop)
     }
 
     fn refused(&self, refusal: Refusal, url: Option<SafeUrl>) -> UpdateError {
@@ -477,45 +484,55 @@ impl<'a> TargetCheck<'a> {
         self.digester.update(chunk);
     }
 
-    /// The first thing that differs, if anything does.
-    fn finish(self) -> Result<(), Difference> {
+    /// Refuses the target if anything differs. `source` is where its bytes came from.
+    fn finish(self, source: &dyn std::fmt::Display) -> Result<(), UpdateError> {
         let (offered, expected) = (self.digester.length(), self.target.file.length);
         if offered != expected {
-            return Err(Difference::Length { offered, expected });
+            let (from, role) = (source.to_string(), self.target.role.clone());
+            return Err(UpdateError::WrongTargetLength { from, role, offered, expected });
         }
-        let differs = |((algorithm, expected), (_, digest)): ((HashAlgorithm, &[u8]), (_, Vec<u8>))| {
-            (expected != digest).then_some(Difference::Hash(algorithm))
-        };
-        match self.target.file.hashes.iter().zip(self.digester.finish()).find_map(differs) {
-            Some(difference) => Err(difference),
-            None => Ok(()),
+        let digests = self.digester.finish();
+        for ((algorithm, expected), (_, digest)) in self.target.file.hashes.iter().zip(digests) {
+            if expected != digest {
+                let (from, role) = (source.to_string(), self.target.role.clone());
+                return Err(UpdateError::WrongTargetHash { from, role, algorithm });
+            }
         }
+        Ok(())
     }
-}
-
-enum Difference {
-    Length { offered: u64, expected: u64 },
-    Hash(HashAlgorithm),
 }
 
 /// Whether the file at `path` is the target already.
 fn is_target(path: &Path, target: &FoundTarget) -> io::Result<bool> {
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    if !metadata.is_file() || metadata.len() != target.file.length {
-        return Ok(false);
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() == target.file.length => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => return Ok(false),
     }
+    match read_target(path, target, |_| Ok(())) {
+        Ok(()) => Ok(true),
+        Err(UpdateError::Io(error)) => Err(error),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Hands a target that is on disk to `sink`, checking it on the way.
+fn read_target(
+    path: &Path,
+    target: &FoundTarget,
+    mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<(), UpdateError> {
     let mut check = TargetCheck::new(target);
     let mut file = fs::File::open(path)?;
     let mut buffer = vec![0; 64 * 1024];
     loop {
         match file.read(&mut buffer)? {
             0 => break,
-            length => check.update(&buffer[..length]),
+            length => {
+                check.update(&buffer[..length]);
+                sink(&buffer[..length])?;
+            }
         }
     }
-    Ok(check.finish().is_ok())
+    check.finish(&path.display())
 }

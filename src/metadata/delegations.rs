@@ -1,13 +1,14 @@
 //! Grants of path sets to other roles (TUF specification section 4.5, TAP 15).
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use super::canonical_json::Json;
 use super::fields::{self, Fields};
 use super::key::{KeyMap, key_map, key_map_json};
 use super::role::{keyids_and_threshold, keyids_and_threshold_json};
 use super::{FormatError, KeyId, RoleKeys, RoleName, TargetPath, Threshold, Unrecognized};
-use crate::crypto;
+use crate::printable::Printable;
 
 /// The delegations of one targets document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,11 +90,26 @@ impl Delegations {
         fields::object(&self.unrecognized, [("keys", key_map_json(&self.keys)), rule])
     }
 
-    /// The delegations that cover `path`, in order.
-    pub fn covering(&self, path: &TargetPath) -> Vec<Delegation> {
+    /// The delegation to the role called `name`, if there is one.
+    pub fn to_role(&self, name: &str) -> Option<Delegation> {
         match &self.rule {
-            DelegationRule::Roles(roles) => roles.iter().filter(|role| role.paths.covers(path)).cloned().collect(),
-            DelegationRule::Bins(bins) => bins.covering(path).into_iter().collect(),
+            DelegationRule::Roles(roles) => roles.iter().find(|delegation| delegation.role.as_str() == name).cloned(),
+            DelegationRule::Bins(bins) => {
+                let number = name.strip_prefix(&bins.name_prefix)?.strip_prefix('-')?;
+                let bin = u32::from_str_radix(number, 16).ok()?;
+                let exists = bins.bit_length == 32 || bin < 1 << bins.bit_length;
+                (exists && bins.bin_name(bin) == name).then(|| bins.delegation(bin)).flatten()
+            }
+        }
+    }
+
+    /// The delegations that cover a target, in order. `path_hash` is the SHA-256 of `path`.
+    pub fn covering(&self, path: &TargetPath, path_hash: &[u8; 32]) -> Vec<Delegation> {
+        match &self.rule {
+            DelegationRule::Roles(roles) => {
+                roles.iter().filter(|role| role.paths.covers(path, path_hash)).cloned().collect()
+            }
+            DelegationRule::Bins(bins) => bins.delegation(bins.bin_of(path_hash)).into_iter().collect(),
         }
     }
 }
@@ -141,13 +157,32 @@ impl Delegation {
     }
 }
 
+impl fmt::Display for PathRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, list) = match self {
+            Self::Patterns(patterns) => ("", patterns),
+            Self::HashPrefixes(prefixes) => ("hashes ", prefixes),
+        };
+        f.write_str(what)?;
+        for (index, path) in list.iter().enumerate() {
+            match index {
+                0 => {}
+                1..8 => f.write_str(" ")?,
+                _ => return write!(f, " and {} more", list.len() - index),
+            }
+            Printable(path).fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
 impl PathRule {
-    /// Whether the rule covers `path`.
-    pub fn covers(&self, path: &TargetPath) -> bool {
+    /// Whether the rule covers a target. `path_hash` is the SHA-256 of `path`.
+    pub fn covers(&self, path: &TargetPath, path_hash: &[u8; 32]) -> bool {
         match self {
             Self::Patterns(patterns) => patterns.iter().any(|pattern| matches_pattern(pattern, path.as_str())),
             Self::HashPrefixes(prefixes) => {
-                let hash = hex::encode(crypto::sha256(path.as_str().as_bytes()));
+                let hash = hex::encode(path_hash);
                 prefixes.iter().any(|prefix| hash.starts_with(prefix.as_str()))
             }
         }
@@ -180,17 +215,16 @@ impl SuccinctBins {
         format!("{}-{bin:0digits$x}", self.name_prefix)
     }
 
-    /// The number of the bin that covers `path`.
-    pub fn bin_of(&self, path: &TargetPath) -> u32 {
-        let hash = crypto::sha256(path.as_str().as_bytes());
-        let leading = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
+    /// The number of the bin that covers the path with this SHA-256.
+    pub fn bin_of(&self, path_hash: &[u8; 32]) -> u32 {
+        let leading = u32::from_be_bytes([path_hash[0], path_hash[1], path_hash[2], path_hash[3]]);
         leading >> (32 - self.bit_length)
     }
 
-    fn covering(&self, path: &TargetPath) -> Option<Delegation> {
+    fn delegation(&self, bin: u32) -> Option<Delegation> {
         Some(Delegation {
             // A prefix cannot make a bin's name that of a top-level role: every name has a `-`.
-            role: RoleName::delegated(&self.bin_name(self.bin_of(path)))?,
+            role: RoleName::delegated(&self.bin_name(bin))?,
             keys: RoleKeys {
                 keyids: self.keyids.clone(),
                 threshold: self.threshold,
@@ -346,9 +380,10 @@ mod tests {
         assert_eq!(bins(5).bin_name(0x1f), "bin-1f");
         assert_eq!(bins(8).bin_name(7), "bin-07");
         assert_eq!(bins(32).bin_name(u32::MAX), "bin-ffffffff");
-        let path = TargetPath::new("a").unwrap();
-        // SHA-256 of "a" starts with ca978112.
-        assert_eq!(bins(8).bin_of(&path), 0xca);
-        assert_eq!(bins(32).bin_of(&path), 0xca97_8112);
+        let mut hash = [0; 32];
+        hash[..4].copy_from_slice(&[0xca, 0x97, 0x81, 0x12]);
+        assert_eq!(bins(1).bin_of(&hash), 1);
+        assert_eq!(bins(8).bin_of(&hash), 0xca);
+        assert_eq!(bins(32).bin_of(&hash), 0xca97_8112);
     }
 }

@@ -88,6 +88,17 @@ impl Envelope {
         &self.signed
     }
 
+    /// What the document calls itself in `_type`: unverified text, good for choosing how to show it.
+    pub fn document_type(&self) -> Option<String> {
+        match Json::from_canonical(&self.signed) {
+            Json::Object(mut members) => match members.remove("_type") {
+                Some(Json::String(kind)) => Some(kind),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Reads the document *without verifying it*.
     ///
     /// For showing what a file says, and for a root that is about to be checked against its own keys as well.

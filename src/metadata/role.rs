@@ -11,7 +11,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::canonical_json::Json;
 use super::fields::{self, Fields};
 use super::{FormatError, KeyId, Unrecognized};
-use crate::crypto;
 use crate::printable::Printable;
 
 /// Name of a role: a named authority to sign one kind of metadata.
@@ -85,18 +84,6 @@ impl EncodedName {
     /// The encoded text.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// A file name of at most 255 bytes, which is where file systems stop: a name that is too long gives way to
-    /// its hash.
-    ///
-    /// Two names could then be stored under one; what is read back is verified, so that does no harm.
-    pub fn file_name(&self, ending: &str) -> String {
-        if self.0.len() + ending.len() > 200 {
-            format!("sha256-{}{ending}", hex::encode(crypto::sha256(self.0.as_bytes())))
-        } else {
-            format!("{self}{ending}")
-        }
     }
 }
 

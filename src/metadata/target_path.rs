@@ -51,6 +51,11 @@ impl TargetPath {
         &self.0
     }
 
+    /// The last component.
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)
+    }
+
     /// The path as one file name, percent-encoded, as python-tuf stores targets.
     pub fn encoded(&self) -> EncodedName {
         EncodedName::new(&self.0)

@@ -27,7 +27,7 @@ pub struct Targets {
     /// Unknown fields of the document.
     pub unrecognized: Unrecognized,
     signed: SignedBytes,
-    targets: Range<usize>,
+    entries: Range<usize>,
 }
 
 impl Targets {
@@ -60,7 +60,7 @@ impl Targets {
     }
 
     fn entries(&self) -> canonical_json::Members<'_> {
-        canonical_json::members(&self.signed[self.targets.clone()])
+        canonical_json::members(&self.signed[self.entries.clone()])
     }
 }
 
@@ -73,12 +73,12 @@ impl Document for Targets {
 
     fn from_signed(signed: &SignedBytes) -> Result<Self, FormatError> {
         let mut small = std::collections::BTreeMap::new();
-        let mut targets = None;
+        let mut entries = None;
         if signed.first() == Some(&b'{') {
             let mut members = canonical_json::members(signed);
             while let Some((key, value)) = members.next() {
                 if key == b"targets" {
-                    targets = Some(members.position() - value.len()..members.position());
+                    entries = Some(members.position() - value.len()..members.position());
                 } else {
                     small.insert(canonical_json::unescape(key), Json::from_canonical(value));
                 }
@@ -91,12 +91,12 @@ impl Document for Targets {
             .optional("delegations")
             .map(|delegations| Delegations::from_json(delegations, "signed.delegations"))
             .transpose()?;
-        let targets = targets.ok_or_else(|| FormatError::Missing { at: "signed".to_owned(), field: "targets" })?;
-        if signed[targets.start] != b'{' {
+        let entries = entries.ok_or_else(|| FormatError::Missing { at: "signed".to_owned(), field: "targets" })?;
+        if signed[entries.start] != b'{' {
             return Err(FormatError::invalid("signed.targets", "expected an object"));
         }
         let signed = signed.clone();
-        Ok(Self { spec_version, version, expires, delegations, unrecognized: fields.rest(), signed, targets })
+        Ok(Self { spec_version, version, expires, delegations, unrecognized: fields.rest(), signed, entries })
     }
 
     fn version(&self) -> Version {
@@ -113,7 +113,7 @@ impl Document for Targets {
             ("spec_version", self.spec_version.to_json()),
             ("version", Json::from(self.version.get())),
             ("expires", self.expires.to_json()),
-            ("targets", Json::from_canonical(&self.signed[self.targets.clone()])),
+            ("targets", Json::from_canonical(&self.signed[self.entries.clone()])),
         ];
         let delegations = self.delegations.as_ref().map(|delegations| ("delegations", delegations.to_json()));
         fields::object(&self.unrecognized, known.into_iter().chain(delegations))

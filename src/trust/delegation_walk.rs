@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::workflow::{Accepted, LocalFile, Request, Step};
 use super::{Limits, Refusal, TrustedSet, Verified};
+use crate::crypto::sha256;
 use crate::metadata::{Delegation, RoleName, TargetFile, TargetPath, Targets, Version};
 
 /// A target that a trusted role names.
@@ -28,6 +29,7 @@ pub struct FoundTarget {
 pub struct DelegationWalk<'a> {
     trusted: &'a mut TrustedSet,
     path: TargetPath,
+    path_hash: [u8; 32],
     limits: Limits,
     /// What is left to visit, the next on top.
     stack: Vec<Visit>,
@@ -36,7 +38,14 @@ pub struct DelegationWalk<'a> {
     current: Option<Visit>,
     asked_cache: bool,
     store: Option<Accepted>,
-    outcome: Option<Option<FoundTarget>>,
+    outcome: Outcome,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    Open,
+    Found(FoundTarget),
+    Nowhere,
 }
 
 #[derive(Debug, Clone)]
@@ -49,6 +58,7 @@ impl<'a> DelegationWalk<'a> {
     pub(super) fn begin(trusted: &'a mut TrustedSet, path: TargetPath, limits: Limits) -> Self {
         Self {
             trusted,
+            path_hash: sha256(path.as_str().as_bytes()),
             path,
             limits,
             stack: Vec::new(),
@@ -56,7 +66,7 @@ impl<'a> DelegationWalk<'a> {
             current: None,
             asked_cache: false,
             store: None,
-            outcome: None,
+            outcome: Outcome::Open,
         }
     }
 
@@ -64,17 +74,19 @@ impl<'a> DelegationWalk<'a> {
     ///
     /// # Errors
     /// When trusted metadata rules the next step out.
-    pub fn next(&mut self) -> Result<Step<Option<FoundTarget>>, Refusal> {
+    pub fn step(&mut self) -> Result<Step<Option<FoundTarget>>, Refusal> {
         if let Some(accepted) = self.store.take() {
             return Ok(Step::Store(accepted));
         }
-        if self.visited.is_empty() && self.outcome.is_none() {
+        if self.visited.is_empty() && matches!(self.outcome, Outcome::Open) {
             let targets = Arc::clone(self.trusted.targets());
             self.visit(&targets)?;
         }
         loop {
-            if let Some(outcome) = &self.outcome {
-                return Ok(Step::Done(outcome.clone()));
+            match &self.outcome {
+                Outcome::Found(found) => return Ok(Step::Done(Some(found.clone()))),
+                Outcome::Nowhere => return Ok(Step::Done(None)),
+                Outcome::Open => {}
             }
             if let Some(current) = &self.current {
                 let role = &current.delegation.role;
@@ -84,7 +96,7 @@ impl<'a> DelegationWalk<'a> {
                 return self.request(role).map(Step::Need);
             }
             let Some(visit) = self.stack.pop() else {
-                self.outcome = Some(None);
+                self.outcome = Outcome::Nowhere;
                 continue;
             };
             if self.visited.contains(&visit.delegation.role) {
@@ -141,12 +153,12 @@ impl<'a> DelegationWalk<'a> {
             targets.find(&self.path).map_err(|source| Refusal::Malformed { role: targets.role().clone(), source })?;
         if let Some(file) = found {
             let (path, role, version) = (self.path.clone(), targets.role().clone(), targets.version);
-            self.outcome = Some(Some(FoundTarget { path, file, role, version }));
+            self.outcome = Outcome::Found(FoundTarget { path, file, role, version });
             return Ok(());
         }
         let Some(delegations) = &targets.delegations else { return Ok(()) };
         let mut children = Vec::new();
-        for delegation in delegations.covering(&self.path) {
+        for delegation in delegations.covering(&self.path, &self.path_hash) {
             let terminating = delegation.terminating;
             children.push(Visit { delegator: Arc::clone(targets), delegation });
             if terminating {

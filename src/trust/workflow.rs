@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! loop {
-//!     match update.next() {
+//!     match update.step()? {
 //!         Step::Recall(file)       => update.recalled(cache.read(file)?)?,
 //!         Step::Need(request)      => update.received(fetcher.fetch(request)?)?,
 //!         Step::Store(accepted)    => cache.write(accepted)?,
@@ -191,7 +191,7 @@ impl Update {
     ///
     /// # Panics
     /// When called again after the outcome was handed out or a refusal ended the update.
-    pub fn next(&mut self) -> Result<Step<TrustedSet>, Refusal> {
+    pub fn step(&mut self) -> Result<Step<TrustedSet>, Refusal> {
         if let Some(accepted) = self.store.take() {
             return Ok(Step::Store(accepted));
         }
@@ -210,7 +210,7 @@ impl Update {
                 // Nothing newer can be asked for: the chain ends here.
                 _ => {
                     self.received(None)?;
-                    self.next()
+                    self.step()
                 }
             },
             State::Timestamp(_) => {

@@ -1,1 +1,41 @@
-fn main() {}
+//! The `trustroot` command: parses, runs, reports. What it does is in the library and in `commands`.
+
+mod args;
+mod commands;
+mod config;
+mod output;
+mod report;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Command};
+use report::Report;
+use ui::Session;
+
+fn main() -> ExitCode {
+    report::install_panic_hook();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return report::usage(&error),
+    };
+    let format = args.global.format;
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(report) => report.print(format),
+    }
+}
+
+fn run(args: Args) -> Result<(), Report> {
+    let session = Session::begin(args.global)?;
+    match args.command {
+        Command::Trust(command) => commands::trust::run(&session, command),
+        Command::Refresh(options) => commands::refresh::run(&session, &options),
+        Command::Get(options) => commands::get::run(&session, &options),
+        Command::Verify(options) => commands::verify::run(&session, &options),
+        Command::Inspect(options) => commands::inspect::run(&session, &options),
+        Command::Completions { shell } => commands::completions::run(shell),
+    }
+}

@@ -1,0 +1,158 @@
+//! `trustroot trust add|list|remove`
+
+use std::path::Path;
+
+use serde::Serialize;
+use trustroot::client::{FetchError, Fetcher as _, SafeUrl};
+use trustroot::crypto::sha256;
+use trustroot::metadata::Version;
+use trustroot::trust::ExpectRoot;
+
+use crate::args::{TrustAddOptions, TrustCommand};
+use crate::config::{LONGEST_ROOT, Trust};
+use crate::output::{self, Show};
+use crate::report::{Outcome, Report, update_failed};
+use crate::ui::{Session, block_on, fetcher};
+
+pub(crate) fn run(session: &Session, command: TrustCommand) -> Result<(), Report> {
+    match command {
+        TrustCommand::Add(options) => add(session, &options),
+        TrustCommand::List => list(session),
+        TrustCommand::Remove { name } => {
+            session.store.remove(&name)?;
+            output::show(session.format, &Removed { removed: name.to_string() })
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TrustLine {
+    name: String,
+    url: String,
+    target_url: String,
+    root_version: u64,
+    root_sha256: String,
+    root_expires: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+impl TrustLine {
+    fn of(session: &Session, trust: &Trust) -> Result<Self, Report> {
+        let pinned = judge_root(session, &trust.root, "the pinned root")?;
+        let root = pinned.trusted();
+        let expired = root.expires.is_past(session.start.time());
+        Ok(Self {
+            name: trust.name.to_string(),
+            url: trust.metadata_url.to_string(),
+            target_url: trust.target_url.to_string(),
+            root_version: root.version.get(),
+            root_sha256: hex::encode(sha256(&trust.root)),
+            root_expires: root.expires.to_string(),
+            note: expired.then(|| {
+                "this root has expired, which is fine for a pin: `trustroot refresh` finds the newer ones".to_owned()
+            }),
+        })
+    }
+}
+
+impl Show for TrustLine {
+    fn text(&self) -> String {
+        let note = self.note.as_ref().map(|note| format!("  note: {note}\n")).unwrap_or_default();
+        format!(
+            "{}: root v{}, expires {}\n  url     {}\n  targets {}\n  sha256  {}\n{note}",
+            self.name, self.root_version, self.root_expires, self.url, self.target_url, self.root_sha256
+        )
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Added {
+    pinned: TrustLine,
+}
+
+impl Show for Added {
+    fn text(&self) -> String {
+        format!("pinned {}", self.pinned.text())
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct List {
+    trusts: Vec<TrustLine>,
+}
+
+impl Show for List {
+    fn text(&self) -> String {
+        if self.trusts.is_empty() {
+            return "no repository is trusted here\n".to_owned();
+        }
+        self.trusts.iter().map(Show::text).collect()
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Removed {
+    removed: String,
+}
+
+impl Show for Removed {
+    fn text(&self) -> String {
+        format!("removed {}: its pin and what was kept of it are gone\n", self.removed)
+    }
+}
+
+fn add(session: &Session, options: &TrustAddOptions) -> Result<(), Report> {
+    let root = match &options.root {
+        Some(path) => read_root(path)?,
+        None => block_on(download_root(&options.url, options.root_version))?,
+    };
+    if let Some(expected) = options.root_sha256 {
+        let found = sha256(&root);
+        if found != expected {
+            return Err(Report::new(Outcome::No, "wrong-root", "the root does not have the digest that you gave")
+                .fact("given", hex::encode(expected))
+                .fact("found", hex::encode(found))
+                .still("nothing was pinned")
+                .hint(
+                    "get the digest again, by a way that you trust; if it is right, the root is not the one you want",
+                ));
+        }
+    }
+    judge_root(session, &root, "the root")?;
+    let target_url = options.target_url.clone().unwrap_or_else(|| options.url.below("targets"));
+    let trust = session.store.add(&options.name, &options.url, &target_url, &root)?;
+    output::show(session.format, &Added { pinned: TrustLine::of(session, &trust)? })
+}
+
+fn read_root(path: &Path) -> Result<Vec<u8>, Report> {
+    trustroot::client::read_bounded(path, LONGEST_ROOT).map_err(|error| Report::io(&error))?.ok_or_else(|| {
+        Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", path.display()))
+    })
+}
+
+/// A root that does not meet its own threshold cannot be a pin.
+fn judge_root(session: &Session, root: &[u8], what: &str) -> Result<ExpectRoot, Report> {
+    ExpectRoot::begin(root, session.start).map_err(|refusal| {
+        Report::new(Outcome::No, refusal.code(), format!("{what} cannot be trusted: {refusal}"))
+            .still("nothing was pinned")
+            .hint("see what it says with `trustroot inspect FILE`")
+    })
+}
+
+async fn download_root(url: &SafeUrl, version: u64) -> Result<Vec<u8>, Report> {
+    let version = Version::new(version).expect("the command line asks for at least 1");
+    let url = url.below(&format!("{}.root.json", version.get()));
+    let failed = |error: FetchError| update_failed("-", &error.into());
+    let body = fetcher().fetch(&url).await.map_err(failed)?;
+    body.bytes(LONGEST_ROOT).await.map_err(failed)
+}
+
+fn list(session: &Session) -> Result<(), Report> {
+    let mut trusts = Vec::new();
+    for name in session.store.names()? {
+        trusts.push(TrustLine::of(session, &session.store.load(&name)?)?);
+    }
+    output::show(session.format, &List { trusts })
+}

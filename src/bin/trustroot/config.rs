@@ -1,0 +1,220 @@
+//! The repositories that are trusted: one directory each, holding the pin, the addresses and what is kept.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+use trustroot::client::{SafeUrl, stored_name};
+use trustroot::crypto::sha256;
+use trustroot::metadata::TargetPath;
+
+use crate::report::{Outcome, Report};
+
+/// What a repository is called here: safe as a directory name on every system.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TrustName(String);
+
+impl TrustName {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TrustName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+        if text.is_empty() || text.len() > 64 || !text.chars().all(good) || text.starts_with(['.', '-']) {
+            return Err("a name has 1 to 64 lower-case letters, digits, `.`, `_` and `-`, and does not start with \
+                        `.` or `-`"
+                .to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for TrustName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A repository that is trusted.
+#[derive(Debug, Clone)]
+pub(crate) struct Trust {
+    pub(crate) name: TrustName,
+    pub(crate) metadata_url: SafeUrl,
+    pub(crate) target_url: SafeUrl,
+    /// The pinned root.
+    pub(crate) root: Vec<u8>,
+    directory: PathBuf,
+}
+
+impl Trust {
+    /// Where its trusted metadata is kept.
+    pub(crate) fn metadata_directory(&self) -> PathBuf {
+        self.directory.join("metadata")
+    }
+
+    /// Where a target of it is kept.
+    pub(crate) fn target_file(&self, target: &TargetPath) -> PathBuf {
+        self.directory.join("targets").join(stored_name(&target.encoded(), ""))
+    }
+}
+
+/// `trust.toml`. A field that is not known is an error: it could have been meant as a restriction.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrustFile {
+    url: String,
+    target_url: String,
+    /// Guards against a pin that was damaged or swapped by accident.
+    root_sha256: String,
+}
+
+/// Longest root that is pinned, in bytes.
+pub(crate) const LONGEST_ROOT: u64 = 512_000;
+
+/// All repositories that are trusted.
+#[derive(Debug)]
+pub(crate) struct TrustStore {
+    home: PathBuf,
+}
+
+impl TrustStore {
+    pub(crate) fn new(home: PathBuf) -> Self {
+        Self { home }
+    }
+
+    /// Names in order.
+    pub(crate) fn names(&self) -> Result<Vec<TrustName>, Report> {
+        let entries = match fs::read_dir(&self.home) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Report::io(&error)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| Report::io(&error))?;
+            let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            names.extend(name.filter(|_| entry.path().join("trust.toml").exists()));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The only repository that is trusted.
+    pub(crate) fn load_only(&self) -> Result<Trust, Report> {
+        match self.names()?.as_slice() {
+            [only] => self.load(only),
+            [] => Err(self.nothing()),
+            several => {
+                let several: Vec<&str> = several.iter().map(TrustName::as_str).collect();
+                Err(Report::new(Outcome::WrongQuestion, "which-trust", "several repositories are trusted here")
+                    .fact("names", several.join(", "))
+                    .hint("say which one with `--trust NAME`"))
+            }
+        }
+    }
+
+    /// What to say where nothing is trusted.
+    pub(crate) fn nothing(&self) -> Report {
+        Report::new(Outcome::WrongQuestion, "no-trust", "no repository is trusted here")
+            .fact("home", self.home.display().to_string())
+            .hint("pin one with `trustroot trust add NAME --url URL --root FILE`")
+    }
+
+    pub(crate) fn load(&self, name: &TrustName) -> Result<Trust, Report> {
+        let directory = self.home.join(name.as_str());
+        let path = directory.join("trust.toml");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(self.nothing_called(name));
+            }
+            Err(error) => return Err(Report::io(&error)),
+        };
+        let broken = |problem: String| {
+            Report::new(Outcome::WrongQuestion, "configuration", problem).fact("file", path.display().to_string()).hint(
+                format!("put it right, or pin again: `trustroot trust remove {name}`, then `trustroot trust add`"),
+            )
+        };
+        let file: TrustFile = toml::from_str(&text).map_err(|error| broken(error.to_string().trim_end().to_owned()))?;
+        let url = |text: &str| SafeUrl::parse(text).map_err(|error| broken(error.to_string()));
+        let (metadata_url, target_url) = (url(&file.url)?, url(&file.target_url)?);
+        let root = fs::read(directory.join("root.json")).map_err(|error| Report::io(&error))?;
+        if hex::encode(sha256(&root)) != file.root_sha256 {
+            return Err(broken("the pinned root does not have the digest that was recorded with it".to_owned()));
+        }
+        Ok(Trust { name: name.clone(), metadata_url, target_url, root, directory })
+    }
+
+    fn nothing_called(&self, name: &TrustName) -> Report {
+        let report =
+            Report::new(Outcome::WrongQuestion, "no-trust", format!("no repository called `{name}` is trusted here"))
+                .fact("home", self.home.display().to_string());
+        match self.names().unwrap_or_default().as_slice() {
+            [] => report.hint("pin one with `trustroot trust add NAME --url URL --root FILE`"),
+            names => {
+                let names: Vec<&str> = names.iter().map(TrustName::as_str).collect();
+                report.fact("there are", names.join(", "))
+            }
+        }
+    }
+
+    /// Pins a root. Pinning the same again changes nothing; pinning something else is refused.
+    pub(crate) fn add(
+        &self,
+        name: &TrustName,
+        metadata_url: &SafeUrl,
+        target_url: &SafeUrl,
+        root: &[u8],
+    ) -> Result<Trust, Report> {
+        let directory = self.home.join(name.as_str());
+        if directory.join("trust.toml").exists() {
+            let there = self.load(name)?;
+            if there.root == root && there.metadata_url == *metadata_url && there.target_url == *target_url {
+                return Ok(there);
+            }
+            return Err(Report::new(
+                Outcome::WrongQuestion,
+                "already-trusted",
+                format!("`{name}` is trusted already, with another root or address"),
+            )
+            .fact("root is", format!("sha256:{}", hex::encode(sha256(&there.root))))
+            .fact("given", format!("sha256:{}", hex::encode(sha256(root))))
+            .still("nothing changed")
+            .hint(format!("if you mean to replace it: `trustroot trust remove {name}` first")));
+        }
+        let file = TrustFile {
+            url: metadata_url.expose().to_owned(),
+            target_url: target_url.expose().to_owned(),
+            root_sha256: hex::encode(sha256(root)),
+        };
+        let text = toml::to_string(&file).map_err(|error| Report::new(Outcome::Bug, "bug", error.to_string()))?;
+        fs::create_dir_all(&directory).map_err(|error| Report::io(&error))?;
+        // `trust.toml` comes last: without it the directory does not count, and the command can be run again.
+        write(&directory.join("root.json"), root)?;
+        write(&directory.join("trust.toml"), text.as_bytes())?;
+        self.load(name)
+    }
+
+    /// Forgets a repository.
+    pub(crate) fn remove(&self, name: &TrustName) -> Result<(), Report> {
+        let directory = self.home.join(name.as_str());
+        if !directory.join("trust.toml").exists() {
+            return Err(self.nothing_called(name));
+        }
+        // First what makes it count, so that an interrupted removal can be run again without harm.
+        let io = |error: std::io::Error| Report::io(&error);
+        fs::remove_file(directory.join("trust.toml")).map_err(io)?;
+        fs::remove_dir_all(&directory).map_err(io)
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Report> {
+    trustroot::client::write_durably(path, bytes).map_err(|error| Report::io(&error))
+}

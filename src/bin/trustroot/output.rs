@@ -1,0 +1,37 @@
+//! Results: text for people or one JSON document, on standard output.
+
+use std::io::Write as _;
+
+use serde::Serialize;
+
+use crate::args::Format;
+use crate::report::{Outcome, Report};
+
+/// A result that can be shown both ways. The JSON form is the struct itself, in camel case.
+pub(crate) trait Show: Serialize {
+    /// The lines for people.
+    fn text(&self) -> String;
+}
+
+/// Prints a result.
+pub(crate) fn show(format: Format, result: &impl Show) -> Result<(), Report> {
+    let text = match format {
+        Format::Text => result.text(),
+        Format::Json => {
+            let mut json = serde_json::to_string_pretty(result)
+                .map_err(|error| Report::new(Outcome::Bug, "bug", error.to_string()))?;
+            json.push('\n');
+            json
+        }
+    };
+    raw(text.as_bytes())
+}
+
+/// Prints bytes as they are. A reader who has gone away is not an error.
+pub(crate) fn raw(bytes: &[u8]) -> Result<(), Report> {
+    let mut out = anstream::stdout();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Report::io(&error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,210 @@
+//! How the command ends when it does not end well: what happened, what is still true, what to do next.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use serde_json::json;
+use trustroot::client::UpdateError;
+use trustroot::trust::{Refusal, Standing, TallyLine};
+use trustroot::{Printable, metadata::RoleName, metadata::Version};
+
+use crate::args::Format;
+use crate::ui::paint;
+
+/// What the exit status says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Trust said no.
+    No = 1,
+    /// The question was wrong: usage or configuration.
+    WrongQuestion = 2,
+    /// Network, store or file error.
+    CouldNotTell = 3,
+    /// Our bug.
+    Bug = 70,
+}
+
+/// An error on its way to the user.
+#[derive(Debug)]
+pub(crate) struct Report {
+    outcome: Outcome,
+    code: &'static str,
+    headline: String,
+    /// Facts, each with a short name.
+    facts: Vec<(String, String)>,
+    /// What is still true.
+    still: Option<String>,
+    hints: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn new(outcome: Outcome, code: &'static str, headline: impl Into<String>) -> Self {
+        Self { outcome, code, headline: headline.into(), facts: Vec::new(), still: None, hints: Vec::new() }
+    }
+
+    /// A file of the user's that could not be read or written.
+    pub(crate) fn io(error: &std::io::Error) -> Self {
+        Self::new(Outcome::CouldNotTell, "io", error.to_string())
+    }
+
+    #[must_use]
+    pub(crate) fn fact(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.facts.push((name.into(), value.into()));
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn still(mut self, what: impl Into<String>) -> Self {
+        self.still = Some(what.into());
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Prints the report and returns the exit status.
+    pub(crate) fn print(&self, format: Format) -> ExitCode {
+        match format {
+            Format::Json => {
+                let facts: serde_json::Map<_, _> =
+                    self.facts.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+                let error = json!({"error": {
+                    "code": self.code,
+                    "message": self.headline,
+                    "facts": facts,
+                    "stillTrue": self.still,
+                    "hints": self.hints,
+                    "exitStatus": self.outcome as u8,
+                }});
+                let _ = writeln!(anstream::stdout(), "{error:#}");
+            }
+            Format::Text => {
+                let mut err = anstream::stderr();
+                let _ = writeln!(err, "{} {}", paint("error:", ERROR), self.headline);
+                let width = self.facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(7);
+                for (name, value) in &self.facts {
+                    let _ = writeln!(err, "  {name:width$}  {value}");
+                }
+                if let Some(still) = &self.still {
+                    let _ = writeln!(err, "  {still}");
+                }
+                for hint in &self.hints {
+                    let _ = writeln!(err, "{} {hint}", paint("hint:", HINT));
+                }
+            }
+        }
+        ExitCode::from(self.outcome as u8)
+    }
+}
+
+const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().effects(anstyle::Effects::BOLD);
+const HINT: anstyle::Style = anstyle::AnsiColor::Cyan.on_default().effects(anstyle::Effects::BOLD);
+
+/// Turns a failed update of `name` into a report.
+pub(crate) fn update_failed(name: &str, error: &UpdateError) -> Report {
+    let outcome = if error.is_refusal() { Outcome::No } else { Outcome::CouldNotTell };
+    let report = Report::new(outcome, error.code(), error.to_string()).fact("trust", name);
+    match error {
+        UpdateError::Refused { refusal, url, kept } => {
+            let report = match url {
+                Some(url) => report.fact("from", url.to_string()),
+                None => report,
+            };
+            refused(report, refusal).still(still_trusted(kept))
+        }
+        UpdateError::WrongTargetLength { .. } | UpdateError::WrongTargetHash { .. } => report
+            .still("nothing was written")
+            .hint("the file was damaged on its way or replaced; do not use a copy from elsewhere without checking it"),
+        UpdateError::Offline { .. } | UpdateError::TargetOffline { .. } => {
+            report.hint("run the command once without `--offline`")
+        }
+        UpdateError::NoRoot { .. } => report.hint("pin the repository again with `trustroot trust add`"),
+        UpdateError::Fetch(_) => report
+            .still("nothing changed: what was trusted before is still trusted")
+            .hint("this says nothing about trust; try again, or use what is kept with `--offline`"),
+        _ => report,
+    }
+}
+
+fn still_trusted(kept: &[(RoleName, Version)]) -> String {
+    if kept.is_empty() {
+        return "nothing changed: what was trusted before is still trusted".to_owned();
+    }
+    // Each role once, with the newest version.
+    let newest: BTreeMap<&RoleName, Version> = kept.iter().map(|(role, version)| (role, *version)).collect();
+    let kept: Vec<String> = newest.iter().map(|(role, version)| format!("{role} {version}")).collect();
+    format!("accepted before this and kept: {}; all else is as it was", kept.join(", "))
+}
+
+fn refused(report: Report, refusal: &Refusal) -> Report {
+    match refusal {
+        Refusal::TooFewSignatures { tally, .. } => {
+            let mut report = report;
+            for line in &tally.lines {
+                report = report.fact(standing(line.standing), signer(line));
+            }
+            if tally.foreign > 0 {
+                report = report.fact("foreign", format!("{} by keyids that the role does not list", tally.foreign));
+            }
+            report.hint("if signing is still under way, wait for the missing signatures").hint(
+                "if not, the repository or a mirror may have been tampered with; do not retry, tell the \
+                     repository's key holders",
+            )
+        }
+        Refusal::Expired { .. } => report.hint("check this machine's clock").hint(
+            "if it is right, the repository's maintainers are late, or somebody withholds updates from you (a \
+                 freeze); ask them, or try another network",
+        ),
+        Refusal::Rollback { .. } | Refusal::RoleDropped { .. } => report
+            .hint("a mirror may be behind: try again later, or another mirror")
+            .hint("if it stays, the repository was restored from a backup or tampered with; tell its maintainers"),
+        Refusal::WrongHash { .. } | Refusal::WrongLength { .. } | Refusal::WrongVersion { .. } => {
+            report.hint("a mirror may be half-way through an update: try again in a minute")
+        }
+        Refusal::TooManyRoots { .. } => report.hint("run the command again to go on"),
+        _ => report.hint("tell the repository's maintainers"),
+    }
+}
+
+/// One word for what a key contributes.
+pub(crate) fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Valid => "valid",
+        Standing::SameKey => "same key",
+        Standing::Invalid => "invalid",
+        Standing::Missing => "missing",
+        Standing::Unusable(_) => "unusable",
+        _ => "unknown",
+    }
+}
+
+/// Describes a signer in one line.
+pub(crate) fn signer(line: &TallyLine) -> String {
+    let owner = line.owner.as_deref().map(|owner| format!("  {}", Printable(owner))).unwrap_or_default();
+    let kind = match (line.standing, &line.kind) {
+        (Standing::Unusable(problem), _) => format!("  {problem}"),
+        (Standing::SameKey, _) => "  counted under another keyid".to_owned(),
+        (_, Some(kind)) => format!("  {kind}"),
+        _ => String::new(),
+    };
+    format!("{}{owner}{kind}", line.keyid)
+}
+
+/// Prints what clap found wrong, or the help that was asked for.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(Outcome::WrongQuestion as u8) } else { ExitCode::SUCCESS }
+}
+
+/// Makes a panic say that it is our fault, and end with the status for that.
+pub(crate) fn install_panic_hook() {
+    std::panic::set_hook(Box::new(|panic| {
+        let _ = writeln!(anstream::stderr(), "error: this is a bug in trustroot, please report it\n  {panic}");
+        #[expect(clippy::exit, reason = "unwinding would only lose the status")]
+        std::process::exit(Outcome::Bug as i32);
+    }));
+}

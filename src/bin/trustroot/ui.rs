@@ -1,0 +1,141 @@
+//! The edge: clock, environment and terminal are read here, once, and passed on.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use indicatif::{ProgressBar, ProgressStyle};
+use trustroot::client::{
+    CacheMode, DefaultFetcher, HttpSettings, LocalCache, Proxies, Traffic, TrustAnchor, Updater, UpdaterSettings,
+};
+use trustroot::trust::{Connectivity, UpdateStart};
+
+use crate::args::{Format, Global};
+use crate::config::{Trust, TrustName, TrustStore};
+use crate::report::{Outcome, Report, update_failed};
+
+/// What holds for the whole run of the command.
+pub(crate) struct Session {
+    pub(crate) format: Format,
+    pub(crate) store: TrustStore,
+    pub(crate) start: UpdateStart,
+    /// Whether the user chose the time: the verdict is then about that time, and nothing is kept.
+    pub(crate) time_is_chosen: bool,
+    offline: bool,
+    verbose: bool,
+}
+
+impl Session {
+    pub(crate) fn begin(global: Global) -> Result<Self, Report> {
+        if global.verbose {
+            tracing_subscriber::fmt()
+                .with_max_level(tracing::Level::DEBUG)
+                .with_writer(std::io::stderr)
+                .with_ansi(std::io::stderr().is_terminal())
+                .with_target(false)
+                .without_time()
+                .init();
+        }
+        #[expect(clippy::disallowed_methods, reason = "the edge: the one reading of the clock")]
+        let start = UpdateStart::at(global.at.unwrap_or_else(Utc::now));
+        Ok(Self {
+            format: global.format,
+            store: TrustStore::new(home(global.home)?),
+            start,
+            time_is_chosen: global.at.is_some(),
+            offline: global.offline,
+            verbose: global.verbose,
+        })
+    }
+
+    /// The trust asked for by name, or the only one there is.
+    pub(crate) fn trust(&self, name: Option<&TrustName>) -> Result<Trust, Report> {
+        match name {
+            Some(name) => self.store.load(name),
+            None => self.store.load_only(),
+        }
+    }
+
+    /// An updater for a trusted repository.
+    pub(crate) fn updater(&self, trust: &Trust) -> Result<Updater, Report> {
+        let mode = if self.time_is_chosen { CacheMode::ReadOnly } else { CacheMode::ReadWrite };
+        let mut settings = UpdaterSettings::new(trust.metadata_url.clone(), trust.target_url.clone());
+        if self.offline {
+            settings.connectivity = Connectivity::Offline;
+        }
+        let anchor = TrustAnchor::Pinned(trust.root.clone());
+        let cache = LocalCache::new(trust.metadata_directory(), mode);
+        Updater::new(anchor, settings, cache, fetcher(), self.start)
+            .map_err(|error| update_failed(trust.name.as_str(), &error))
+    }
+
+    /// The time that verdicts are about, where the user chose it.
+    pub(crate) fn chosen_time(&self) -> Option<DateTime<Utc>> {
+        self.time_is_chosen.then(|| self.start.time())
+    }
+
+    /// Says how much was asked for, with `--verbose`.
+    pub(crate) fn note_traffic(&self, traffic: Traffic) {
+        if self.verbose {
+            tracing::info!(requests = traffic.requests, bytes = traffic.bytes, "done");
+        }
+    }
+
+    /// A line that moves while something takes long; silent where nobody would see it.
+    pub(crate) fn progress(&self, what: String, length: Option<u64>) -> ProgressBar {
+        if self.format == Format::Json || self.verbose || !std::io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let bar = match length {
+            Some(length) => ProgressBar::new(length).with_style(
+                ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
+            ),
+            None => {
+                let spinner = ProgressBar::new_spinner();
+                spinner.enable_steady_tick(Duration::from_millis(120));
+                spinner
+            }
+        };
+        bar.with_message(what)
+    }
+}
+
+/// Runs a future to its end on this thread.
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Report>>) -> Result<T, Report> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Report::io(&error))?;
+    runtime.block_on(future)
+}
+
+/// A fetcher for all URLs that we take.
+pub(crate) fn fetcher() -> Arc<DefaultFetcher> {
+    let variables = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+    let any = variables.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    let proxies = if any { Proxies::FromEnvironment } else { Proxies::None };
+    Arc::new(DefaultFetcher::new(HttpSettings { proxies, ..HttpSettings::default() }))
+}
+
+fn home(chosen: Option<PathBuf>) -> Result<PathBuf, Report> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    chosen
+        .or_else(|| variable("TRUSTROOT_HOME"))
+        .or_else(|| variable("XDG_DATA_HOME").map(|data| data.join("trustroot")))
+        .or_else(|| variable("HOME").map(|home| home.join(".local/share/trustroot")))
+        .ok_or_else(|| {
+            Report::new(Outcome::WrongQuestion, "no-home", "there is no home directory to keep trusted metadata in")
+                .hint("name a directory with `--home` or `TRUSTROOT_HOME`")
+        })
+}
+
+/// A time as it is shown.
+pub(crate) fn show_time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Text in a style; the stream that it is written to decides whether the style stays.
+pub(crate) fn paint(text: &str, style: anstyle::Style) -> String {
+    format!("{style}{text}{style:#}")
+}

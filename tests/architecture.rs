@@ -1,0 +1,174 @@
+//! Keeps the shape of the house: which layer may use which, one counting function, a threat model whose functions
+//! and tests exist.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+/// What each layer may use, besides itself. A layer that is not listed may use nothing.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("printable", &[]),
+    ("metadata", &["printable"]),
+    ("crypto", &["metadata"]),
+    ("trust", &["metadata", "crypto", "printable"]),
+    ("verify", &["metadata", "crypto", "printable"]),
+    ("fs", &[]),
+    ("client", &["trust", "metadata", "crypto", "fs", "printable"]),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust files below a directory of the package, with their text.
+fn sources(directory: &str) -> Vec<(PathBuf, String)> {
+    WalkDir::new(root().join(directory))
+        .into_iter()
+        .map(|entry| entry.unwrap().into_path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            (path.strip_prefix(root()).unwrap().to_owned(), text)
+        })
+        .collect()
+}
+
+/// The layer that a file of the library belongs to: the first part of its path below `src`.
+fn layer(path: &Path) -> String {
+    let below = path.strip_prefix("src").unwrap().components().next().unwrap();
+    Path::new(below.as_os_str()).file_stem().unwrap().to_str().unwrap().to_owned()
+}
+
+/// The code of a file without its comments.
+fn code(text: &str) -> String {
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn layers_depend_downwards_only() {
+    let allowed: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
+    let mut wrong = Vec::new();
+    for (path, text) in sources("src") {
+        let layer = layer(&path);
+        if matches!(layer.as_str(), "lib" | "bin") {
+            continue;
+        }
+        for (index, line) in code(&text).lines().enumerate() {
+            for used in line.split("crate::").skip(1) {
+                let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let known = allowed.contains_key(used.as_str());
+                let fine = used == layer || allowed.get(layer.as_str()).is_some_and(|may| may.contains(&used.as_str()));
+                if known && !fine {
+                    wrong.push(format!("{}:{}: {layer} may not use {used}", path.display(), index + 1));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_layer_is_listed() {
+    let listed: Vec<&str> = MAY_USE.iter().map(|(layer, _)| *layer).collect();
+    for (path, _) in sources("src") {
+        let layer = layer(&path);
+        assert!(
+            matches!(layer.as_str(), "lib" | "bin") || listed.contains(&layer.as_str()),
+            "{} belongs to a layer that has no row here",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn pure_layers_do_no_io_and_read_no_clock() {
+    for (path, text) in sources("src") {
+        if !matches!(layer(&path).as_str(), "metadata" | "crypto" | "trust" | "verify" | "printable") {
+            continue;
+        }
+        let code = code(text.split("#[cfg(test)]\nmod tests").next().unwrap());
+        for forbidden in ["std::fs", "fs_err", "std::net", "std::env", "tokio", "reqwest", "Utc::now", "Instant::now"] {
+            assert!(!code.contains(forbidden), "{} uses {forbidden}", path.display());
+        }
+    }
+}
+
+#[test]
+fn signatures_are_counted_and_proof_is_minted_in_one_file() {
+    for (path, text) in sources("src") {
+        if path.ends_with("trust/threshold.rs") {
+            continue;
+        }
+        let code = code(&text);
+        assert!(!code.contains("Verified::new("), "{} mints Verified", path.display());
+        // `crypto` defines the check of one signature; of the others, only the one over DSSE envelopes may call it.
+        let checks = code.contains(".verifies(") && !path.starts_with("src/crypto");
+        assert!(!checks || path.starts_with("src/verify"), "{} checks signatures of metadata", path.display());
+        assert!(!code.contains("threshold.get()") || path.starts_with("src/metadata") || path.starts_with("src/bin"));
+    }
+}
+
+#[test]
+fn the_library_never_prints() {
+    for (path, text) in sources("src") {
+        if layer(&path) == "bin" {
+            continue;
+        }
+        let code = code(&text);
+        for forbidden in ["println!", "eprintln!", "print!(", "dbg!"] {
+            assert!(!code.contains(forbidden), "{} uses {forbidden}", path.display());
+        }
+    }
+}
+
+/// Each row of the threat model names functions and tests in backticks; all of them must exist.
+#[test]
+fn the_threat_model_names_what_exists() {
+    let text = std::fs::read_to_string(root().join("docs/threat-model.md")).unwrap();
+    let code: String = ["src", "tests"].iter().flat_map(|dir| sources(dir)).map(|(_, text)| text).collect();
+    let mut rows = 0;
+    for line in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| attack")) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 4, "a row has attack, check, function, test: {line}");
+        rows += 1;
+        for (cell, what) in [(cells[2], "function"), (cells[3], "test")] {
+            let names: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+            assert!(!names.is_empty(), "no {what} in: {line}");
+            for name in names {
+                let last = name.rsplit("::").next().unwrap();
+                assert!(code.contains(&format!("fn {last}")), "the {what} `{name}` does not exist: {line}");
+            }
+        }
+    }
+    assert!(rows >= 20, "the threat model has only {rows} rows");
+}
+
+/// Every code that an error can carry is explained in `docs/errors.md`, and nothing else is.
+#[test]
+fn every_error_code_is_documented() {
+    let documented: std::collections::BTreeSet<String> = std::fs::read_to_string(root().join("docs/errors.md"))
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next().map(str::to_owned))
+        .collect();
+    let mut used = std::collections::BTreeSet::new();
+    for (_, text) in sources("src") {
+        let code = code(text.split("#[cfg(test)]\nmod tests").next().unwrap());
+        // The arms of every `fn code`, and the second argument of `Report::new`.
+        for body in code.split("fn code(&self) -> &'static str {").skip(1) {
+            let body = body.split("\n    }\n").next().unwrap();
+            used.extend(body.split("=> \"").skip(1).map(|arm| arm.split('"').next().unwrap().to_owned()));
+        }
+        for call in code.split("Report::new(").skip(1) {
+            let mut arguments = call.splitn(3, ',');
+            let code = arguments.nth(1).unwrap_or_default().trim();
+            if let Some(code) = code.strip_prefix('"') {
+                used.insert(code.trim_end_matches('"').to_owned());
+            }
+        }
+    }
+    assert_eq!(used, documented);
+}
