@@ -42,5 +42,6 @@ mod fs;
 pub mod metadata;
 mod printable;
 pub mod trust;
+pub mod verify;
 
 pub use printable::Printable;
