@@ -183,6 +183,13 @@ pub(crate) struct VerifyOptions {
     #[arg(long, value_name = "TARGET", value_parser = parse_target)]
     pub(crate) key_target: TargetPath,
 
+    /// What the attestation must say, by the type of its predicate [default: anything]
+    ///
+    /// Without this, a registry's word that it published a file counts as much as a builder's word on how it was
+    /// built. The verdict shows which it was.
+    #[arg(long, value_name = "URI")]
+    pub(crate) predicate_type: Option<String>,
+
     /// What the keys must be meant for
     #[arg(long, value_name = "USAGE", default_value = "npm:attestations")]
     pub(crate) key_usage: String,

@@ -1,5 +1,270 @@
 //! `trustroot verify`
-use crate::{args::VerifyOptions, report::Report, ui::Session};
-pub(crate) fn run(_: &Session, _: &VerifyOptions) -> Result<(), Report> {
-    Ok(())
+
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::Path;
+
+use fs_err as fs;
+use serde::Serialize;
+use serde_json::{Value, json};
+use trustroot::Printable;
+use trustroot::client::{Updater, read_bounded};
+use trustroot::metadata::TargetPath;
+use trustroot::trust::FoundTarget;
+use trustroot::verify::{
+    Accepted, ArtifactDigests, Denial, KeySet, MAX_FILE_BYTES, Request, Signer, TransparencyLogs, TrustedTime, Verdict,
+    verify_with_keys,
+};
+
+use super::get::{not_named, target};
+use crate::args::VerifyOptions;
+use crate::config::Trust;
+use crate::output::{self, Show};
+use crate::report::{Outcome, Report};
+use crate::ui::{Session, block_on, show_time};
+
+pub(crate) fn run(session: &Session, options: &VerifyOptions) -> Result<(), Report> {
+    let trust = session.trust(options.trust.as_ref())?;
+    let artifact = digest(&options.artifact)?;
+    let attestation_file = read_bounded(&options.attestation, MAX_FILE_BYTES as u64)
+        .map_err(|error| Report::io(&error))?
+        .ok_or_else(|| {
+            let path = options.attestation.display();
+            Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{path}` does not exist"))
+        })?;
+    let delivered = block_on(deliver(session, &trust, options))?;
+
+    let mut request = Request::new(&artifact, &attestation_file, &delivered.keys, session.start.time());
+    request.key_usage = &options.key_usage;
+    request.predicate_type = options.predicate_type.as_deref();
+    request.time_authority = delivered.logs.as_ref();
+    let verdict = verify_with_keys(&request).map_err(|denial| denied(options, &trust, &delivered, &denial))?;
+    output::show(session.format, &Answer::of(session, options, &artifact, &delivered, &verdict))
+}
+
+/// What TUF delivered for this question.
+struct Delivered {
+    keys: KeySet,
+    logs: Option<TransparencyLogs>,
+    /// Where the keys stand in the registry: for the verdict's reproduction.
+    registry: Value,
+    keys_from: String,
+}
+
+async fn deliver(session: &Session, trust: &Trust, options: &VerifyOptions) -> Result<Delivered, Report> {
+    let mut updater = session.updater(trust)?;
+    let (found, keys) = read_target(session, trust, &mut updater, &options.key_target)
+        .await?
+        .ok_or_else(|| not_named(trust, &options.key_target))?;
+    let unreadable = |path: &TargetPath, error: &dyn std::fmt::Display| {
+        Report::new(Outcome::CouldNotTell, "unreadable-target", format!("the target {path} cannot be used: {error}"))
+            .fact("trust", trust.name.as_str())
+    };
+    let keys = KeySet::parse(&keys).map_err(|error| unreadable(&options.key_target, &error))?;
+    let logs = match read_target(session, trust, &mut updater, &options.log_target).await? {
+        Some((_, bytes)) => {
+            Some(TransparencyLogs::from_trusted_root(&bytes).map_err(|error| unreadable(&options.log_target, &error))?)
+        }
+        None => None,
+    };
+    session.note_traffic(updater.traffic());
+    let trusted = updater.refresh().await.map_err(|error| crate::report::update_failed(trust.name.as_str(), &error))?;
+    let registry = json!({
+        "trust": trust.name.as_str(),
+        "root": trusted.root().version.get(),
+        "timestamp": trusted.timestamp().version.get(),
+        "snapshot": trusted.snapshot().version.get(),
+        "targets": trusted.targets().version.get(),
+        "keyTarget": options.key_target.as_str(),
+        "keyTargetNamedBy": found.role.as_str(),
+        "keyTargetNamedByVersion": found.version.get(),
+    });
+    let keys_from = format!(
+        "{} by {} v{} of {} (root v{})",
+        options.key_target,
+        found.role,
+        found.version.get(),
+        trust.name,
+        trusted.root().version.get()
+    );
+    Ok(Delivered { keys, logs, registry, keys_from })
+}
+
+async fn read_target(
+    session: &Session,
+    trust: &Trust,
+    updater: &mut Updater,
+    path: &TargetPath,
+) -> Result<Option<(FoundTarget, Vec<u8>)>, Report> {
+    let found = target(session, trust, updater, path, None).await?;
+    Ok(found.map(|(found, bytes)| (found, bytes.unwrap_or_default())))
+}
+
+/// Hashes the artifact as it streams by: it may be of any size.
+fn digest(path: &Path) -> Result<ArtifactDigests, Report> {
+    let io = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", path.display()))
+        }
+        _ => Report::io(&error),
+    };
+    let mut file = fs::File::open(path).map_err(io)?;
+    let mut digester = ArtifactDigests::digester();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut buffer).map_err(io)? {
+            0 => return Ok(ArtifactDigests::from(digester)),
+            length => digester.update(&buffer[..length]),
+        }
+    }
+}
+
+fn denied(options: &VerifyOptions, trust: &Trust, delivered: &Delivered, denial: &Denial) -> Report {
+    let mut report = Report::new(Outcome::No, denial.code(), format!("not verified: {denial}"))
+        .fact("artifact", options.artifact.display().to_string())
+        .fact("attestation", options.attestation.display().to_string())
+        .fact("keys", delivered.keys_from.clone());
+    if let Denial::NoneAccepted { refused } = denial {
+        for refused in refused {
+            report = report.fact(format!("number {}", refused.position + 1), refused.denial.to_string());
+        }
+    }
+    match denial {
+        Denial::KeyNotValidNow { .. } if delivered.logs.is_none() => report.hint(format!(
+            "{} has no target {}; with the logs that it would name, the signing time could be proved",
+            trust.name, options.log_target
+        )),
+        Denial::NothingToJudge { .. } => {
+            report.hint("attestations that are signed with certificates cannot be checked with delivered keys")
+        }
+        Denial::SubjectMismatch { .. } => {
+            report.hint("the attestation may belong to another file or version; compare the names above")
+        }
+        Denial::BadSignature { .. } => report.hint("the attestation was altered after it was signed; get it again"),
+        _ => report,
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    verified: bool,
+    artifact: String,
+    digests: Value,
+    attestations: Vec<Value>,
+    refused: Vec<Value>,
+    skipped: Vec<Value>,
+    registry: Value,
+    time: String,
+    /// Whether the user chose the time: the verdict is about that moment, not about now.
+    time_is_chosen: bool,
+    #[serde(skip)]
+    lines: String,
+}
+
+impl Show for Answer {
+    fn text(&self) -> String {
+        self.lines.clone()
+    }
+}
+
+impl Answer {
+    fn of(
+        session: &Session,
+        options: &VerifyOptions,
+        artifact: &ArtifactDigests,
+        delivered: &Delivered,
+        verdict: &Verdict,
+    ) -> Self {
+        let digests: serde_json::Map<_, _> = artifact
+            .iter()
+            .map(|(algorithm, digest)| (algorithm.name().to_owned(), json!(hex::encode(digest))))
+            .collect();
+        Self {
+            verified: true,
+            artifact: options.artifact.display().to_string(),
+            digests: Value::Object(digests),
+            attestations: verdict.accepted.iter().map(accepted_json).collect(),
+            refused: verdict
+                .refused
+                .iter()
+                .map(|refused| {
+                    json!({
+                        "position": refused.position,
+                        "code": refused.denial.code(),
+                        "message": refused.denial.to_string(),
+                    })
+                })
+                .collect(),
+            skipped: verdict
+                .skipped
+                .iter()
+                .map(|skipped| json!({"position": skipped.position, "reason": skipped.reason.to_string()}))
+                .collect(),
+            registry: delivered.registry.clone(),
+            time: show_time(session.start.time()),
+            time_is_chosen: session.time_is_chosen,
+            lines: lines(session, options, delivered, verdict),
+        }
+    }
+}
+
+fn accepted_json(accepted: &Accepted) -> Value {
+    json!({
+        "position": accepted.position,
+        "predicateType": accepted.predicate_type,
+        "subjects": accepted.subjects.iter().map(|subject| json!({
+            "name": subject.name,
+            "digest": subject.digest,
+        })).collect::<Vec<_>>(),
+        "signedBy": accepted.signed_by.iter().map(|signer| json!({
+            "keyid": signer.keyid,
+            "kind": signer.kind,
+            "spkiSha256": hex::encode(signer.spki_sha256),
+            "validFrom": show_time(signer.valid_for.start),
+            "validUntil": signer.valid_for.end.map(show_time),
+            "signingTime": match &signer.time {
+                TrustedTime::Known { time, log } => json!({"known": true, "time": show_time(*time), "log": log}),
+                TrustedTime::Unknown { reason } => json!({"known": false, "reason": reason.to_string()}),
+                _ => Value::Null,
+            },
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn lines(session: &Session, options: &VerifyOptions, delivered: &Delivered, verdict: &Verdict) -> String {
+    let mut text = format!("verified: {}\n", options.artifact.display());
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:9}  {value}");
+    };
+    for accepted in &verdict.accepted {
+        for subject in &accepted.subjects {
+            line("subject", &Printable(&subject.name).to_string());
+        }
+        line("says", &Printable(&accepted.predicate_type).to_string());
+        for signer in &accepted.signed_by {
+            line("signed by", &format!("{} ({})", Printable(&signer.keyid), signer.kind));
+            line("signed on", &signing_time(signer));
+            line("key valid", &signer.valid_for.to_string());
+        }
+    }
+    line("keys", &delivered.keys_from);
+    for refused in &verdict.refused {
+        line("refused", &format!("another attestation in the file: {}", refused.denial));
+    }
+    for skipped in &verdict.skipped {
+        line("skipped", &format!("another attestation in the file: {}", skipped.reason));
+    }
+    if session.time_is_chosen {
+        line("judged at", &format!("{} (chosen with --at)", show_time(session.start.time())));
+    }
+    text
+}
+
+fn signing_time(signer: &Signer) -> String {
+    match &signer.time {
+        TrustedTime::Known { time, log } => format!("{}, by the log {}", show_time(*time), Printable(log)),
+        TrustedTime::Unknown { reason } => format!("unknown: {reason}; the key is valid now"),
+        _ => "unknown".to_owned(),
+    }
 }
