@@ -9,20 +9,61 @@ use fs_err as fs;
 
 /// Replaces the content of `path`: temporary file, fsync, rename, fsync of the directory.
 ///
-/// After a crash at any point the file has its old content or the new one; a temporary file may stay behind.
+/// After a crash or a power failure at any point the file has its old content or the new one; a temporary file may
+/// stay behind.
 ///
 /// # Errors
 /// I/O errors, with the path; the file then has its old content.
 pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, Survives::PowerFailure)?;
+    sync_directory(directory_of(path))
+}
+
+/// What the new content of a file outlives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Survives {
+    /// The end of the process, however it comes. After a power failure the file may be damaged.
+    Crash,
+    /// A power failure too, once the directory has been synced.
+    PowerFailure,
+}
+
+/// Replaces the content of `path`, so that readers see the old or the new.
+pub(crate) fn replace(path: &Path, bytes: &[u8], survives: Survives) -> io::Result<()> {
     let mut file = temporary_beside(path)?;
     file.write_all(bytes)?;
-    persist(file, path)
+    if survives == Survives::PowerFailure {
+        file.as_file().sync_data()?;
+    }
+    file.persist(path).map_err(|error| with_path(&error.error, path))?;
+    Ok(())
 }
+
+/// Makes `path` another name of `original`, so that readers see the old content of `path` or the new.
+///
+/// What the content outlives is as it was with `original`. File systems without hard links get a copy.
+pub(crate) fn replace_by_link(path: &Path, original: &Path) -> io::Result<()> {
+    let link = tempfile::Builder::new()
+        .prefix(TEMPORARY)
+        .make_in(directory_of(path), |temporary| std::fs::hard_link(original, temporary));
+    match link {
+        Ok(link) => link.into_temp_path().persist(path).map_err(|error| with_path(&error.error, path)),
+        Err(_) => replace(path, &fs::read(original)?, Survives::PowerFailure),
+    }
+}
+
+/// Makes renames in a directory outlive a power failure.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    if cfg!(unix) { fs::File::open(directory)?.sync_all() } else { Ok(()) }
+}
+
+/// How the names of temporary files begin.
+const TEMPORARY: &str = ".trustroot-";
 
 /// A temporary file that [`persist`] can rename to `path`.
 pub(crate) fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".trustroot-");
+    builder.prefix(TEMPORARY);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -34,13 +75,9 @@ pub(crate) fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFil
 
 /// Makes a temporary file the content of `path`, durably.
 pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
-    file.as_file().sync_all()?;
+    file.as_file().sync_data()?;
     file.persist(path).map_err(|error| with_path(&error.error, path))?;
-    // Without this, a power failure could undo the rename.
-    if cfg!(unix) {
-        fs::File::open(directory_of(path))?.sync_all()?;
-    }
-    Ok(())
+    sync_directory(directory_of(path))
 }
 
 fn directory_of(path: &Path) -> &Path {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use crate::crypto::sha256;
-use crate::fs::{Lock, read_bounded, write_durably};
+use crate::fs::{Lock, Survives, read_bounded, replace, replace_by_link, sync_directory};
 use crate::metadata::{EncodedName, RoleName};
 use crate::trust::LocalFile;
 
@@ -28,6 +28,17 @@ pub enum CacheMode {
 pub struct LocalCache {
     directory: PathBuf,
     mode: CacheMode,
+}
+
+/// Root, timestamp and snapshot are the floors that trust may not fall below, so they must not be lost. Targets
+/// metadata is named by the snapshot to the byte or version: damaged, it is fetched again.
+fn survival(file: &LocalFile) -> Survives {
+    match file {
+        LocalFile::Root(_) | LocalFile::Role(RoleName::Root | RoleName::Timestamp | RoleName::Snapshot) => {
+            Survives::PowerFailure
+        }
+        LocalFile::Role(_) => Survives::Crash,
+    }
 }
 
 /// Longest cached file that is read, in bytes.
@@ -67,6 +78,8 @@ impl LocalCache {
 
     /// Keeps a file; `false` where nothing is written. A root becomes the newest as well.
     ///
+    /// It outlives the process at once, and a power failure after [`LocalCache::settle`].
+    ///
     /// # Errors
     /// When it cannot be written; the cache then has its old content.
     pub fn store(&self, file: &LocalFile, bytes: &[u8]) -> io::Result<bool> {
@@ -75,12 +88,24 @@ impl LocalCache {
         }
         let path = self.path(file);
         fs::create_dir_all(path.parent().unwrap_or(&self.directory))?;
-        write_durably(&path, bytes)?;
+        replace(&path, bytes, survival(file))?;
         if let LocalFile::Root(_) = file {
             // If we crash before this line, the next update finds the new root in the history.
-            write_durably(&self.path(&LocalFile::Role(RoleName::Root)), bytes)?;
+            replace_by_link(&self.path(&LocalFile::Role(RoleName::Root)), &path)?;
         }
         Ok(true)
+    }
+
+    /// Makes everything stored so far outlive a power failure.
+    ///
+    /// # Errors
+    /// When a directory cannot be synced.
+    pub fn settle(&self) -> io::Result<()> {
+        let history = self.directory.join("root_history");
+        if history.exists() {
+            sync_directory(&history)?;
+        }
+        sync_directory(&self.directory)
     }
 
     /// Keeps other processes out while an update reads, compares and writes. `None` where nothing is written.

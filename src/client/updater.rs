@@ -235,9 +235,12 @@ impl Updater {
     pub async fn refresh(&mut self) -> Result<&TrustedSet, UpdateError> {
         if self.trusted.is_none() {
             let lock = self.cache.lock().await?;
-            let trusted = self.update().await?;
+            let updated = self.update().await;
+            if !self.kept.is_empty() {
+                self.cache.settle()?;
+            }
             drop(lock);
-            self.trusted = Some(trusted);
+            self.trusted = Some(updated?);
         }
         Ok(self.trusted.as_ref().expect("set above"))
     }

@@ -540,7 +540,9 @@ fn unescaped(content: &[u8]) -> impl Iterator<Item = u8> {
 }
 
 pub(crate) fn unescape(content: &[u8]) -> String {
-    String::from_utf8_lossy(&unescaped(content).collect::<Vec<u8>>()).into_owned()
+    let bytes = if content.contains(&b'\\') { unescaped(content).collect() } else { content.to_vec() };
+    // The scanner has checked the encoding, so nothing is lost.
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Walks bytes that [`Scanner`] has written; their grammar is not checked again.
@@ -599,9 +601,20 @@ impl<'a> Cursor<'a> {
 
     fn value(&mut self) -> Json {
         match self.peek() {
-            b'{' => Json::Object(
-                members(self.skip()).map(|(key, value)| (unescape(key), Json::from_canonical(value))).collect(),
-            ),
+            b'{' => {
+                let mut members = BTreeMap::new();
+                self.at += 1;
+                while self.peek() == b'"' {
+                    let key = unescape(self.string());
+                    self.at += 1;
+                    members.insert(key, self.value());
+                    if self.peek() == b',' {
+                        self.at += 1;
+                    }
+                }
+                self.at += 1;
+                Json::Object(members)
+            }
             b'[' => {
                 let mut items = Vec::new();
                 self.at += 1;

@@ -96,13 +96,31 @@ pub enum Standing {
 /// # Errors
 /// [`Refusal::TooFewSignatures`], or [`Refusal::Malformed`] when what they signed is not a document of type `T`.
 pub fn verify<T: Document>(envelope: &Envelope, authority: Authority<'_>) -> Result<Verified<T>, Refusal> {
+    require(envelope, authority)?;
+    Ok(Verified::new(authority.role.clone(), read(envelope, authority.role)?))
+}
+
+/// Verifies a root by itself and, where there is one, by the root before it (TUF specification section 5.3.4).
+pub(super) fn verify_root(envelope: &Envelope, before: Option<&Root>) -> Result<Verified<Root>, Refusal> {
+    let of = |root| Authority::of_root(root, &RoleName::Root).expect("every root has a root role");
+    if let Some(before) = before {
+        require(envelope, of(before))?;
+    }
+    let root: Root = read(envelope, &RoleName::Root)?;
+    require(envelope, of(&root))?;
+    Ok(Verified::new(RoleName::Root, root))
+}
+
+fn require(envelope: &Envelope, authority: Authority<'_>) -> Result<(), Refusal> {
     let tally = tally(envelope, authority);
     if !tally.met() {
         return Err(Refusal::TooFewSignatures { role: authority.role.clone(), version: None, tally });
     }
-    let document =
-        envelope.unverified().map_err(|source| Refusal::Malformed { role: authority.role.clone(), source })?;
-    Ok(Verified::new(authority.role.clone(), document))
+    Ok(())
+}
+
+fn read<T: Document>(envelope: &Envelope, role: &RoleName) -> Result<T, Refusal> {
+    envelope.unverified().map_err(|source| Refusal::Malformed { role: role.clone(), source })
 }
 
 /// Counts without deciding: for showing who has signed.

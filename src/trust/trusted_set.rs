@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::threshold::{Authority, verify};
+use super::threshold::{Authority, verify, verify_root};
 use super::{DelegationWalk, Limits, Refusal, Verified};
 use crate::crypto::Digester;
 use crate::metadata::{
@@ -105,7 +105,7 @@ impl ExpectRoot {
     /// When it is malformed or does not meet its own threshold. Its expiry does not matter (section 5.3.10).
     pub fn begin(trusted_root: &[u8], start: UpdateStart) -> Result<Self, Refusal> {
         let envelope = open(&RoleName::Root, trusted_root)?;
-        Ok(Self { root: self_signed(&envelope)?, start })
+        Ok(Self { root: verify_root(&envelope, None)?, start })
     }
 
     /// The root that is trusted now.
@@ -125,8 +125,7 @@ impl ExpectRoot {
             Some(wanted) => refusal.of_version(wanted),
             None => refusal,
         };
-        let authority = Authority::of_root(&self.root, &RoleName::Root).expect("every root has a root role");
-        let offered: Verified<Root> = verify(&envelope, authority).map_err(for_version)?;
+        let offered = verify_root(&envelope, Some(&self.root)).map_err(for_version)?;
         if Some(offered.version) != wanted {
             return Err(Refusal::WrongVersion {
                 role: RoleName::Root,
@@ -134,7 +133,7 @@ impl ExpectRoot {
                 expected: wanted.unwrap_or(self.root.version),
             });
         }
-        self.root = self_signed(&envelope).map_err(for_version)?;
+        self.root = offered;
         Ok(())
     }
 
@@ -148,18 +147,19 @@ impl ExpectRoot {
     }
 }
 
-fn self_signed(envelope: &Envelope) -> Result<Verified<Root>, Refusal> {
-    let root: Root = envelope.unverified().map_err(|source| Refusal::Malformed { role: RoleName::Root, source })?;
-    let authority = Authority::of_root(&root, &RoleName::Root).expect("every root has a root role");
-    verify(envelope, authority)
-}
-
 /// The root chain has ended; the timestamp is next (section 5.4).
 #[derive(Debug, Clone)]
 pub struct ExpectTimestamp {
     root: Verified<Root>,
     start: UpdateStart,
-    floor: Option<Verified<Timestamp>>,
+    floor: Option<Floor>,
+}
+
+/// A remembered timestamp, and the bytes that it was read from.
+#[derive(Debug, Clone)]
+struct Floor {
+    timestamp: Verified<Timestamp>,
+    bytes: Vec<u8>,
 }
 
 impl ExpectTimestamp {
@@ -171,7 +171,8 @@ impl ExpectTimestamp {
     /// Takes the timestamp of an earlier update as the floor that a new one may not undercut, if the current root
     /// still vouches for it. Says whether it does.
     pub fn remember(&mut self, cached: &[u8]) -> bool {
-        self.floor = top_level(&self.root, &RoleName::Timestamp, cached).ok();
+        let timestamp = top_level(&self.root, &RoleName::Timestamp, cached).ok();
+        self.floor = timestamp.map(|timestamp| Floor { timestamp, bytes: cached.to_vec() });
         self.floor.is_some()
     }
 
@@ -182,8 +183,12 @@ impl ExpectTimestamp {
     /// # Errors
     /// When it is unsigned, malformed, older than the floor, names an older snapshot, or has expired.
     pub fn timestamp(self, bytes: &[u8]) -> Result<ExpectSnapshot, Refusal> {
+        // The same bytes under the same root: what was verified a moment ago need not be verified again.
+        if self.floor.as_ref().is_some_and(|floor| floor.bytes == bytes) {
+            return self.known();
+        }
         let offered: Verified<Timestamp> = top_level(&self.root, &RoleName::Timestamp, bytes)?;
-        let Some(floor) = self.floor else {
+        let Some(Floor { timestamp: floor, .. }) = &self.floor else {
             return ExpectSnapshot::begin(self.root, self.start, offered, Novelty::New);
         };
         if offered.version < floor.version {
@@ -194,7 +199,7 @@ impl ExpectTimestamp {
             });
         }
         if offered.version == floor.version {
-            return ExpectSnapshot::begin(self.root, self.start, floor, Novelty::Known);
+            return self.known();
         }
         if offered.snapshot.version < floor.snapshot.version {
             return Err(Refusal::Rollback {
@@ -206,14 +211,21 @@ impl ExpectTimestamp {
         ExpectSnapshot::begin(self.root, self.start, offered, Novelty::New)
     }
 
+    /// Whether a timestamp is remembered.
+    pub fn remembers(&self) -> bool {
+        self.floor.is_some()
+    }
+
     /// Goes on with the remembered timestamp, for an update that may not ask the repository.
-    ///
-    /// Returns `None` where nothing is remembered.
     ///
     /// # Errors
     /// When it has expired.
-    pub fn offline(self) -> Result<Option<ExpectSnapshot>, Refusal> {
-        self.floor.map(|floor| ExpectSnapshot::begin(self.root, self.start, floor, Novelty::Known)).transpose()
+    ///
+    /// # Panics
+    /// Where nothing is remembered: see [`ExpectTimestamp::remembers`].
+    pub fn known(self) -> Result<ExpectSnapshot, Refusal> {
+        let floor = self.floor.expect("a timestamp is remembered");
+        ExpectSnapshot::begin(self.root, self.start, floor.timestamp, Novelty::Known)
     }
 }
 

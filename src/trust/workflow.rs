@@ -262,11 +262,8 @@ impl Update {
             }
             State::Timestamp(mut expect) => {
                 expect.remember(&cached);
-                if self.connectivity == Connectivity::Offline {
-                    match expect.clone().offline()? {
-                        Some(next) => (State::Snapshot(next), false),
-                        None => (State::Timestamp(expect), true),
-                    }
+                if self.connectivity == Connectivity::Offline && expect.remembers() {
+                    (State::Snapshot(expect.known()?), false)
                 } else {
                     (State::Timestamp(expect), true)
                 }

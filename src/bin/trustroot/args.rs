@@ -103,7 +103,7 @@ pub(crate) struct TrustAddOptions {
     /// What to call the repository here: lower-case letters, digits, `.`, `_` and `-`
     pub(crate) name: TrustName,
 
-    /// Where its metadata is: the directory that holds `timestamp.json`
+    /// Where its metadata is: the place that holds `timestamp.json`, by http, https or file URL, or as a directory
     #[arg(long, value_parser = parse_url)]
     pub(crate) url: SafeUrl,
 
@@ -234,8 +234,11 @@ fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
         .map_err(|_| "expected a time such as 2026-08-22T00:00:00Z".to_owned())
 }
 
+/// A URL, or a directory on this machine.
 fn parse_url(text: &str) -> Result<SafeUrl, String> {
-    SafeUrl::parse(text).map_err(|error| error.to_string())
+    let directory = || std::fs::canonicalize(text).ok().filter(|path| path.is_dir());
+    SafeUrl::parse(text)
+        .or_else(|error| directory().and_then(|path| SafeUrl::from_file_path(&path)).ok_or_else(|| error.to_string()))
 }
 
 fn parse_target(text: &str) -> Result<TargetPath, String> {
