@@ -3,11 +3,13 @@
 use std::fmt;
 use std::future::Future;
 use std::io::{self, Read as _};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fs_err as fs;
+use percent_encoding::percent_decode_str;
 
 use super::{HttpFetcher, HttpSettings, SafeUrl};
 
@@ -239,20 +241,41 @@ impl Fetcher for FileFetcher {
 }
 
 fn open(url: &SafeUrl) -> Result<Body, FetchError> {
-    let Ok(path) = url.as_url().to_file_path() else {
-        return Err(FetchError::Scheme { url: url.clone() });
-    };
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => FetchError::Absent { url: url.clone() },
         _ => FetchError::Transport { url: url.clone(), reason: error.to_string() },
     };
-    // A pipe or device could block for ever, so the kind is checked before it is opened.
-    let metadata = fs::metadata(&path).map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(FetchError::Transport { url: url.clone(), reason: "not a regular file".to_owned() });
+    let mut result = Err(FetchError::Scheme { url: url.clone() });
+    for path in candidates(url) {
+        // A pipe or device could block for ever, so the kind is checked before it is opened.
+        result = match fs::metadata(&path) {
+            Ok(metadata) if !metadata.is_file() => {
+                Err(FetchError::Transport { url: url.clone(), reason: "not a regular file".to_owned() })
+            }
+            Ok(metadata) => fs::File::open(&path).map(|file| (file, metadata.len())).map_err(failed),
+            Err(error) => Err(failed(error)),
+        };
+        if !matches!(result, Err(FetchError::Absent { .. })) {
+            break;
+        }
     }
-    let file = fs::File::open(&path).map_err(failed)?;
-    Ok(Body::new(url.clone(), Some(metadata.len()), Box::new(FileChunks { url: url.clone(), file })))
+    let (file, length) = result?;
+    Ok(Body::new(url.clone(), Some(length), Box::new(FileChunks { url: url.clone(), file })))
+}
+
+/// The files that a URL may mean, the likelier first; none where the URL is not one of a local file.
+///
+/// A file's name is the last component decoded, as a web server would look for it, or else as it stands: a role's
+/// name is encoded whole, and tools keep it so on disk. A name that holds an encoded `/` is only ever looked for as
+/// it stands. Decoded, a role called `../../x` would lead out of the repository.
+fn candidates(url: &SafeUrl) -> Vec<PathBuf> {
+    let url = url.as_url();
+    let name = url.path().rsplit('/').next().unwrap_or_default();
+    let is_one_name = !percent_decode_str(name).any(|byte| std::path::is_separator(byte.into()));
+    let decoded = url.to_file_path().ok().filter(|_| is_one_name);
+    let as_it_stands = url.join(".").ok().and_then(|directory| directory.to_file_path().ok());
+    let as_it_stands = as_it_stands.map(|directory| directory.join(name));
+    decoded.into_iter().chain(as_it_stands.filter(|_| name.contains('%'))).collect()
 }
 
 struct FileChunks {
@@ -272,5 +295,38 @@ impl Chunks for FileChunks {
             Err(error) => Err(FetchError::Transport { url: self.url.clone(), reason: error.to_string() }),
         };
         Box::pin(std::future::ready(chunk))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::write_durably;
+
+    #[tokio::test]
+    async fn an_encoded_slash_never_leads_out_of_the_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let metadata = directory.path().join("meta data");
+        fs::create_dir(&metadata).unwrap();
+        write_durably(&directory.path().join("x.json"), b"outside").unwrap();
+        let base = SafeUrl::from_file_path(&metadata).unwrap();
+
+        let encoded = base.below("..%2Fx.json");
+        assert!(matches!(FileFetcher.fetch(&encoded).await, Err(FetchError::Absent { .. })));
+
+        write_durably(&metadata.join("..%2Fx.json"), b"inside").unwrap();
+        let body = FileFetcher.fetch(&encoded).await.unwrap();
+        assert_eq!(body.bytes(100).await.unwrap(), b"inside");
+    }
+
+    #[tokio::test]
+    async fn a_file_is_found_under_its_name_decoded_or_as_it_stands() {
+        let directory = tempfile::tempdir().unwrap();
+        let base = SafeUrl::from_file_path(directory.path()).unwrap();
+        for (on_disk, encoded) in [("a b.json", "a%20b.json"), ("c%20d.json", "c%20d.json"), ("100%", "100%25")] {
+            write_durably(&directory.path().join(on_disk), on_disk.as_bytes()).unwrap();
+            let body = FileFetcher.fetch(&base.below(encoded)).await.unwrap();
+            assert_eq!(body.bytes(100).await.unwrap(), on_disk.as_bytes());
+        }
     }
 }

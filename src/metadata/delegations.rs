@@ -132,8 +132,13 @@ impl Delegation {
     fn from_json(json: Json, at: &str) -> Result<Self, FormatError> {
         let mut fields = Fields::open(json, at)?;
         let name = fields.string("name")?;
-        let role = RoleName::delegated(&name)
-            .ok_or_else(|| FormatError::invalid(fields.path("name"), format!("`{name}` is a top-level role")))?;
+        let role = RoleName::delegated(&name).ok_or_else(|| {
+            let problem = match name.as_str() {
+                "" => "a delegated role needs a name".to_owned(),
+                name => format!("`{name}` is a top-level role"),
+            };
+            FormatError::invalid(fields.path("name"), problem)
+        })?;
         let (keyids, threshold) = keyids_and_threshold(&mut fields)?;
         let terminating = fields.boolean("terminating")?;
         let paths = match (fields.has("paths"), fields.has("path_hash_prefixes")) {

@@ -30,11 +30,11 @@ pub enum RoleName {
 }
 
 impl RoleName {
-    /// The role that a delegation names, or `None` where the name belongs to a top-level role.
+    /// The role that a delegation names, or `None` where there is no name or it belongs to a top-level role.
     ///
     /// A delegated role that could call itself `root` would share file names with the real one.
     pub fn delegated(name: &str) -> Option<Self> {
-        let reserved = matches!(name, "root" | "timestamp" | "snapshot" | "targets");
+        let reserved = matches!(name, "" | "root" | "timestamp" | "snapshot" | "targets");
         (!reserved).then(|| Self::Delegated(name.into()))
     }
 
@@ -263,6 +263,7 @@ mod tests {
         let name = RoleName::delegated("../a?#b\u{1f4a9}").unwrap();
         assert_eq!(name.encoded().as_str(), "..%2Fa%3F%23b%F0%9F%92%A9");
         assert_eq!(RoleName::delegated("root"), None);
+        assert_eq!(RoleName::delegated(""), None);
     }
 
     #[test]
