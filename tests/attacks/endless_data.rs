@@ -147,6 +147,25 @@ fn a_timestamp_of_exactly_the_limit_is_read() {
 }
 
 #[test]
+fn endless_new_roots_end_at_the_limit_and_the_next_update_goes_on() {
+    let mut repository = SimRepository::new();
+    let mut client = repository.client();
+    client.limits.root_rotations = 3;
+    for _ in 0..8 {
+        repository.publish_root();
+    }
+
+    let refusal = refusal_of(client.refresh());
+    insta::assert_snapshot!(refusal, @"more than 3 root versions in one update; run it again to go on from v4");
+    assert_eq!(client.trusted(), "root 4, timestamp -, snapshot -, targets -");
+
+    assert_eq!(refusal_of(client.refresh()).code(), "too-many-roots");
+    assert_eq!(client.trusted_version("root"), Some(7));
+    client.refresh().unwrap();
+    assert_eq!(client.trusted(), "root 9, timestamp 1, snapshot 1, targets 1");
+}
+
+#[test]
 fn as_many_new_roots_as_the_limit_are_walked_in_one_update() {
     let mut repository = SimRepository::new();
     let mut client = repository.client();
