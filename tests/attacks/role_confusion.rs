@@ -68,6 +68,35 @@ fn a_keyid_means_what_the_delegator_says_and_nobody_else() {
     refused_on_the_right(&mut repository.client());
 }
 
+/// `left` and `right` each have their own idea of `middle`, and the server shows each idea to whom it suits. What was
+/// trusted below the left `middle` must not be trusted below the right one.
+#[test]
+fn a_role_trusted_through_one_version_of_its_delegator_is_not_trusted_through_another() {
+    let mut repository = SimRepository::new();
+    repository.delegate("targets", "left", &["left/*"]);
+    repository.delegate("targets", "right", &["right/*"]);
+    repository.delegate("left", "middle", &["*", "left/*"]);
+    let right = repository.delegate("right", "middle", &["*", "right/*"]);
+    repository.delegate("middle", "leaf", &["left/*", "right/*"]);
+    repository.add_target("leaf", "left/tool", b"x");
+    repository.add_target("leaf", "right/tool", b"evil");
+    repository.publish();
+    let mut client = repository.client();
+    assert_eq!(client.finds_in("left/tool").as_deref(), Some("leaf"));
+
+    // The same version of `middle`, signed for `right`, with another key for `leaf`.
+    let honest = repository.new_key();
+    let delegations = &mut repository.draft("middle")["delegations"];
+    delegations["keys"] = json!({ honest.keyid.as_str(): honest.public });
+    repository.delegation("middle", "leaf")["keyids"] = json!([honest.keyid]);
+    *repository.signers("middle") = vec![right];
+    repository.serve("middle");
+
+    let refusal = refusal_of(client.find("right/tool"));
+
+    assert_snapshot!(refusal, @"leaf v3 is signed by 0 of the 1 key it needs");
+}
+
 #[test]
 fn a_delegated_role_with_the_name_of_a_top_level_role_is_refused() {
     for name in ["root", "timestamp", "snapshot", "targets"] {
