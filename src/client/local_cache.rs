@@ -61,7 +61,7 @@ impl LocalCache {
             LocalFile::Root(version) => {
                 self.directory.join("root_history").join(format!("{}.root.json", version.get()))
             }
-            LocalFile::Role(role) => self.directory.join(stored_name(&role.encoded(), ".json")),
+            LocalFile::Role(role) => self.directory.join(role_file_name(role)),
         }
     }
 
@@ -120,13 +120,23 @@ impl LocalCache {
     }
 }
 
+/// Where file names ignore case, a delegated role called `Root` must not overwrite `root.json`.
+fn role_file_name(role: &RoleName) -> String {
+    let name = role.encoded();
+    let looks_top_level = RoleName::delegated(&role.as_str().to_ascii_lowercase()).is_none();
+    match role {
+        RoleName::Delegated(_) if looks_top_level => hashed_name(&name, ".json"),
+        _ => stored_name(&name, ".json"),
+    }
+}
+
 /// A file name of at most 255 bytes, which is where file systems stop: a name that is too long gives way to its hash.
 ///
 /// Two names could then be stored under one; what is read back is verified, so that does no harm.
 pub fn stored_name(name: &EncodedName, ending: &str) -> String {
-    if name.as_str().len() + ending.len() > 200 {
-        format!("sha256-{}{ending}", hex::encode(sha256(name.as_str().as_bytes())))
-    } else {
-        format!("{name}{ending}")
-    }
+    if name.as_str().len() + ending.len() > 200 { hashed_name(name, ending) } else { format!("{name}{ending}") }
+}
+
+fn hashed_name(name: &EncodedName, ending: &str) -> String {
+    format!("sha256-{}{ending}", hex::encode(sha256(name.as_str().as_bytes())))
 }

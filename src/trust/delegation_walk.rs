@@ -106,7 +106,7 @@ impl<'a> DelegationWalk<'a> {
             if self.visited.len() > self.limits.delegations {
                 return Err(Refusal::TooManyDelegations { limit: self.limits.delegations });
             }
-            match self.trusted.delegated(visit.delegator.role(), &visit.delegation.role) {
+            match self.trusted.delegated(&visit.delegator, &visit.delegation.role) {
                 Some(targets) => self.visit(&targets)?,
                 None => {
                     self.current = Some(visit);

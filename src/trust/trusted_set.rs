@@ -409,7 +409,15 @@ pub struct TrustedSet {
     snapshot: Verified<Snapshot>,
     targets: Arc<Verified<Targets>>,
     /// By delegator *and* role: a role trusted through one delegator is nothing to another.
-    delegated: BTreeMap<(RoleName, RoleName), Arc<Verified<Targets>>>,
+    delegated: BTreeMap<(RoleName, RoleName), Delegated>,
+}
+
+/// A delegated role, with the very document through which it was verified: two delegators of one name, each trusted
+/// through another document, may disagree about the keys.
+#[derive(Debug, Clone)]
+struct Delegated {
+    delegator: Arc<Verified<Targets>>,
+    targets: Arc<Verified<Targets>>,
 }
 
 impl TrustedSet {
@@ -449,8 +457,13 @@ impl TrustedSet {
     }
 
     /// A delegated role that has been verified through this delegator.
-    pub(super) fn delegated(&self, delegator: &RoleName, role: &RoleName) -> Option<Arc<Verified<Targets>>> {
-        self.delegated.get(&(delegator.clone(), role.clone())).cloned()
+    pub(super) fn delegated(
+        &self,
+        delegator: &Arc<Verified<Targets>>,
+        role: &RoleName,
+    ) -> Option<Arc<Verified<Targets>>> {
+        let known = self.delegated.get(&(delegator.role().clone(), role.clone()))?;
+        Arc::ptr_eq(&known.delegator, delegator).then(|| Arc::clone(&known.targets))
     }
 
     /// Verifies a delegated role through its delegator and keeps it.
@@ -463,7 +476,8 @@ impl TrustedSet {
         let delegations = delegator.delegations.as_ref().expect("the delegation was read from this document");
         let authority = Authority::of_delegation(delegations, delegation);
         let targets = Arc::new(check_targets(bytes, authority, &self.snapshot, self.start)?);
-        self.delegated.insert((delegator.role().clone(), delegation.role.clone()), Arc::clone(&targets));
+        let known = Delegated { delegator: Arc::clone(delegator), targets: Arc::clone(&targets) };
+        self.delegated.insert((delegator.role().clone(), delegation.role.clone()), known);
         Ok(targets)
     }
 }

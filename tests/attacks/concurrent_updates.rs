@@ -1,0 +1,95 @@
+//! Two updates at once on one cache: neither takes the other back.
+
+use trustroot::client::UpdateError;
+use trustroot::metadata::TargetPath;
+use trustroot::trust::TrustedSet;
+
+use crate::support::{Answer, Client, SimRepository, block_on};
+
+fn setting() -> (SimRepository, Client) {
+    let mut repository = SimRepository::new();
+    repository.delegate("targets", "team", &["*"]);
+    repository.add_target("team", "tool", b"x");
+    repository.publish();
+    let client = repository.client();
+    (repository, client)
+}
+
+#[test]
+fn an_update_waits_for_the_one_that_is_under_way() {
+    let (mut repository, client) = setting();
+    // The first update hangs on its timestamp for a while, and then gets the old one.
+    let old = repository.bytes_on_shelf("timestamp");
+    let pause = std::time::Duration::from_millis(5);
+    repository.shelf().put_before("metadata/timestamp.json", Answer::Dripping(pause, old));
+    let (mut first, mut second) = (client.new_updater().unwrap(), client.other_process().new_updater().unwrap());
+    repository.add_target("team", "tool", b"y");
+    repository.publish();
+
+    let (first, second) = block_on(async { tokio::join!(first.refresh(), second.refresh()) });
+
+    let version = |refreshed: Result<&TrustedSet, UpdateError>| refreshed.unwrap().timestamp().version.get();
+    assert_eq!((version(first), version(second)), (2, 3));
+    assert_eq!(client.trusted(), "root 1, timestamp 3, snapshot 3, targets 2");
+}
+
+#[test]
+fn an_updater_made_before_another_one_finished_goes_on_from_there() {
+    let (mut repository, client) = setting();
+    let client = client.trusting_its_cache();
+    let mut early = client.new_updater().unwrap();
+    let mut late = client.other_process();
+    repository.rotate("timestamp");
+    repository.publish();
+    late.refresh().unwrap();
+    assert_eq!(client.trusted(), "root 2, timestamp 3, snapshot 3, targets 2");
+
+    // Whoever answers the early one offers what was true when it started.
+    repository.shelf().remove("metadata/2.root.json");
+    repository.set_version("timestamp", 2);
+    repository.serve("timestamp");
+    let error = block_on(early.refresh()).map(drop).unwrap_err();
+
+    assert_eq!(error.code(), "rollback");
+    assert_eq!(client.trusted(), "root 2, timestamp 3, snapshot 3, targets 2");
+}
+
+#[test]
+fn a_look_up_by_an_updater_that_is_behind_never_misleads_the_next_one() {
+    let (mut repository, client) = setting();
+    let mut behind = client.new_updater().unwrap();
+    block_on(behind.refresh()).map(drop).unwrap();
+    repository.add_target("team", "tool", b"new");
+    repository.publish();
+    let mut ahead = client.other_process();
+    ahead.find("tool").unwrap();
+    assert_eq!(client.trusted_version("team"), Some(3));
+
+    // What it looks up belongs to what it has refreshed.
+    let found = block_on(behind.find(&TargetPath::new("tool").unwrap())).unwrap().unwrap();
+    assert_eq!(found.version.get(), 2);
+
+    assert_eq!(client.trusted(), "root 1, timestamp 3, snapshot 3, targets 2");
+    ahead.refresh().unwrap();
+    assert_eq!(ahead.find("tool").unwrap().unwrap().version.get(), 3);
+}
+
+#[test]
+fn an_update_that_is_dropped_half_way_lets_go_of_the_cache() {
+    let (mut repository, client) = setting();
+    let pause = std::time::Duration::from_secs(1);
+    repository.shelf().put_before("metadata/2.snapshot.json", Answer::Dripping(pause, vec![b' '; 100]));
+    let mut dropped = client.new_updater().unwrap();
+    block_on(async {
+        tokio::select! {
+            _ = dropped.refresh() => panic!("it should hang"),
+            () = tokio::time::sleep(pause * 5) => {}
+        }
+    });
+    assert_eq!(client.trusted(), "root -, timestamp 2, snapshot -, targets -");
+    repository.publish();
+    let mut next = client.other_process();
+    next.refresh().unwrap();
+    block_on(dropped.refresh()).map(drop).unwrap();
+    assert_eq!(client.trusted(), "root 1, timestamp 3, snapshot 3, targets 2");
+}

@@ -1,0 +1,184 @@
+//! Names chosen by an attacker: of roles, of targets. None may lead to another file or URL than its own.
+
+use serde_json::json;
+
+use crate::support::{Client, SimRepository, Snapshots, refusal_of};
+
+fn files_outside_the_cache(client: &Client) -> Vec<std::path::PathBuf> {
+    let cache = client.cache();
+    let parent = cache.directory().parent().unwrap();
+    let entries = fs_err::read_dir(parent).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path != cache.directory()).collect()
+}
+
+#[test]
+fn a_role_name_cannot_leave_the_cache_or_the_metadata_url() {
+    for (name, url) in [
+        ("../x", "metadata/2...%2Fx.json"),
+        ("..", "metadata/2....json"),
+        ("/etc/passwd", "metadata/2.%2Fetc%2Fpasswd.json"),
+        ("a/../../b", "metadata/2.a%2F..%2F..%2Fb.json"),
+        ("..\\x", "metadata/2...%5Cx.json"),
+        ("root_history/1.root", "metadata/2.root_history%2F1.root.json"),
+        ("%2e%2e%2fx", "metadata/2.%252e%252e%252fx.json"),
+        ("a?b#c d", "metadata/2.a%3Fb%23c%20d.json"),
+        ("\u{0}\u{1b}[2J\n", "metadata/2.%00%1B%5B2J%0A.json"),
+        ("", "metadata/2..json"),
+    ] {
+        for snapshots in [Snapshots::Consistent, Snapshots::Plain] {
+            let mut repository = SimRepository::with(snapshots);
+            repository.delegate("targets", name, &["*"]);
+            repository.add_target(name, "tool", b"x");
+            repository.publish();
+            let mut client = repository.client();
+            client.refresh().unwrap();
+            let before = client.cached_files().len();
+            repository.shelf().take_requests();
+
+            assert_eq!(client.finds_in("tool").as_deref(), Some(name));
+
+            let url = if snapshots == Snapshots::Consistent { url.to_owned() } else { url.replacen("2.", "", 1) };
+            assert_eq!(repository.shelf().take_requests(), [url]);
+            assert_eq!(client.cached_files().len(), before + 1, "{name:?}");
+            assert_eq!(client.cached(name), Some(repository.bytes(name)));
+            assert!(files_outside_the_cache(&client).is_empty(), "{name:?}");
+            assert_eq!(client.trusted(), "root 1, timestamp 2, snapshot 2, targets 2");
+        }
+    }
+}
+
+#[test]
+fn a_role_name_that_is_too_long_for_a_file_name_still_works() {
+    let name = "x".repeat(300);
+    let mut repository = SimRepository::new();
+    repository.delegate("targets", &name, &["*"]);
+    repository.add_target(&name, "tool", b"x");
+    repository.publish();
+    let mut client = repository.client();
+
+    assert_eq!(client.finds_in("tool"), Some(name.clone()));
+
+    assert_eq!(client.cached(&name), Some(repository.bytes(&name)));
+    let longest = client.cached_files().iter().map(|path| path.file_name().unwrap().len()).max();
+    assert!(longest.unwrap() < 256);
+    repository.shelf().take_requests();
+    client.refresh().unwrap();
+    client.find("tool").unwrap();
+    assert_eq!(repository.shelf().take_requests().len(), 2, "the cached file is used");
+}
+
+#[test]
+fn a_role_name_cannot_draw_on_the_terminal() {
+    let mut repository = SimRepository::new();
+    let name = "\u{1b}[2J\u{202e}team\n";
+    repository.delegate("targets", name, &["*"]);
+    repository.publish();
+    repository.serve_bytes(name, b"{}".to_vec());
+
+    let refusal = refusal_of(repository.client().find("tool"));
+
+    insta::assert_snapshot!(
+        refusal,
+        @r"\u{1b}[2J\u{202e}team\n is malformed: document: the field `signatures` is missing"
+    );
+}
+
+#[test]
+fn a_target_path_cannot_be_asked_for_if_it_leaves_its_base() {
+    use trustroot::metadata::TargetPath;
+    for path in [
+        "../x",
+        "a/../x",
+        "a/..",
+        "..",
+        ".",
+        "/etc/passwd",
+        "a//b",
+        "a/",
+        "",
+        "a\\..\\b",
+        "a\nb",
+        "a\u{7f}",
+        "a\u{85}b",
+    ] {
+        assert!(TargetPath::new(path).is_err(), "{path:?}");
+    }
+}
+
+#[test]
+fn a_target_that_leaves_its_base_in_metadata_harms_no_other() {
+    let mut repository = SimRepository::new();
+    repository.add_target("targets", "tool", b"good");
+    let entry = repository.draft("targets")["targets"]["tool"].clone();
+    for path in ["../x", "/etc/passwd", "a//b", "", "a\nb", "\\"] {
+        repository.draft("targets")["targets"][path] = entry.clone();
+    }
+    repository.publish();
+    let mut client = repository.client();
+    client.download("tool").unwrap();
+    assert_eq!(client.downloaded("tool").unwrap(), b"good");
+    assert_eq!(client.count_downloads(), 1);
+}
+
+#[test]
+fn target_paths_reach_the_url_encoded_with_the_hash_on_the_last_component() {
+    let hash = hex::encode(trustroot::crypto::sha256(b"x"));
+    for (path, url) in [
+        ("a/b/c", format!("targets/a/b/{hash}.c")),
+        ("100%", format!("targets/{hash}.100%25")),
+        ("%2e%2e/x", format!("targets/%252e%252e/{hash}.x")),
+        ("a?b#c", format!("targets/{hash}.a%3Fb%23c")),
+        ("a b/\u{e9}", format!("targets/a%20b/{hash}.%C3%A9")),
+        ("\"quoted\"", format!("targets/{hash}.%22quoted%22")),
+        ("...", format!("targets/{hash}....")),
+        (";:@&=+$,", format!("targets/{hash}.;:@&=+$,")),
+    ] {
+        let mut repository = SimRepository::new();
+        repository.add_target("targets", path, b"x");
+        repository.publish();
+        let mut client = repository.client();
+        client.refresh().unwrap();
+        repository.shelf().take_requests();
+
+        client.download(path).unwrap();
+
+        assert_eq!(repository.shelf().take_requests(), [url]);
+        assert_eq!(client.downloaded(path).unwrap(), b"x");
+    }
+}
+
+#[test]
+fn without_consistent_snapshots_no_hash_stands_before_a_target() {
+    let mut repository = SimRepository::with(Snapshots::Plain);
+    repository.add_target("targets", "a/b c", b"x");
+    repository.publish();
+    let mut client = repository.client();
+    client.refresh().unwrap();
+    repository.shelf().take_requests();
+    client.download("a/b c").unwrap();
+    assert_eq!(repository.shelf().take_requests(), ["targets/a/b%20c"]);
+}
+
+#[test]
+fn a_pattern_is_never_a_program() {
+    let mut repository = SimRepository::new();
+    let hostile = "*a".repeat(2000);
+    let unclosed = "[".repeat(2000);
+    repository.delegate("targets", "team", &[hostile.as_str(), &unclosed, "[!a-z]", "{tool}", "\\*"]);
+    repository.add_target("team", "tool", b"evil");
+    repository.publish();
+    let mut client = repository.client();
+    assert_eq!(client.finds_in("tool"), None);
+    assert!(client.find(&"a".repeat(1999)).unwrap().is_none());
+}
+
+#[test]
+fn a_hash_prefix_that_is_not_lower_case_hex_grants_nothing() {
+    let mut repository = SimRepository::new();
+    let key = repository.new_key();
+    repository.delegate_to("targets", "team", &[key], 1);
+    repository.delegation("targets", "team")["path_hash_prefixes"] = json!(["CA", "*", "ca978112zz"]);
+    repository.add_target("team", "a", b"evil");
+    repository.publish();
+    assert_eq!(repository.client().finds_in("a"), None);
+}

@@ -1,0 +1,33 @@
+//! Attacks on the client: those that the TUF specification names (section 1.5.2), and those that have hit real
+//! clients.
+//!
+//! One test, one attack. Its name is the promise; it ends with what was refused and what did not change.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod arbitrary_software;
+mod concurrent_updates;
+mod damaged_cache;
+mod delegation_graphs;
+mod endless_data;
+mod extraneous_delegations;
+mod fast_forward;
+mod field_compatibility;
+mod freeze;
+mod hostile_documents;
+mod hostile_names;
+mod http;
+mod key_compromise;
+mod malicious_mirror;
+mod mix_and_match;
+mod one_key_counted_twice;
+mod partial_failure;
+mod role_confusion;
+mod rollback;
+mod rsa;
+mod slow_retrieval;
+mod unusable_keys;
+mod wrong_software;

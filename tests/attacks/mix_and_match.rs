@@ -1,0 +1,149 @@
+//! Mix-and-match attack: files are combined that the repository never offered together.
+
+use insta::assert_snapshot;
+
+use crate::support::{SimRepository, Snapshots, refusal_of};
+
+#[test]
+fn a_snapshot_other_than_the_timestamp_names_is_refused() {
+    let mut repository = SimRepository::with(Snapshots::Plain);
+    let mut client = repository.client();
+    repository.publish();
+    let old = repository.bytes("snapshot");
+    repository.publish();
+    repository.serve_bytes("snapshot", old);
+
+    let refusal = refusal_of(client.refresh());
+
+    assert_snapshot!(refusal, @"snapshot has version 2 where 3 is expected");
+    assert_eq!(client.trusted(), "root -, timestamp 3, snapshot -, targets -");
+}
+
+#[test]
+fn a_newer_snapshot_than_the_timestamp_names_is_refused() {
+    let mut repository = SimRepository::new();
+    let mut client = repository.client();
+    repository.publish();
+    repository.bump("snapshot");
+    let newer = repository.bytes("snapshot");
+    repository.set_version("snapshot", 2);
+    repository.serve_bytes("snapshot", newer);
+
+    let refusal = refusal_of(client.refresh());
+
+    assert_snapshot!(refusal, @"snapshot has version 3 where 2 is expected");
+    assert_eq!(client.trusted_version("snapshot"), None);
+}
+
+#[test]
+fn targets_other_than_the_snapshot_names_are_refused() {
+    for version in [1, 3] {
+        let mut repository = SimRepository::with(Snapshots::Plain);
+        let mut client = repository.client();
+        repository.set_version("targets", version);
+        let other = repository.bytes("targets");
+        repository.set_version("targets", 2);
+        repository.publish();
+        repository.serve_bytes("targets", other);
+
+        let refusal = refusal_of(client.refresh());
+
+        assert_eq!(refusal.to_string(), format!("targets has version {version} where 2 is expected"));
+        assert_eq!(client.trusted_version("targets"), None);
+    }
+}
+
+#[test]
+fn a_delegated_role_other_than_the_snapshot_names_is_refused() {
+    let mut repository = SimRepository::new();
+    repository.delegate("targets", "team", &["*"]);
+    let old = repository.bytes("team");
+    repository.add_target("team", "tool", b"x");
+    repository.publish();
+    repository.serve_bytes("team", old);
+    let mut client = repository.client();
+
+    let refusal = refusal_of(client.find("tool"));
+
+    assert_snapshot!(refusal, @"team has version 1 where 2 is expected");
+    assert_eq!(client.trusted_version("team"), None);
+}
+
+#[test]
+fn files_of_the_right_version_with_other_content_are_refused_where_hashes_are_given() {
+    for role in ["snapshot", "targets", "team"] {
+        let mut repository = SimRepository::new();
+        repository.hashes_in_meta = true;
+        repository.delegate("targets", "team", &["*"]);
+        repository.describe();
+        repository.publish();
+        let mut client = repository.client();
+        // Same length, same version, signed by the right key.
+        repository.draft(role)["expires"] = "2027-12-31T00:00:00Z".into();
+        repository.serve(role);
+
+        let refusal = refusal_of(client.find("tool"));
+
+        assert_eq!(refusal.code(), "wrong-hash", "{refusal}");
+        assert_eq!(client.trusted_version(role), None);
+    }
+}
+
+#[test]
+fn files_of_another_length_are_refused_before_they_are_read() {
+    for role in ["snapshot", "targets", "team"] {
+        let mut repository = SimRepository::new();
+        repository.hashes_in_meta = true;
+        repository.delegate("targets", "team", &["*"]);
+        repository.publish();
+        let mut bytes = repository.bytes(role);
+        bytes.pop();
+        repository.serve_bytes(role, bytes);
+        let mut client = repository.client();
+
+        let refusal = refusal_of(client.find("tool"));
+
+        assert_eq!(refusal.code(), "wrong-length", "{refusal}");
+        assert_eq!(client.trusted_version(role), None);
+    }
+}
+
+#[test]
+fn a_cached_file_whose_hash_is_no_longer_named_is_fetched_anew() {
+    for role in ["snapshot", "targets", "team"] {
+        let mut repository = SimRepository::new();
+        repository.hashes_in_meta = true;
+        repository.delegate("targets", "team", &["*"]);
+        repository.publish();
+        let mut client = repository.client();
+        client.find("tool").unwrap();
+        // The repository replaces a file without a new version: unwise, but the hash decides.
+        repository.draft(role)["expires"] = "2027-12-31T00:00:00Z".into();
+        if role == "snapshot" {
+            repository.bump("timestamp");
+            repository.describe();
+            repository.serve("timestamp");
+            repository.serve("snapshot");
+        } else {
+            repository.publish();
+        }
+
+        client.refresh().unwrap();
+        client.find("tool").unwrap();
+
+        assert_eq!(client.cached(role), Some(repository.bytes(role)));
+    }
+}
+
+#[test]
+fn a_snapshot_that_does_not_list_targets_is_refused() {
+    let mut repository = SimRepository::new();
+    let mut client = repository.client();
+    repository.draft("snapshot")["meta"] = serde_json::json!({});
+    repository.serve("snapshot");
+
+    let refusal = refusal_of(client.refresh());
+
+    assert_snapshot!(refusal, @"targets is delegated to, but the snapshot does not list it");
+    assert_eq!(client.trusted(), "root -, timestamp 1, snapshot 1, targets -");
+}

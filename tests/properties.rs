@@ -1,0 +1,373 @@
+//! Properties of canonical JSON, documents and patterns, held against simpler ways to say the same.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+use trustroot::metadata::canonical_json::{Json, JsonError, canonicalize, check_unambiguous};
+use trustroot::metadata::{Document, Envelope, Root, Snapshot, TargetPath, Targets, Timestamp, matches_pattern};
+
+/// Text with the characters that matter to a JSON reader well represented.
+fn text() -> impl Strategy<Value = String> {
+    let tricky = proptest::sample::select(vec!['"', '\\', '/', '{', '}', '[', ']', ',', ':', '\n', '\0', '\u{7f}']);
+    vec(prop_oneof![3 => any::<char>(), 3 => tricky, 4 => proptest::char::range('a', 'c')], 0..6)
+        .prop_map(|characters| characters.into_iter().collect())
+}
+
+/// Any value that has a canonical form.
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        text().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..6).prop_map(Value::from),
+            btree_map(text(), inner, 0..6).prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+/// Decisions of a writer of JSON, taken from random bytes.
+struct Whim<'a>(std::iter::Cycle<std::slice::Iter<'a, u8>>);
+
+impl<'a> Whim<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes.iter().cycle())
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        usize::from(self.0.next().copied().unwrap_or(0)) % limit
+    }
+}
+
+/// Writes a value in some way that JSON allows: white space, order of keys and escapes vary.
+fn written(value: &Value, whim: &mut Whim<'_>) -> String {
+    let space = |whim: &mut Whim<'_>| ["", " ", "\n\t", "\r\n  "][whim.below(4)];
+    let body = match value {
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(|item| written(item, whim)).collect();
+            format!("[{}{}]", space(whim), items.join(","))
+        }
+        Value::Object(members) => {
+            let mut members: Vec<String> = members
+                .iter()
+                .map(|(key, value)| {
+                    format!("{}{}{}:{}", space(whim), quoted(key, whim), space(whim), written(value, whim))
+                })
+                .collect();
+            for last in (1..members.len()).rev() {
+                members.swap(last, whim.below(last + 1));
+            }
+            format!("{{{}{}}}", members.join(","), space(whim))
+        }
+        Value::String(text) => quoted(text, whim),
+        other => other.to_string(),
+    };
+    format!("{}{body}{}", space(whim), space(whim))
+}
+
+fn quoted(text: &str, whim: &mut Whim<'_>) -> String {
+    let mut out = String::from('"');
+    for character in text.chars() {
+        let must = matches!(character, '"' | '\\' | '\0'..='\u{1f}');
+        if !must && whim.below(3) > 0 {
+            out.push(character);
+            continue;
+        }
+        let short = match character {
+            '"' | '\\' | '/' => Some(character),
+            '\n' => Some('n'),
+            '\r' => Some('r'),
+            '\t' => Some('t'),
+            '\u{8}' => Some('b'),
+            '\u{c}' => Some('f'),
+            _ => None,
+        };
+        if let Some(short) = short.filter(|_| whim.below(2) == 0) {
+            out.extend(['\\', short]);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            let unit = if whim.below(2) == 0 { format!("{unit:04x}") } else { format!("{unit:04X}") };
+            out.extend(["\\u", &unit]);
+        }
+    }
+    out + "\""
+}
+
+/// The canonical form as python's securesystemslib writes it: a page of code, and slow.
+fn as_python_writes(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+        Value::Array(items) => format!("[{}]", items.iter().map(as_python_writes).collect::<Vec<_>>().join(",")),
+        Value::Object(members) => {
+            let mut members: Vec<(&String, &Value)> = members.iter().collect();
+            members.sort_by_key(|(key, _)| key.chars().collect::<Vec<_>>());
+            let member = |(key, value): (&String, &Value)| {
+                format!("{}:{}", as_python_writes(&Value::from(key.as_str())), as_python_writes(value))
+            };
+            format!("{{{}}}", members.into_iter().map(member).collect::<Vec<_>>().join(","))
+        }
+        other => other.to_string(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_way_to_write_a_value_has_the_canonical_form_that_python_writes(value in value(), whims in vec(any::<u8>(), 1..200)) {
+        let written = written(&value, &mut Whim::new(&whims));
+        prop_assert_eq!(&serde_json::from_str::<Value>(&written).unwrap(), &value);
+
+        let canonical = canonicalize(written.as_bytes()).unwrap();
+
+        prop_assert_eq!(String::from_utf8(canonical.clone()).unwrap(), as_python_writes(&value));
+        // What is canonical stays as it is, where JSON can read it: control characters stand raw in it.
+        let readable = !canonical.iter().any(|byte| *byte < 0x20);
+        prop_assert_eq!(canonicalize(&canonical).ok(), readable.then(|| canonical.clone()));
+        prop_assert_eq!(Json::parse(written.as_bytes()).unwrap().to_canonical(), canonical);
+        prop_assert!(check_unambiguous(written.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_refused_however_it_is_spelled(
+        members in btree_map(text(), value(), 1..6),
+        again in any::<proptest::sample::Index>(),
+        other in value(),
+        depth in 0..4_usize,
+        whims in vec(any::<u8>(), 1..200),
+    ) {
+        let mut whim = Whim::new(&whims);
+        let key = members.keys().nth(again.index(members.len())).unwrap();
+        let mut written: Vec<String> = members
+            .iter()
+            .chain([(key, &other)])
+            .map(|(key, value)| format!("{}:{}", quoted(key, &mut whim), written(value, &mut whim)))
+            .collect();
+        written.rotate_left(whim.below(members.len() + 1));
+        let mut text = format!("{{{}}}", written.join(","));
+        for _ in 0..depth {
+            text = format!("[{{\"x\":{text}}}]");
+        }
+        let refused = canonicalize(text.as_bytes()).unwrap_err();
+        let is_duplicate = matches!(refused, JsonError::DuplicateKey { .. });
+        prop_assert!(is_duplicate, "{}", refused);
+        prop_assert!(check_unambiguous(text.as_bytes()).is_err());
+    }
+
+    /// Whatever is accepted, another reader understands in the same way.
+    #[test]
+    fn damaged_json_is_refused_or_means_what_others_read(
+        value in value(),
+        whims in vec(any::<u8>(), 1..100),
+        at in any::<proptest::sample::Index>(),
+        damage in prop_oneof![any::<u8>(), proptest::sample::select(b"\"\\{}[],:0-.eEtfn ".to_vec())],
+        cut in any::<bool>(),
+    ) {
+        let mut bytes = written(&value, &mut Whim::new(&whims)).into_bytes();
+        let at = at.index(bytes.len());
+        if cut {
+            bytes.truncate(at);
+        } else {
+            bytes[at] = damage;
+        }
+        if let Ok(canonical) = canonicalize(&bytes) {
+            let others: Value = serde_json::from_slice(&bytes).unwrap();
+            // `-0` is an integer to us and a float to serde_json.
+            let ours = String::from_utf8(canonical).unwrap();
+            prop_assert_eq!(ours, as_python_writes(&others).replace("-0.0", "0"));
+        }
+        let _ = Envelope::parse(&bytes);
+    }
+
+    #[test]
+    fn floats_are_refused_and_large_integers_too(whole in any::<u64>(), fraction in any::<u16>(), exponent in -300..300_i32) {
+        for text in [format!("{whole}.{fraction}"), format!("{whole}e{exponent}"), format!("-{whole}.0E+1")] {
+            let is_float = matches!(canonicalize(text.as_bytes()), Err(JsonError::Float { at: 0 }));
+            prop_assert!(is_float, "{}", text);
+            prop_assert!(check_unambiguous(text.as_bytes()).is_ok());
+        }
+        let large = u128::from(u64::MAX) + 1 + u128::from(whole);
+        let is_too_large = matches!(canonicalize(large.to_string().as_bytes()), Err(JsonError::IntegerTooLarge { at: 0 }));
+        prop_assert!(is_too_large);
+    }
+}
+
+/// A document with whatever else somebody put into it.
+fn with_more(mut document: Value, more: Map<String, Value>, place: &[&str]) -> Value {
+    let mut object = &mut document;
+    for step in place {
+        object = &mut object[*step];
+    }
+    for (key, value) in more {
+        object.as_object_mut().unwrap().entry(format!("x-{key}")).or_insert(value);
+    }
+    document
+}
+
+fn in_envelope(signed: &Value, whims: &[u8]) -> Vec<u8> {
+    let written = written(signed, &mut Whim::new(whims));
+    format!("{{\"signatures\":[],\"signed\":{written}}}").into_bytes()
+}
+
+fn round_trips<T: Document>(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let envelope = Envelope::parse(bytes).unwrap();
+    let document: T = envelope.unverified().unwrap();
+    prop_assert_eq!(document.to_json().to_canonical(), envelope.signed_bytes());
+    Ok(())
+}
+
+fn head(kind: &str, version: u64) -> Value {
+    json!({ "_type": kind, "spec_version": "1.0.34", "version": version, "expires": "2030-01-01T00:00:00Z" })
+}
+
+fn with_fields(mut document: Value, fields: Value) -> Value {
+    let Value::Object(fields) = fields else { panic!("an object") };
+    document.as_object_mut().unwrap().extend(fields);
+    document
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn documents_written_back_are_the_bytes_that_were_signed(
+        version in 1..=u64::MAX,
+        more in btree_map(text(), value(), 0..4),
+        place in 0..4_usize,
+        consistent in proptest::option::of(any::<bool>()),
+        names in proptest::collection::btree_set(text(), 0..5),
+        whims in vec(any::<u8>(), 1..100),
+    ) {
+        let more: Map<String, Value> = more.into_iter().collect();
+        let keys = json!({ "k": { "keytype": "ed25519", "scheme": "ed25519", "keyval": { "public": "00" } } });
+        let role = json!({ "keyids": ["k"], "threshold": version });
+        let meta = json!({ "version": version, "length": 7, "hashes": { "sha256": "00".repeat(32), "x": "y" } });
+
+        let mut root = with_fields(head("root", version), json!({
+            "keys": keys, "roles": { "root": role, "timestamp": role, "snapshot": role, "targets": role },
+        }));
+        if let Some(consistent) = consistent {
+            root["consistent_snapshot"] = json!(consistent);
+        }
+        let places: [&[&str]; 4] = [&[], &["roles"], &["roles", "snapshot"], &["keys", "k"]];
+        round_trips::<Root>(&in_envelope(&with_more(root, more.clone(), places[place]), &whims))?;
+
+        let timestamp = with_fields(head("timestamp", version), json!({ "meta": { "snapshot.json": meta } }));
+        let places: [&[&str]; 4] = [&[], &["meta"], &["meta", "snapshot.json"], &["meta", "snapshot.json", "hashes"]];
+        round_trips::<Timestamp>(&in_envelope(&with_more(timestamp, more.clone(), places[place]), &whims))?;
+
+        let all: Map<String, Value> = names.iter().map(|name| (name.clone(), meta.clone())).collect();
+        let snapshot = with_fields(head("snapshot", version), json!({ "meta": all }));
+        round_trips::<Snapshot>(&in_envelope(&with_more(snapshot, more.clone(), &[]), &whims))?;
+
+        let target = json!({ "length": 1, "hashes": { "sha512": "ab".repeat(64) }, "custom": more });
+        let all: Map<String, Value> = names.iter().map(|name| (name.clone(), target.clone())).collect();
+        let roles: Vec<Value> = names
+            .iter()
+            .map(|name| {
+                let field = if name.len() % 2 == 0 { "paths" } else { "path_hash_prefixes" };
+                let name = format!("r-{name}");
+                json!({ "name": name, "keyids": ["k"], "threshold": 1, "terminating": consistent.is_some(), field: names })
+            })
+            .collect();
+        let mut targets = with_fields(head("targets", version), json!({
+            "targets": all, "delegations": { "keys": keys, "roles": roles },
+        }));
+        let places: [&[&str]; 4] = [&[], &["delegations"], &["delegations", "keys", "k"], &[]];
+        if place == 3 {
+            let bins = json!({ "keyids": ["k"], "threshold": 1, "bit_length": 1 + version % 32, "name_prefix": "b" });
+            targets["delegations"] = json!({ "keys": keys, "succinct_roles": with_more(bins, more.clone(), &[]) });
+        }
+        round_trips::<Targets>(&in_envelope(&with_more(targets, more, places[place]), &whims))?;
+    }
+
+    /// The scan for one entry agrees with a reading of everything.
+    #[test]
+    fn looking_a_target_up_gives_what_reading_everything_gives(
+        entries in btree_map(text(), value(), 0..8),
+        others in vec(text(), 4),
+        whims in vec(any::<u8>(), 1..100),
+    ) {
+        let targets: Map<String, Value> = entries
+            .iter()
+            .enumerate()
+            .map(|(length, (name, custom))| {
+                let target = json!({ "length": length, "hashes": { "sha256": "00".repeat(32) }, "custom": custom });
+                (name.clone(), target)
+            })
+            .collect();
+        let signed = with_fields(head("targets", 1), json!({ "targets": targets, "zzz": "targets", "aaa": { "targets": 1 } }));
+        let document: Targets = Envelope::parse(&in_envelope(&signed, &whims)).unwrap().unverified().unwrap();
+
+        prop_assert_eq!(document.count(), entries.len());
+        let listed: BTreeSet<String> = document.iter().map(|(name, _)| name).collect();
+        prop_assert_eq!(&listed, &entries.keys().cloned().collect());
+        for (name, target) in document.iter() {
+            let canonical = target.unwrap().to_json().to_canonical();
+            prop_assert_eq!(String::from_utf8(canonical).unwrap(), as_python_writes(&targets[&name]));
+        }
+        for name in entries.keys().chain(&others) {
+            let Ok(path) = TargetPath::new(name.as_str()) else { continue };
+            let found = document.find(&path).unwrap().map(|target| target.length);
+            prop_assert_eq!(found, targets.get(name).map(|target| target["length"].as_u64().unwrap()));
+        }
+    }
+}
+
+/// Patterns by the definition: one rule for each kind of pattern character, tried in every way.
+fn matches_by_definition(pattern: &[char], path: &[char]) -> bool {
+    match (pattern, path) {
+        ([], []) => true,
+        (['*', rest @ ..], _) => {
+            matches_by_definition(rest, path)
+                || path.first().is_some_and(|first| *first != '/' && matches_by_definition(pattern, &path[1..]))
+        }
+        (['?', rest @ ..], [one, path @ ..]) => *one != '/' && matches_by_definition(rest, path),
+        (['[', rest @ ..], [one, path @ ..]) => {
+            let negated = rest.first() == Some(&'!');
+            let from = usize::from(negated);
+            let segment_end = rest.iter().position(|c| *c == '/').unwrap_or(rest.len());
+            let end = (from + 1..segment_end).find(|at| rest[*at] == ']');
+            match end {
+                None => *one == '[' && matches_by_definition(rest, path),
+                Some(end) => {
+                    let mut set = &rest[from..end];
+                    let mut contained = false;
+                    while let [first, ..] = set {
+                        if let [low, '-', high, ..] = set {
+                            contained |= low <= one && one <= high;
+                            set = &set[3..];
+                        } else {
+                            contained |= first == one;
+                            set = &set[1..];
+                        }
+                    }
+                    *one != '/' && contained != negated && matches_by_definition(&rest[end + 1..], path)
+                }
+            }
+        }
+        ([literal, rest @ ..], [one, path @ ..]) => literal == one && matches_by_definition(rest, path),
+        _ => false,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn patterns_match_by_the_definition(
+        pattern in vec(proptest::sample::select("aab/**?[]!-".chars().collect::<Vec<_>>()), 0..9),
+        path in vec(proptest::sample::select("aab/-!]".chars().collect::<Vec<_>>()), 0..7),
+    ) {
+        let by_definition = matches_by_definition(&pattern, &path);
+        let (pattern, path): (String, String) = (pattern.into_iter().collect(), path.into_iter().collect());
+        prop_assert_eq!(matches_pattern(&pattern, &path), by_definition, "{} {}", pattern, path);
+    }
+}

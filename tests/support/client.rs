@@ -1,0 +1,221 @@
+//! A client of a [`super::SimRepository`], with a cache on disk.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use trustroot::client::{CacheMode, LocalCache, SafeUrl, TrustAnchor, UpdateError, Updater, UpdaterSettings};
+use trustroot::metadata::{RoleName, TargetPath, Version};
+use trustroot::trust::{Connectivity, FoundTarget, Limits, LocalFile, UpdateStart};
+
+use super::Shelf;
+use super::shelf::BASE;
+
+/// Where a client's trust starts.
+#[derive(Clone)]
+pub enum Trust {
+    Pinned(Vec<u8>),
+    Cached,
+}
+
+/// A client that refreshes as a new process would: nothing but the cache survives from one refresh to the next.
+pub struct Client {
+    directory: Arc<TempDir>,
+    shelf: Arc<Shelf>,
+    trust: Trust,
+    pub limits: Limits,
+    pub connectivity: Connectivity,
+    pub mode: CacheMode,
+    updater: Option<Updater>,
+}
+
+/// Returns the error, which must be a refusal: trust said no, it was not unable to tell.
+pub fn refusal_of<T>(result: Result<T, UpdateError>) -> UpdateError {
+    match result {
+        Ok(_) => panic!("nothing was refused"),
+        Err(error) if error.is_refusal() => error,
+        Err(error) => panic!("this is not a refusal: {error}"),
+    }
+}
+
+/// Runs a future in paused time: waiting costs nothing.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(future)
+}
+
+impl Client {
+    pub fn new(shelf: Arc<Shelf>, pinned: Vec<u8>) -> Self {
+        Self {
+            directory: Arc::new(tempfile::tempdir().unwrap()),
+            shelf,
+            trust: Trust::Pinned(pinned),
+            limits: Limits::default(),
+            connectivity: Connectivity::Online,
+            mode: CacheMode::ReadWrite,
+            updater: None,
+        }
+    }
+
+    /// The same user's other process: another client with the same cache.
+    pub fn other_process(&self) -> Self {
+        Self {
+            directory: Arc::clone(&self.directory),
+            shelf: Arc::clone(&self.shelf),
+            trust: self.trust.clone(),
+            updater: None,
+            ..*self
+        }
+    }
+
+    /// Pins another root.
+    pub fn pinning(mut self, root: Vec<u8>) -> Self {
+        self.trust = Trust::Pinned(root);
+        self
+    }
+
+    /// Takes the root in the cache as where trust starts; the pinned one is put there if there is none.
+    pub fn trusting_its_cache(mut self) -> Self {
+        if let Trust::Pinned(root) = &self.trust
+            && self.cached("root").is_none()
+        {
+            self.overwrite("root", root);
+        }
+        self.trust = Trust::Cached;
+        self
+    }
+
+    /// Refreshes the top-level roles, with a new updater.
+    pub fn refresh(&mut self) -> Result<(), UpdateError> {
+        self.updater = None;
+        let mut updater = self.new_updater()?;
+        block_on(updater.refresh()).map(drop)?;
+        self.updater = Some(updater);
+        Ok(())
+    }
+
+    /// An updater as a new process would make it.
+    pub fn new_updater(&self) -> Result<Updater, UpdateError> {
+        let url = |directory| SafeUrl::parse(&format!("{BASE}/{directory}")).unwrap();
+        let mut settings = UpdaterSettings::new(url("metadata"), url("targets"));
+        settings.limits = self.limits;
+        settings.connectivity = self.connectivity;
+        let anchor = match &self.trust {
+            Trust::Pinned(root) => TrustAnchor::Pinned(root.clone()),
+            Trust::Cached => TrustAnchor::Cached,
+        };
+        let start = UpdateStart::at(self.shelf.now());
+        Updater::new(anchor, settings, self.cache(), Arc::clone(&self.shelf) as _, start)
+    }
+
+    /// Looks for a target: with the updater of the last refresh, or a new one.
+    pub fn find(&mut self, path: &str) -> Result<Option<FoundTarget>, UpdateError> {
+        let path = TargetPath::new(path).unwrap();
+        let mut updater = self.updater.take().map_or_else(|| self.new_updater(), Ok)?;
+        let found = block_on(updater.find(&path));
+        self.updater = Some(updater);
+        found
+    }
+
+    /// The role that names a target.
+    pub fn finds_in(&mut self, path: &str) -> Option<String> {
+        self.find(path).unwrap().map(|found| found.role.as_str().to_owned())
+    }
+
+    /// Looks for a target and downloads it to [`Client::destination`].
+    pub fn download(&mut self, path: &str) -> Result<(), UpdateError> {
+        let target = self.find(path)?.expect("the target is named by some role");
+        let destination = self.destination(path);
+        let updater = self.updater.as_mut().unwrap();
+        block_on(updater.download(&target, &destination, None, |_| ())).map(drop)
+    }
+
+    /// Looks for a target and fetches it into memory.
+    pub fn target_bytes(&mut self, path: &str) -> Result<Vec<u8>, UpdateError> {
+        let target = self.find(path)?.expect("the target is named by some role");
+        block_on(self.updater.as_mut().unwrap().target_bytes(&target, None))
+    }
+
+    /// Where downloads of a target go.
+    pub fn destination(&self, path: &str) -> PathBuf {
+        let directory = self.directory.path().join("downloads");
+        fs_err::create_dir_all(&directory).unwrap();
+        directory.join(TargetPath::new(path).unwrap().encoded().as_str())
+    }
+
+    /// What a download left on disk.
+    pub fn downloaded(&self, path: &str) -> Option<Vec<u8>> {
+        fs_err::read(self.destination(path)).ok()
+    }
+
+    /// How many files lie where downloads go, half-written ones included.
+    pub fn count_downloads(&self) -> usize {
+        fs_err::read_dir(self.directory.path().join("downloads")).map_or(0, Iterator::count)
+    }
+
+    // The cache.
+
+    pub fn cache(&self) -> LocalCache {
+        LocalCache::new(self.directory.path().join("cache"), self.mode)
+    }
+
+    /// Where a role's newest trusted metadata is.
+    pub fn cache_path(&self, role: &str) -> PathBuf {
+        self.cache().path(&LocalFile::Role(role_name(role)))
+    }
+
+    /// Where a root of the chain is.
+    pub fn history_path(&self, version: u64) -> PathBuf {
+        self.cache().path(&LocalFile::Root(Version::new(version).unwrap()))
+    }
+
+    /// The bytes of a role in the cache.
+    pub fn cached(&self, role: &str) -> Option<Vec<u8>> {
+        fs_err::read(self.cache_path(role)).ok()
+    }
+
+    /// The version of a role in the cache.
+    pub fn trusted_version(&self, role: &str) -> Option<u64> {
+        let bytes = self.cached(role)?;
+        let document: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+        document["signed"]["version"].as_u64()
+    }
+
+    /// The versions of the top-level roles in the cache, such as `root 1, timestamp 2, snapshot 2, targets -`.
+    pub fn trusted(&self) -> String {
+        let version = |role| match self.trusted_version(role) {
+            Some(version) => format!("{role} {version}"),
+            None => format!("{role} -"),
+        };
+        ["root", "timestamp", "snapshot", "targets"].map(version).join(", ")
+    }
+
+    /// All files in the cache.
+    pub fn cached_files(&self) -> Vec<PathBuf> {
+        walkdir::WalkDir::new(self.cache().directory())
+            .sort_by_file_name()
+            .into_iter()
+            .filter_map(Result::ok)
+            .filter(|entry| entry.file_type().is_file() && entry.file_name() != ".lock")
+            .map(walkdir::DirEntry::into_path)
+            .collect()
+    }
+
+    /// Replaces a cached file behind the client's back.
+    pub fn overwrite(&self, role: &str, bytes: &[u8]) {
+        let path = self.cache_path(role);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, bytes).unwrap();
+    }
+}
+
+/// The role of that name, top-level or delegated.
+pub fn role_name(role: &str) -> RoleName {
+    match role {
+        "root" => RoleName::Root,
+        "timestamp" => RoleName::Timestamp,
+        "snapshot" => RoleName::Snapshot,
+        "targets" => RoleName::Targets,
+        other => RoleName::delegated(other).unwrap(),
+    }
+}

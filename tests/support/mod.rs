@@ -1,0 +1,16 @@
+//! A repository in memory and clients of it, for tests.
+//!
+//! [`SimRepository`] signs with fixed keys and is told the time; [`Client`] refreshes a real updater over it, a new
+//! one each time, as a new process would. There are no sockets, no sleeps and no clock.
+
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "every test crate uses its own part of this")]
+
+mod client;
+mod keys;
+mod repository;
+mod shelf;
+
+pub use client::{Client, block_on, refusal_of};
+pub use keys::Key;
+pub use repository::{SimRepository, Snapshots};
+pub use shelf::{Answer, Shelf};
