@@ -77,6 +77,9 @@ impl SpkiKey {
         if raw.len() != 32 {
             return Err(KeyProblem::Encoding("an ed25519 key has 32 bytes"));
         }
+        if !is_reduced(raw) {
+            return Err(KeyProblem::Encoding("the ed25519 key is not in its one canonical form"));
+        }
         Self::build(KeyKind::Ed25519, ED25519, None, raw)
     }
 
@@ -88,7 +91,8 @@ impl SpkiKey {
         Self::build(KeyKind::Ec(curve), EC, Some(AnyRef::from(&curve.oid())), point)
     }
 
-    fn rsa(raw: &[u8]) -> Result<Self, KeyProblem> {
+    /// A PKCS#1 `RSAPublicKey` (RFC 8017 appendix A.1.1).
+    pub(crate) fn rsa(raw: &[u8]) -> Result<Self, KeyProblem> {
         let bad = |_| KeyProblem::Encoding("not a PKCS#1 RSAPublicKey");
         let mut reader = SliceReader::new(raw).map_err(bad)?;
         let modulus: UintRef<'_> = reader
@@ -133,6 +137,21 @@ impl SpkiKey {
         let canonical = SubjectPublicKeyInfoRef { algorithm, subject_public_key }.to_der().map_err(too_long)?;
         Ok(Self { kind, raw: raw.to_vec(), canonical })
     }
+}
+
+/// Whether an Ed25519 point is spelled in the one way that RFC 8032 section 5.1.2 writes it.
+///
+/// The back ends disagree on other spellings, and a key must have one to be counted once.
+fn is_reduced(point: &[u8]) -> bool {
+    let negative = point[31] & 0x80 != 0;
+    let y_is = |first: u8, middle: u8, last: u8| {
+        point[0] == first && point[1..31].iter().all(|byte| *byte == middle) && point[31] & 0x7f == last
+    };
+    // The prime is 2^255 - 19, that is `ed ff … ff 7f`.
+    let too_large = (0xed..=0xff).any(|first| y_is(first, 0xff, 0x7f));
+    // Where y is 1 or -1, x is 0, which has no negative.
+    let no_negative = y_is(1, 0, 0) || y_is(0xec, 0xff, 0x7f);
+    !too_large && !(negative && no_negative)
 }
 
 impl Curve {
