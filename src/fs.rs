@@ -19,6 +19,17 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_directory(directory_of(path))
 }
 
+/// Like [`write_durably`], for a file that only its owner may read.
+///
+/// # Errors
+/// I/O errors, with the path; the file then has its old content.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Without permissions of our own choice a temporary file is its owner's alone.
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(directory_of(path))?;
+    file.write_all(bytes)?;
+    persist(file, path)
+}
+
 /// What the new content of a file outlives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Survives {
@@ -110,7 +121,7 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// An exclusive lock on a directory, released when dropped or when the process ends.
+/// A lock on a directory, released when dropped or when the process ends.
 #[derive(Debug)]
 pub(crate) struct Lock(#[expect(dead_code, reason = "held, not read")] File);
 
@@ -118,13 +129,27 @@ impl Lock {
     /// How long another process is waited for.
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// Waits for the lock of `directory`.
+    /// Waits until no other process holds the lock of `directory`.
     pub(crate) async fn acquire(directory: &Path) -> io::Result<Self> {
-        let path = directory.join(".lock");
+        let path = directory.join(LOCK);
         let file = fs::File::options().create(true).truncate(false).write(true).open(&path)?.into_file();
+        Self::wait(file, &path, File::try_lock).await
+    }
+
+    /// Waits until no other process writes. `None` where nothing has ever been locked; nothing is written.
+    pub(crate) async fn share(directory: &Path) -> io::Result<Option<Self>> {
+        let path = directory.join(LOCK);
+        match fs::File::open(&path) {
+            Ok(file) => Self::wait(file.into_file(), &path, File::try_lock_shared).await.map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn wait(file: File, path: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> io::Result<Self> {
         let started = tokio::time::Instant::now();
         loop {
-            match file.try_lock() {
+            match lock(&file) {
                 Ok(()) => return Ok(Self(file)),
                 Err(TryLockError::WouldBlock) if started.elapsed() < Self::PATIENCE => {
                     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -133,11 +158,14 @@ impl Lock {
                     let message = format!("another process holds the lock `{}`", path.display());
                     return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
                 }
-                Err(TryLockError::Error(error)) => return Err(with_path(&error, &path)),
+                Err(TryLockError::Error(error)) => return Err(with_path(&error, path)),
             }
         }
     }
 }
+
+/// The file of a directory that is locked.
+const LOCK: &str = ".lock";
 
 #[cfg(test)]
 mod tests {

@@ -14,11 +14,11 @@
 //! # Layers
 //!
 //! ```text
-//! client   verify        I/O lives in `client` alone
-//!      \   /
-//!      trust             the client workflow as values: pure
-//!        |
-//!      crypto            digests, one signature, one key
+//! client                  fetches, and keeps what is trusted: the only layer with I/O
+//!   |
+//! trust    verify         the client workflow; attestations. Pure, and apart from each other
+//!     \    /
+//!     crypto              digests, one signature, one key
 //!        |
 //!     metadata           documents as data: parsing never implies trust
 //! ```

@@ -119,7 +119,10 @@ impl Chunks for Whole {
     }
 }
 
-/// Why nothing could be fetched. None of these says anything about trust.
+/// Why nothing could be fetched.
+///
+/// Only [`FetchError::TooLong`] says something about trust: it refuses an answer that cannot be right. The others say
+/// that there was none.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {

@@ -70,7 +70,12 @@ impl LocalCache {
     /// # Errors
     /// When it is there but cannot be read.
     pub fn read(&self, file: &LocalFile) -> io::Result<Option<Vec<u8>>> {
-        match read_bounded(&self.path(file), LONGEST) {
+        let path = self.path(file);
+        // A pipe would block for ever, and a directory is nothing of ours.
+        if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Ok(None);
+        }
+        match read_bounded(&path, LONGEST) {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
             other => other,
         }
@@ -108,10 +113,11 @@ impl LocalCache {
         sync_directory(&self.directory)
     }
 
-    /// Keeps other processes out while an update reads, compares and writes. `None` where nothing is written.
+    /// Keeps other processes from writing while an update reads, compares and writes. `None` where there is
+    /// nothing to keep out of.
     pub(crate) async fn lock(&self) -> io::Result<Option<Lock>> {
         match self.mode {
-            CacheMode::ReadOnly => Ok(None),
+            CacheMode::ReadOnly => Lock::share(&self.directory).await,
             CacheMode::ReadWrite => {
                 fs::create_dir_all(&self.directory)?;
                 Lock::acquire(&self.directory).await.map(Some)

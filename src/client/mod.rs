@@ -1,7 +1,8 @@
 //! Fetches metadata and targets, and keeps what is trusted.
 //!
 //! [`Updater`] is where to start. What to fetch and what to trust is decided in [`crate::trust`]; this module does
-//! the I/O: it never prints, never reads a clock for trust, and never looks at the environment.
+//! the I/O: it never prints and never reads a clock for trust. It leaves the environment to its caller, but for two
+//! things that the libraries below look up where they are asked to: proxies, and the system's certificate authorities.
 
 mod fetcher;
 mod http;
@@ -13,6 +14,6 @@ pub use fetcher::{Body, ChunkFuture, Chunks, DefaultFetcher, FetchError, FetchFu
 pub use http::{HttpFetcher, HttpSettings, Proxies};
 pub use local_cache::{CacheMode, LocalCache, stored_name};
 pub use safe_url::{SafeUrl, UrlError};
-pub use updater::{Downloaded, Traffic, TrustAnchor, UpdateError, Updater, UpdaterSettings};
+pub use updater::{Downloaded, Retries, Traffic, TrustAnchor, UpdateError, Updater, UpdaterSettings};
 
-pub use crate::fs::{read_bounded, write_durably};
+pub use crate::fs::{read_bounded, write_durably, write_private};

@@ -38,10 +38,65 @@ pub struct UpdaterSettings {
     pub limits: Limits,
     /// Whether the repository may be asked.
     pub connectivity: Connectivity,
-    /// How often a file is asked for, the first time included.
+    /// How often a file is asked for.
+    pub retries: Retries,
+}
+
+/// How often a file is asked for where asking again may help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retries {
+    /// How often at most, the first time included.
     pub attempts: u32,
     /// How long to wait before asking again; doubled each time.
-    pub retry_delay: Duration,
+    pub delay: Duration,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self { attempts: 3, delay: Duration::from_millis(300) }
+    }
+}
+
+impl Retries {
+    /// Fetches at most `limit` bytes, asking again after errors that may pass.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn fetch(
+        mut self,
+        fetcher: &dyn Fetcher,
+        url: &SafeUrl,
+        limit: u64,
+        traffic: &mut Traffic,
+    ) -> Result<Vec<u8>, FetchError> {
+        loop {
+            traffic.ask(url);
+            let answer = match fetcher.fetch(url).await {
+                Ok(body) => body.bytes(limit).await,
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(bytes) => {
+                    traffic.bytes += bytes.len() as u64;
+                    return Ok(bytes);
+                }
+                Err(error) if self.waits_after(&error).await => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether it is worth asking again after `error`; if so, waits first, longer each time.
+    async fn waits_after(&mut self, error: &FetchError) -> bool {
+        if self.attempts <= 1 || !error.is_transient() {
+            return false;
+        }
+        tracing::debug!(%error, "waiting to ask again");
+        tokio::time::sleep(self.delay).await;
+        self.attempts -= 1;
+        self.delay *= 2;
+        true
+    }
 }
 
 impl UpdaterSettings {
@@ -52,8 +107,7 @@ impl UpdaterSettings {
             target_url,
             limits: Limits::default(),
             connectivity: Connectivity::Online,
-            attempts: 3,
-            retry_delay: Duration::from_millis(300),
+            retries: Retries::default(),
         }
     }
 }
@@ -65,6 +119,13 @@ pub struct Traffic {
     pub requests: u64,
     /// Bytes received.
     pub bytes: u64,
+}
+
+impl Traffic {
+    fn ask(&mut self, url: &SafeUrl) {
+        self.requests += 1;
+        tracing::debug!(%url, "fetching");
+    }
 }
 
 /// A target that is on disk and verified.
@@ -114,6 +175,16 @@ pub enum UpdateError {
         /// The cache.
         directory: PathBuf,
     },
+    /// The target is larger than we are willing to fetch.
+    #[error("the target {path} has {length} bytes; at most {limit} are fetched")]
+    TargetTooLarge {
+        /// The target.
+        path: TargetPath,
+        /// Its length by trusted metadata.
+        length: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// The target has another length than trusted metadata says.
     #[error("{from} has {offered} bytes where the trusted metadata of {role} says {expected}")]
     WrongTargetLength {
@@ -147,6 +218,7 @@ impl UpdateError {
             Self::Io(_) => "io",
             Self::Offline { .. } | Self::TargetOffline { .. } => "offline",
             Self::NoRoot { .. } => "no-root",
+            Self::TargetTooLarge { .. } => "target-too-large",
             Self::WrongTargetLength { .. } => "wrong-target-length",
             Self::WrongTargetHash { .. } => "wrong-target-hash",
         }
@@ -236,11 +308,10 @@ impl Updater {
         if self.trusted.is_none() {
             let lock = self.cache.lock().await?;
             let updated = self.update().await;
-            if !self.kept.is_empty() {
-                self.cache.settle()?;
-            }
+            let settled = if self.kept.is_empty() { Ok(()) } else { self.cache.settle() };
             drop(lock);
             self.trusted = Some(updated?);
+            settled?;
         }
         Ok(self.trusted.as_ref().expect("set above"))
     }
@@ -365,19 +436,14 @@ impl Updater {
         {
             return read_target(copy, target, sink);
         }
+        let (length, limit) = (target.file.length, self.settings.limits.target);
+        if length > limit {
+            return Err(UpdateError::TargetTooLarge { path: target.path.clone(), length, limit });
+        }
         if self.settings.connectivity == Connectivity::Offline {
             return Err(UpdateError::TargetOffline { path: target.path.clone() });
         }
-        let consistent = self.trusted.as_ref().is_some_and(|trusted| trusted.root().consistent_snapshot);
-        let hash = target.file.hashes.iter().next().filter(|_| consistent).map(|(_, digest)| digest);
-        let url = self.settings.target_url.below(&target.path.url_path(hash));
-        let mut patience = self.patience();
-        let body = loop {
-            match self.ask(&url).await {
-                Err(error) if patience.waits_after(&error).await => {}
-                other => break other?,
-            }
-        };
+        let (url, body) = self.ask_for_target(target).await?;
         let mut check = TargetCheck::new(target);
         let result = body
             .stream(target.file.length, |chunk| {
@@ -395,31 +461,29 @@ impl Updater {
             return Err(UpdateError::Offline { role: request.role.clone() });
         }
         let url = self.metadata_url(request);
-        let mut patience = self.patience();
+        let fetcher = Arc::clone(&self.fetcher);
+        Ok(self.settings.retries.fetch(&*fetcher, &url, request.max_length, &mut self.traffic).await?)
+    }
+
+    /// Asks until the answer begins. With consistent snapshots a server may keep the file under any of its hashes.
+    async fn ask_for_target(&mut self, target: &FoundTarget) -> Result<(SafeUrl, Body), FetchError> {
+        let consistent = self.trusted.as_ref().is_some_and(|trusted| trusted.root().consistent_snapshot);
+        let mut hashes = target.file.hashes.iter().map(|(_, digest)| digest).filter(|_| consistent).peekable();
         loop {
-            let fetched = match self.ask(&url).await {
-                Ok(body) => body.bytes(request.max_length).await,
-                Err(error) => Err(error),
-            };
-            match fetched {
-                Ok(bytes) => {
-                    self.traffic.bytes += bytes.len() as u64;
-                    return Ok(bytes);
+            let url = self.settings.target_url.below(&target.path.url_path(hashes.next()));
+            let mut retries = self.settings.retries;
+            let asked = loop {
+                self.traffic.ask(&url);
+                match self.fetcher.fetch(&url).await {
+                    Err(error) if retries.waits_after(&error).await => {}
+                    other => break other,
                 }
-                Err(error) if patience.waits_after(&error).await => {}
-                Err(error) => return Err(error.into()),
+            };
+            match asked {
+                Err(FetchError::Absent { .. }) if hashes.peek().is_some() => {}
+                other => return other.map(|body| (url, body)),
             }
         }
-    }
-
-    async fn ask(&mut self, url: &SafeUrl) -> Result<Body, FetchError> {
-        self.traffic.requests += 1;
-        tracing::debug!(%url, "fetching");
-        self.fetcher.fetch(url).await
-    }
-
-    fn patience(&self) -> Patience {
-        Patience { attempts_left: self.settings.attempts.saturating_sub(1), delay: self.settings.retry_delay }
     }
 
     fn metadata_url(&self, request: &Request) -> SafeUrl {
@@ -449,26 +513,6 @@ impl Updater {
 
     fn refused(&self, refusal: Refusal, url: Option<SafeUrl>) -> UpdateError {
         UpdateError::Refused { refusal: Box::new(refusal), url, kept: self.kept.clone() }
-    }
-}
-
-/// How often a file may still be asked for.
-struct Patience {
-    attempts_left: u32,
-    delay: Duration,
-}
-
-impl Patience {
-    /// Whether it is worth asking again after `error`; if so, waits first, longer each time.
-    async fn waits_after(&mut self, error: &FetchError) -> bool {
-        if self.attempts_left == 0 || !error.is_transient() {
-            return false;
-        }
-        tracing::debug!(%error, "waiting to ask again");
-        tokio::time::sleep(self.delay).await;
-        self.attempts_left -= 1;
-        self.delay *= 2;
-        true
     }
 }
 

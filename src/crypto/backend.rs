@@ -86,6 +86,7 @@ pub(super) use on_ring::{Context, context, digest, supports, verify};
 
 /// Both back ends must give the same verdict on everything that both know.
 #[cfg(all(test, feature = "aws-lc", feature = "ring"))]
+#[expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 mod tests {
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::rsa::KeySize;
@@ -187,7 +188,7 @@ mod tests {
             let longer = [signature.as_slice(), &[0]].concat();
             let padded = [&[0], signature.as_slice()].concat();
             let shorter = &signature[..signature.len() - 1];
-            for other in [&[], longer.as_slice(), &padded, shorter, &vec![0; signature.len()], &vec![255; 64]] {
+            for other in [&[], longer.as_slice(), &padded, shorter, &vec![0; signature.len()], &[255; 64]] {
                 assert!(!verdict(algorithm, &key, MESSAGE, other), "{algorithm:?}");
             }
         }

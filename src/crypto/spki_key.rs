@@ -151,7 +151,7 @@ fn is_reduced(point: &[u8]) -> bool {
     let too_large = (0xed..=0xff).any(|first| y_is(first, 0xff, 0x7f));
     // Where y is 1 or -1, x is 0, which has no negative.
     let no_negative = y_is(1, 0, 0) || y_is(0xec, 0xff, 0x7f);
-    !too_large && !(negative && no_negative)
+    !(too_large || negative && no_negative)
 }
 
 impl Curve {

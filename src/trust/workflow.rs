@@ -31,6 +31,8 @@ pub struct Limits {
     pub targets: u64,
     /// Longest metadata file whose length trusted metadata does give, in bytes.
     pub pinned: u64,
+    /// Longest target, in bytes.
+    pub target: u64,
     /// Most root versions fetched in one update.
     pub root_rotations: u32,
     /// Most roles visited in one look-up, the top-level targets not counted.
@@ -41,10 +43,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             root: 512_000,
-            timestamp: 16_384,
+            // Room for several post-quantum signatures.
+            timestamp: 65_536,
             snapshot: 2_000_000,
             targets: 5_000_000,
             pinned: 512_000_000,
+            target: 16 << 30,
             root_rotations: 256,
             delegations: 32,
         }

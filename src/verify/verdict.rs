@@ -227,7 +227,7 @@ impl Denial {
     /// The stable name of this kind of denial, for programs.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Malformed(_) => "malformed",
+            Self::Malformed(_) => "malformed-attestation",
             Self::NothingToJudge { .. } => "nothing-to-judge",
             Self::WrongPayloadType { .. } => "wrong-payload-type",
             Self::BadSignature { .. } => "bad-signature",

@@ -31,7 +31,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
 
-    /// Judge as of this time instead of now; nothing that is trusted is then kept
+    /// Judge as of this time instead of now; nothing that a repository says is then kept
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_time)]
     pub(crate) at: Option<DateTime<Utc>>,
 
@@ -39,7 +39,7 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) offline: bool,
 
-    /// Print text for people, or one JSON document, errors included
+    /// Print text for people, or one JSON document, errors included (but for errors of usage)
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
 

@@ -1,16 +1,17 @@
 //! The repositories that are trusted: one directory each, holding the pin, the addresses and what is kept.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
-use trustroot::client::{SafeUrl, stored_name};
+use trustroot::client::{SafeUrl, read_bounded, stored_name, write_durably, write_private};
 use trustroot::crypto::sha256;
 use trustroot::metadata::TargetPath;
 
 use crate::report::{Outcome, Report};
+use crate::ui::show_path;
 
 /// What a repository is called here: safe as a directory name on every system.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,7 +124,7 @@ impl TrustStore {
     /// What to say where nothing is trusted.
     pub(crate) fn nothing(&self) -> Report {
         Report::new(Outcome::WrongQuestion, "no-trust", "no repository is trusted here")
-            .fact("home", self.home.display().to_string())
+            .fact("home", show_path(&self.home))
             .hint("pin one with `trustroot trust add NAME --url URL --root FILE`")
     }
 
@@ -138,14 +139,16 @@ impl TrustStore {
             Err(error) => return Err(Report::io(&error)),
         };
         let broken = |problem: String| {
-            Report::new(Outcome::WrongQuestion, "configuration", problem).fact("file", path.display().to_string()).hint(
-                format!("put it right, or pin again: `trustroot trust remove {name}`, then `trustroot trust add`"),
-            )
+            Report::new(Outcome::WrongQuestion, "configuration", problem).fact("file", show_path(&path)).hint(format!(
+                "put it right, or pin again: `trustroot trust remove {name}`, then `trustroot trust add`"
+            ))
         };
         let file: TrustFile = toml::from_str(&text).map_err(|error| broken(error.to_string().trim_end().to_owned()))?;
         let url = |text: &str| SafeUrl::parse(text).map_err(|error| broken(error.to_string()));
         let (metadata_url, target_url) = (url(&file.url)?, url(&file.target_url)?);
-        let root = fs::read(directory.join("root.json")).map_err(|error| Report::io(&error))?;
+        let root = read_bounded(&directory.join("root.json"), LONGEST_ROOT)
+            .map_err(|error| Report::io(&error))?
+            .ok_or_else(|| broken("the pinned root is gone".to_owned()))?;
         if hex::encode(sha256(&root)) != file.root_sha256 {
             return Err(broken("the pinned root does not have the digest that was recorded with it".to_owned()));
         }
@@ -155,7 +158,7 @@ impl TrustStore {
     fn nothing_called(&self, name: &TrustName) -> Report {
         let report =
             Report::new(Outcome::WrongQuestion, "no-trust", format!("no repository called `{name}` is trusted here"))
-                .fact("home", self.home.display().to_string());
+                .fact("home", show_path(&self.home));
         match self.names().unwrap_or_default().as_slice() {
             [] => report.hint("pin one with `trustroot trust add NAME --url URL --root FILE`"),
             names => {
@@ -184,8 +187,8 @@ impl TrustStore {
                 "already-trusted",
                 format!("`{name}` is trusted already, with another root or address"),
             )
-            .fact("root is", format!("sha256:{}", hex::encode(sha256(&there.root))))
-            .fact("given", format!("sha256:{}", hex::encode(sha256(root))))
+            .fact("there", describe(&there.root, &there.metadata_url, &there.target_url))
+            .fact("given", describe(root, metadata_url, target_url))
             .still("nothing changed")
             .hint(format!("if you mean to replace it: `trustroot trust remove {name}` first")));
         }
@@ -197,8 +200,10 @@ impl TrustStore {
         let text = toml::to_string(&file).map_err(|error| Report::new(Outcome::Bug, "bug", error.to_string()))?;
         fs::create_dir_all(&directory).map_err(|error| Report::io(&error))?;
         // `trust.toml` comes last: without it the directory does not count, and the command can be run again.
-        write(&directory.join("root.json"), root)?;
-        write(&directory.join("trust.toml"), text.as_bytes())?;
+        let io = |error: std::io::Error| Report::io(&error);
+        write_durably(&directory.join("root.json"), root).map_err(io)?;
+        // The URL may hold credentials.
+        write_private(&directory.join("trust.toml"), text.as_bytes()).map_err(io)?;
         self.load(name)
     }
 
@@ -208,13 +213,17 @@ impl TrustStore {
         if !directory.join("trust.toml").exists() {
             return Err(self.nothing_called(name));
         }
-        // First what makes it count, so that an interrupted removal can be run again without harm.
+        // Renamed first, all at once: an interrupted removal leaves nothing that counts, or could be taken over.
         let io = |error: std::io::Error| Report::io(&error);
-        fs::remove_file(directory.join("trust.toml")).map_err(io)?;
-        fs::remove_dir_all(&directory).map_err(io)
+        let removed = self.home.join(format!(".removed-{name}"));
+        if removed.exists() {
+            fs::remove_dir_all(&removed).map_err(io)?;
+        }
+        fs::rename(&directory, &removed).map_err(io)?;
+        fs::remove_dir_all(&removed).map_err(io)
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Report> {
-    trustroot::client::write_durably(path, bytes).map_err(|error| Report::io(&error))
+fn describe(root: &[u8], metadata_url: &SafeUrl, target_url: &SafeUrl) -> String {
+    format!("root sha256:{} at {metadata_url}, targets at {target_url}", hex::encode(sha256(root)))
 }

@@ -1,7 +1,5 @@
 //! Results: text for people or one JSON document, on standard output.
 
-use std::io::Write as _;
-
 use serde::Serialize;
 
 use crate::args::Format;
@@ -24,12 +22,16 @@ pub(crate) fn show(format: Format, result: &impl Show) -> Result<(), Report> {
             json
         }
     };
-    raw(text.as_bytes())
+    write(&mut anstream::stdout(), text.as_bytes())
 }
 
-/// Prints bytes as they are. A reader who has gone away is not an error.
+/// Prints bytes as they are, whatever they are and wherever they go.
 pub(crate) fn raw(bytes: &[u8]) -> Result<(), Report> {
-    let mut out = anstream::stdout();
+    write(&mut std::io::stdout(), bytes)
+}
+
+/// A reader who has gone away is not an error.
+fn write(out: &mut impl std::io::Write, bytes: &[u8]) -> Result<(), Report> {
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Report::io(&error)),
         _ => Ok(()),

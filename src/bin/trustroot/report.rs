@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use serde_json::json;
-use trustroot::client::UpdateError;
+use trustroot::client::{FetchError, UpdateError};
 use trustroot::trust::{Refusal, Standing, TallyLine};
 use trustroot::{Printable, metadata::RoleName, metadata::Version};
 
@@ -34,13 +34,23 @@ pub(crate) struct Report {
     /// Facts, each with a short name.
     facts: Vec<(String, String)>,
     /// What is still true.
-    still: Option<String>,
+    still: Option<Box<str>>,
     hints: Vec<String>,
+    /// What did succeed, for programs.
+    partial: Option<Box<serde_json::Value>>,
 }
 
 impl Report {
     pub(crate) fn new(outcome: Outcome, code: &'static str, headline: impl Into<String>) -> Self {
-        Self { outcome, code, headline: headline.into(), facts: Vec::new(), still: None, hints: Vec::new() }
+        Self {
+            outcome,
+            code,
+            headline: headline.into(),
+            facts: Vec::new(),
+            still: None,
+            hints: Vec::new(),
+            partial: None,
+        }
     }
 
     /// A file of the user's that could not be read or written.
@@ -56,7 +66,7 @@ impl Report {
 
     #[must_use]
     pub(crate) fn still(mut self, what: impl Into<String>) -> Self {
-        self.still = Some(what.into());
+        self.still = Some(what.into().into_boxed_str());
         self
     }
 
@@ -66,13 +76,26 @@ impl Report {
         self
     }
 
+    /// Adds what did succeed beside the error; people have seen it already.
+    #[must_use]
+    pub(crate) fn partial(mut self, partial: serde_json::Value) -> Self {
+        self.partial = Some(Box::new(partial));
+        self
+    }
+
+    /// The headline, for showing the error in passing.
+    pub(crate) fn headline(&self) -> &str {
+        &self.headline
+    }
+
     /// Prints the report and returns the exit status.
     pub(crate) fn print(&self, format: Format) -> ExitCode {
         match format {
             Format::Json => {
-                let facts: serde_json::Map<_, _> =
-                    self.facts.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-                let error = json!({"error": {
+                // A list, since names repeat: there may be two invalid signatures.
+                let facts: Vec<_> =
+                    self.facts.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+                let mut error = json!({"error": {
                     "code": self.code,
                     "message": self.headline,
                     "facts": facts,
@@ -80,6 +103,9 @@ impl Report {
                     "hints": self.hints,
                     "exitStatus": self.outcome as u8,
                 }});
+                if let Some(partial) = &self.partial {
+                    error["succeeded"] = serde_json::Value::clone(partial);
+                }
                 let _ = writeln!(anstream::stdout(), "{error:#}");
             }
             Format::Text => {
@@ -104,8 +130,8 @@ impl Report {
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().effects(anstyle::Effects::BOLD);
 const HINT: anstyle::Style = anstyle::AnsiColor::Cyan.on_default().effects(anstyle::Effects::BOLD);
 
-/// Turns a failed update of `name` into a report.
-pub(crate) fn update_failed(name: &str, error: &UpdateError) -> Report {
+/// Turns a failed update of `name` into a report. `time_is_chosen` says that the clock is not to blame.
+pub(crate) fn update_failed(name: &str, error: &UpdateError, time_is_chosen: bool) -> Report {
     let outcome = if error.is_refusal() { Outcome::No } else { Outcome::CouldNotTell };
     let report = Report::new(outcome, error.code(), error.to_string()).fact("trust", name);
     match error {
@@ -114,15 +140,20 @@ pub(crate) fn update_failed(name: &str, error: &UpdateError) -> Report {
                 Some(url) => report.fact("from", url.to_string()),
                 None => report,
             };
-            refused(report, refusal).still(still_trusted(kept))
+            refused(report, refusal, time_is_chosen).still(still_trusted(kept))
         }
         UpdateError::WrongTargetLength { .. } | UpdateError::WrongTargetHash { .. } => report
             .still("nothing was written")
             .hint("the file was damaged on its way or replaced; do not use a copy from elsewhere without checking it"),
-        UpdateError::Offline { .. } | UpdateError::TargetOffline { .. } => {
-            report.hint("run the command once without `--offline`")
-        }
+        UpdateError::Offline { .. } | UpdateError::TargetOffline { .. } => report
+            .still("nothing changed")
+            .hint("run the command once without `--offline`"),
         UpdateError::NoRoot { .. } => report.hint("pin the repository again with `trustroot trust add`"),
+        UpdateError::Fetch(FetchError::TooLong { .. }) => report
+            .still("nothing changed: what was trusted before is still trusted")
+            .hint("a proxy or login page may have answered instead of the repository")
+            .hint("if not, somebody may be sending endless data; do not raise the limit, tell the repository's maintainers"),
+        UpdateError::TargetTooLarge { .. } => report.still("nothing was fetched"),
         UpdateError::Fetch(_) => report
             .still("nothing changed: what was trusted before is still trusted")
             .hint("this says nothing about trust; try again, or use what is kept with `--offline`"),
@@ -140,7 +171,7 @@ fn still_trusted(kept: &[(RoleName, Version)]) -> String {
     format!("accepted before this and kept: {}; all else is as it was", kept.join(", "))
 }
 
-fn refused(report: Report, refusal: &Refusal) -> Report {
+fn refused(report: Report, refusal: &Refusal, time_is_chosen: bool) -> Report {
     match refusal {
         Refusal::TooFewSignatures { tally, .. } => {
             let mut report = report;
@@ -154,6 +185,9 @@ fn refused(report: Report, refusal: &Refusal) -> Report {
                 "if not, the repository or a mirror may have been tampered with; do not retry, tell the \
                      repository's key holders",
             )
+        }
+        Refusal::Expired { .. } if time_is_chosen => {
+            report.hint("choose an earlier time with `--at`, if that is what you ask about")
         }
         Refusal::Expired { .. } => report.hint("check this machine's clock").hint(
             "if it is right, the repository's maintainers are late, or somebody withholds updates from you (a \

@@ -1,14 +1,16 @@
 //! The edge: clock, environment and terminal are read here, once, and passed on.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
+use trustroot::Printable;
 use trustroot::client::{
-    CacheMode, DefaultFetcher, HttpSettings, LocalCache, Proxies, Traffic, TrustAnchor, Updater, UpdaterSettings,
+    CacheMode, DefaultFetcher, HttpSettings, LocalCache, Proxies, Traffic, TrustAnchor, UpdateError, Updater,
+    UpdaterSettings,
 };
 use trustroot::trust::{Connectivity, UpdateStart};
 
@@ -19,11 +21,11 @@ use crate::report::{Outcome, Report, update_failed};
 /// What holds for the whole run of the command.
 pub(crate) struct Session {
     pub(crate) format: Format,
-    pub(crate) store: TrustStore,
+    home: Option<PathBuf>,
     pub(crate) start: UpdateStart,
     /// Whether the user chose the time: the verdict is then about that time, and nothing is kept.
     pub(crate) time_is_chosen: bool,
-    offline: bool,
+    pub(crate) offline: bool,
     verbose: bool,
 }
 
@@ -42,7 +44,7 @@ impl Session {
         let start = UpdateStart::at(global.at.unwrap_or_else(Utc::now));
         Ok(Self {
             format: global.format,
-            store: TrustStore::new(home(global.home)?),
+            home: home(global.home),
             start,
             time_is_chosen: global.at.is_some(),
             offline: global.offline,
@@ -50,25 +52,38 @@ impl Session {
         })
     }
 
+    /// The repositories that are trusted. Not every command needs a home.
+    pub(crate) fn store(&self) -> Result<TrustStore, Report> {
+        self.home.clone().map(TrustStore::new).ok_or_else(|| {
+            Report::new(Outcome::WrongQuestion, "no-home", "there is no home directory to keep trusted metadata in")
+                .hint("name a directory with `--home` or `TRUSTROOT_HOME`")
+        })
+    }
+
     /// The trust asked for by name, or the only one there is.
     pub(crate) fn trust(&self, name: Option<&TrustName>) -> Result<Trust, Report> {
         match name {
-            Some(name) => self.store.load(name),
-            None => self.store.load_only(),
+            Some(name) => self.store()?.load(name),
+            None => self.store()?.load_only(),
         }
     }
 
     /// An updater for a trusted repository.
     pub(crate) fn updater(&self, trust: &Trust) -> Result<Updater, Report> {
-        let mode = if self.time_is_chosen { CacheMode::ReadOnly } else { CacheMode::ReadWrite };
+        // Offline there is nothing new to keep, and the home may be on a medium that cannot be written.
+        let mode = if self.time_is_chosen || self.offline { CacheMode::ReadOnly } else { CacheMode::ReadWrite };
         let mut settings = UpdaterSettings::new(trust.metadata_url.clone(), trust.target_url.clone());
         if self.offline {
             settings.connectivity = Connectivity::Offline;
         }
         let anchor = TrustAnchor::Pinned(trust.root.clone());
         let cache = LocalCache::new(trust.metadata_directory(), mode);
-        Updater::new(anchor, settings, cache, fetcher(), self.start)
-            .map_err(|error| update_failed(trust.name.as_str(), &error))
+        Updater::new(anchor, settings, cache, fetcher(), self.start).map_err(|error| self.update_failed(trust, &error))
+    }
+
+    /// Turns a failed update into a report.
+    pub(crate) fn update_failed(&self, trust: &Trust, error: &UpdateError) -> Report {
+        update_failed(trust.name.as_str(), error, self.time_is_chosen)
     }
 
     /// The time that verdicts are about, where the user chose it.
@@ -118,16 +133,17 @@ pub(crate) fn fetcher() -> Arc<DefaultFetcher> {
     Arc::new(DefaultFetcher::new(HttpSettings { proxies, ..HttpSettings::default() }))
 }
 
-fn home(chosen: Option<PathBuf>) -> Result<PathBuf, Report> {
+fn home(chosen: Option<PathBuf>) -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     chosen
         .or_else(|| variable("TRUSTROOT_HOME"))
         .or_else(|| variable("XDG_DATA_HOME").map(|data| data.join("trustroot")))
         .or_else(|| variable("HOME").map(|home| home.join(".local/share/trustroot")))
-        .ok_or_else(|| {
-            Report::new(Outcome::WrongQuestion, "no-home", "there is no home directory to keep trusted metadata in")
-                .hint("name a directory with `--home` or `TRUSTROOT_HOME`")
-        })
+}
+
+/// A path as it is shown: names of files come from elsewhere too.
+pub(crate) fn show_path(path: &Path) -> String {
+    Printable(&path.to_string_lossy()).to_string()
 }
 
 /// A time as it is shown.

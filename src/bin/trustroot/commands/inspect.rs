@@ -11,14 +11,15 @@ use trustroot::Printable;
 use trustroot::client::read_bounded;
 use trustroot::crypto::VerifyingKey;
 use trustroot::metadata::{
-    Delegation, DelegationRule, Document, Envelope, FormatError, RoleKeys, RoleName, Root, Snapshot, Targets, Timestamp,
+    Delegation, DelegationRule, Document, Envelope, FormatError, KeyId, PathRule, RoleKeys, RoleName, Root, Snapshot,
+    Targets, Timestamp,
 };
 use trustroot::trust::{Authority, Standing, Tally, tally};
 
 use crate::args::InspectOptions;
 use crate::output::{self, Show};
 use crate::report::{self, Outcome, Report};
-use crate::ui::Session;
+use crate::ui::{Session, show_path};
 
 /// Longest file that is inspected, in bytes.
 const LONGEST: u64 = 512_000_000;
@@ -105,7 +106,7 @@ pub(crate) fn run(session: &Session, options: &InspectOptions) -> Result<(), Rep
                 "unknown-type",
                 format!("the file calls itself `{}`, which is no kind of TUF metadata", Printable(other)),
             )
-            .fact("file", options.file.display().to_string()));
+            .fact("file", show_path(&options.file)));
         }
     };
     output::show(session.format, &inspected)
@@ -113,14 +114,14 @@ pub(crate) fn run(session: &Session, options: &InspectOptions) -> Result<(), Rep
 
 fn open(path: &Path) -> Result<Envelope, Report> {
     let bytes = read_bounded(path, LONGEST).map_err(|error| Report::io(&error))?.ok_or_else(|| {
-        Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", path.display()))
+        Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", show_path(path)))
     })?;
     Envelope::parse(&bytes).map_err(|error| malformed(path, &error))
 }
 
 fn malformed(path: &Path, error: &FormatError) -> Report {
     Report::new(Outcome::No, "malformed", format!("this is not TUF metadata as we read it: {error}"))
-        .fact("file", path.display().to_string())
+        .fact("file", show_path(path))
 }
 
 fn inspect<T: Document>(
@@ -167,10 +168,10 @@ fn by_delegator<T: Document>(options: &InspectOptions, envelope: &Envelope) -> R
             "unknown-role",
             format!("the delegator says nothing of a role `{}`", Printable(&name)),
         )
-        .fact("file", path.display().to_string())
+        .fact("file", show_path(path))
         .hint("name the role with `--role`")
     };
-    let whose = format!("the keys in {} (unverified itself)", path.display());
+    let whose = format!("the keys in {} (unverified itself)", show_path(path));
     if let Ok(root) = delegator.unverified::<Root>() {
         let role = [RoleName::Root, RoleName::Timestamp, RoleName::Snapshot, RoleName::Targets]
             .into_iter()
@@ -236,16 +237,19 @@ fn root_says(root: &Root) -> (Value, String) {
     for role in [RoleName::Root, RoleName::Timestamp, RoleName::Snapshot, RoleName::Targets] {
         let keys = root.role(&role).expect("top-level roles are in every root");
         let _ = writeln!(lines, "  {:9}  {}", role.to_string(), role_keys(keys));
-        let keyids: Vec<&str> = keys.keyids.iter().map(trustroot::metadata::KeyId::as_str).collect();
+        let keyids: Vec<&str> = keys.keyids.iter().map(KeyId::as_str).collect();
         roles.insert(role.to_string(), json!({"threshold": keys.threshold.get(), "keyids": keyids}));
     }
     lines += "  keys\n";
+    let mut keys = Vec::new();
     for (keyid, key) in &root.keys {
         let kind = VerifyingKey::from_metadata(key).map_or_else(|problem| problem.to_string(), |key| key.describe());
-        let owner = key.extra("x-tuf-on-ci-keyowner").map(|owner| format!("  {}", Printable(owner)));
-        let _ = writeln!(lines, "    {keyid}  {kind}{}", owner.unwrap_or_default());
+        let owner = key.extra("x-tuf-on-ci-keyowner");
+        let shown = owner.map(|owner| format!("  {}", Printable(owner))).unwrap_or_default();
+        let _ = writeln!(lines, "    {keyid}  {kind}{shown}");
+        keys.push(json!({"keyid": keyid.as_str(), "kind": kind, "owner": owner}));
     }
-    (json!({"consistentSnapshot": root.consistent_snapshot, "roles": roles}), lines)
+    (json!({"consistentSnapshot": root.consistent_snapshot, "roles": roles, "keys": keys}), lines)
 }
 
 fn role_keys(keys: &RoleKeys) -> String {
@@ -285,8 +289,7 @@ fn targets_says(targets: &Targets) -> (Value, String) {
         Some(DelegationRule::Roles(roles)) => {
             for delegation in roles.iter().take(MOST_LISTED) {
                 let _ = writeln!(lines, "  delegates {}", describe_delegation(delegation));
-                let role = delegation.role.as_str();
-                delegations.push(json!({"role": role, "terminating": delegation.terminating}));
+                delegations.push(delegation_json(delegation));
             }
             and_more(&mut lines, roles.len());
         }
@@ -303,6 +306,22 @@ fn targets_says(targets: &Targets) -> (Value, String) {
 fn describe_delegation(delegation: &Delegation) -> String {
     let terminating = if delegation.terminating { ", terminating" } else { "" };
     format!("{} to {} ({}{terminating})", delegation.paths, delegation.role, role_keys(&delegation.keys))
+}
+
+fn delegation_json(delegation: &Delegation) -> Value {
+    let (paths, prefixes) = match &delegation.paths {
+        PathRule::Patterns(patterns) => (Some(patterns), None),
+        PathRule::HashPrefixes(prefixes) => (None, Some(prefixes)),
+    };
+    let keyids: Vec<&str> = delegation.keys.keyids.iter().map(KeyId::as_str).collect();
+    json!({
+        "role": delegation.role.as_str(),
+        "terminating": delegation.terminating,
+        "threshold": delegation.keys.threshold.get(),
+        "keyids": keyids,
+        "paths": paths,
+        "pathHashPrefixes": prefixes,
+    })
 }
 
 fn and_more(lines: &mut String, count: usize) {

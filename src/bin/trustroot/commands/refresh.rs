@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::RoleLine;
-use crate::args::RefreshOptions;
-use crate::config::Trust;
+use crate::args::{Format, RefreshOptions};
+use crate::config::TrustName;
 use crate::output::{self, Show};
-use crate::report::{Report, update_failed};
+use crate::report::Report;
 use crate::ui::{Session, block_on, show_time};
 
 #[derive(Debug, Serialize)]
@@ -49,35 +50,47 @@ impl Show for Refreshed {
 }
 
 pub(crate) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Report> {
+    let store = session.store()?;
     let names = match &options.name {
         Some(name) => vec![name.clone()],
-        None => session.store.names()?,
+        None => store.names()?,
     };
     if names.is_empty() {
-        return Err(session.store.nothing());
+        return Err(store.nothing());
     }
-    let mut trusts = Vec::new();
-    for name in names {
-        let trust = session.store.load(&name)?;
-        trusts.push(block_on(refresh(session, &trust))?);
+    // One repository that fails does not keep the others from being refreshed.
+    let (mut trusts, mut failed) = (Vec::new(), Vec::new());
+    for name in &names {
+        match block_on(refresh(session, name)) {
+            Ok(trust) => trusts.push(trust),
+            Err(report) => failed.push(report),
+        }
     }
-    let judged_at = session.chosen_time().map(show_time);
-    output::show(session.format, &Refreshed { trusts, judged_at })
+    let refreshed = Refreshed { trusts, judged_at: session.chosen_time().map(show_time) };
+    let Some(last) = failed.pop() else { return output::show(session.format, &refreshed) };
+    let report = failed.iter().fold(last, |report, other| report.fact("also", other.headline()));
+    match session.format {
+        Format::Json => Err(report.partial(json!(refreshed))),
+        Format::Text => {
+            output::show(session.format, &refreshed)?;
+            Err(report)
+        }
+    }
 }
 
-async fn refresh(session: &Session, trust: &Trust) -> Result<RefreshedTrust, Report> {
-    let mut updater = session.updater(trust)?;
-    let progress = session.progress(format!("refreshing {} from {}", trust.name, trust.metadata_url), None);
-    let refreshed = updater.refresh().await.map(drop);
+async fn refresh(session: &Session, name: &TrustName) -> Result<RefreshedTrust, Report> {
+    let trust = session.store()?.load(name)?;
+    let mut updater = session.updater(&trust)?;
+    let progress = session.progress(format!("refreshing {name} from {}", trust.metadata_url), None);
+    let refreshed = updater.refresh().await.cloned();
     progress.finish_and_clear();
     session.note_traffic(updater.traffic());
-    refreshed.map_err(|error| update_failed(trust.name.as_str(), &error))?;
-    let (traffic, kept) = (updater.traffic(), updater.kept().to_vec());
-    let trusted = updater.refresh().await.map_err(|error| update_failed(trust.name.as_str(), &error))?;
+    let trusted = refreshed.map_err(|error| session.update_failed(&trust, &error))?;
+    let traffic = updater.traffic();
     Ok(RefreshedTrust {
-        name: trust.name.to_string(),
+        name: name.to_string(),
         url: trust.metadata_url.to_string(),
-        roles: RoleLine::top_level(trusted, &kept),
+        roles: RoleLine::top_level(&trusted, updater.kept()),
         requests: traffic.requests,
         bytes: traffic.bytes,
     })

@@ -3,23 +3,22 @@
 use std::path::Path;
 
 use serde::Serialize;
-use trustroot::client::{FetchError, Fetcher as _, SafeUrl};
+use trustroot::client::{Retries, SafeUrl, Traffic};
 use trustroot::crypto::sha256;
-use trustroot::metadata::Version;
 use trustroot::trust::ExpectRoot;
 
 use crate::args::{TrustAddOptions, TrustCommand};
 use crate::config::{LONGEST_ROOT, Trust};
 use crate::output::{self, Show};
-use crate::report::{Outcome, Report, update_failed};
-use crate::ui::{Session, block_on, fetcher};
+use crate::report::{Outcome, Report};
+use crate::ui::{Session, block_on, fetcher, show_path};
 
 pub(crate) fn run(session: &Session, command: TrustCommand) -> Result<(), Report> {
     match command {
         TrustCommand::Add(options) => add(session, &options),
         TrustCommand::List => list(session),
         TrustCommand::Remove { name } => {
-            session.store.remove(&name)?;
+            session.store()?.remove(&name)?;
             output::show(session.format, &Removed { removed: name.to_string() })
         }
     }
@@ -81,14 +80,23 @@ impl Show for Added {
 #[derive(Debug, Serialize)]
 struct List {
     trusts: Vec<TrustLine>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    broken: Vec<Broken>,
+}
+
+#[derive(Debug, Serialize)]
+struct Broken {
+    name: String,
+    problem: String,
 }
 
 impl Show for List {
     fn text(&self) -> String {
-        if self.trusts.is_empty() {
+        if self.trusts.is_empty() && self.broken.is_empty() {
             return "no repository is trusted here\n".to_owned();
         }
-        self.trusts.iter().map(Show::text).collect()
+        let broken = self.broken.iter().map(|broken| format!("{}: cannot be used: {}\n", broken.name, broken.problem));
+        self.trusts.iter().map(Show::text).chain(broken).collect()
     }
 }
 
@@ -106,7 +114,7 @@ impl Show for Removed {
 fn add(session: &Session, options: &TrustAddOptions) -> Result<(), Report> {
     let root = match &options.root {
         Some(path) => read_root(path)?,
-        None => block_on(download_root(&options.url, options.root_version))?,
+        None => block_on(download_root(session, &options.url, options.root_version))?,
     };
     if let Some(expected) = options.root_sha256 {
         let found = sha256(&root);
@@ -120,15 +128,15 @@ fn add(session: &Session, options: &TrustAddOptions) -> Result<(), Report> {
                 ));
         }
     }
-    judge_root(session, &root, "the root")?;
+    judge_root(session, &root, "the root").map_err(|report| report.still("nothing was pinned"))?;
     let target_url = options.target_url.clone().unwrap_or_else(|| options.url.below("targets"));
-    let trust = session.store.add(&options.name, &options.url, &target_url, &root)?;
+    let trust = session.store()?.add(&options.name, &options.url, &target_url, &root)?;
     output::show(session.format, &Added { pinned: TrustLine::of(session, &trust)? })
 }
 
 fn read_root(path: &Path) -> Result<Vec<u8>, Report> {
     trustroot::client::read_bounded(path, LONGEST_ROOT).map_err(|error| Report::io(&error))?.ok_or_else(|| {
-        Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", path.display()))
+        Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", show_path(path)))
     })
 }
 
@@ -136,23 +144,37 @@ fn read_root(path: &Path) -> Result<Vec<u8>, Report> {
 fn judge_root(session: &Session, root: &[u8], what: &str) -> Result<ExpectRoot, Report> {
     ExpectRoot::begin(root, session.start).map_err(|refusal| {
         Report::new(Outcome::No, refusal.code(), format!("{what} cannot be trusted: {refusal}"))
-            .still("nothing was pinned")
             .hint("see what it says with `trustroot inspect FILE`")
     })
 }
 
-async fn download_root(url: &SafeUrl, version: u64) -> Result<Vec<u8>, Report> {
-    let version = Version::new(version).expect("the command line asks for at least 1");
-    let url = url.below(&format!("{}.root.json", version.get()));
-    let failed = |error: FetchError| update_failed("-", &error.into());
-    let body = fetcher().fetch(&url).await.map_err(failed)?;
-    body.bytes(LONGEST_ROOT).await.map_err(failed)
+async fn download_root(session: &Session, url: &SafeUrl, version: u64) -> Result<Vec<u8>, Report> {
+    if session.offline {
+        return Err(Report::new(Outcome::CouldNotTell, "offline", "the root would have to be downloaded")
+            .still("nothing was pinned")
+            .hint("give the file with `--root`, or leave out `--offline`"));
+    }
+    let url = url.below(&format!("{version}.root.json"));
+    let mut traffic = Traffic::default();
+    let fetched = Retries::default().fetch(&*fetcher(), &url, LONGEST_ROOT, &mut traffic).await;
+    session.note_traffic(traffic);
+    fetched.map_err(|error| {
+        Report::new(Outcome::CouldNotTell, error.code(), error.to_string()).still("nothing was pinned").hint(
+            "check the URL: it is the place that holds `timestamp.json` and the roots; older roots may have been \
+             removed, see `--root-version`",
+        )
+    })
 }
 
+/// A pin that cannot be used is shown as such; it does not hide the others.
 fn list(session: &Session) -> Result<(), Report> {
-    let mut trusts = Vec::new();
-    for name in session.store.names()? {
-        trusts.push(TrustLine::of(session, &session.store.load(&name)?)?);
+    let store = session.store()?;
+    let mut list = List { trusts: Vec::new(), broken: Vec::new() };
+    for name in store.names()? {
+        match store.load(&name).and_then(|trust| TrustLine::of(session, &trust)) {
+            Ok(line) => list.trusts.push(line),
+            Err(report) => list.broken.push(Broken { name: name.to_string(), problem: report.headline().to_owned() }),
+        }
     }
-    output::show(session.format, &List { trusts })
+    output::show(session.format, &list)
 }

@@ -8,20 +8,19 @@ use fs_err as fs;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trustroot::Printable;
-use trustroot::client::{Updater, read_bounded};
+use trustroot::client::read_bounded;
 use trustroot::metadata::TargetPath;
-use trustroot::trust::FoundTarget;
 use trustroot::verify::{
-    Accepted, ArtifactDigests, Denial, KeySet, MAX_FILE_BYTES, Request, Signer, TransparencyLogs, TrustedTime, Verdict,
-    verify_with_keys,
+    Accepted, ArtifactDigests, Denial, KeySet, MAX_FILE_BYTES, MAX_KEY_SET_BYTES, MAX_TRUSTED_ROOT_BYTES,
+    NoTrustedTime, Request, Signer, TransparencyLogs, TrustedTime, Verdict, verify_with_keys,
 };
 
-use super::get::{not_named, target};
+use super::get::{Fetched, not_named, target};
 use crate::args::VerifyOptions;
 use crate::config::Trust;
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, block_on, show_time};
+use crate::ui::{Session, block_on, show_path, show_time};
 
 pub(crate) fn run(session: &Session, options: &VerifyOptions) -> Result<(), Report> {
     let trust = session.trust(options.trust.as_ref())?;
@@ -29,7 +28,7 @@ pub(crate) fn run(session: &Session, options: &VerifyOptions) -> Result<(), Repo
     let attestation_file = read_bounded(&options.attestation, MAX_FILE_BYTES as u64)
         .map_err(|error| Report::io(&error))?
         .ok_or_else(|| {
-            let path = options.attestation.display();
+            let path = show_path(&options.attestation);
             Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{path}` does not exist"))
         })?;
     let delivered = block_on(deliver(session, &trust, options))?;
@@ -49,62 +48,56 @@ struct Delivered {
     /// Where the keys stand in the registry: for the verdict's reproduction.
     registry: Value,
     keys_from: String,
+    logs_from: Option<String>,
 }
 
 async fn deliver(session: &Session, trust: &Trust, options: &VerifyOptions) -> Result<Delivered, Report> {
     let mut updater = session.updater(trust)?;
-    let (found, keys) = read_target(session, trust, &mut updater, &options.key_target)
-        .await?
-        .ok_or_else(|| not_named(trust, &options.key_target))?;
+    let wanted = target(session, trust, &mut updater, &options.key_target, None, Some(MAX_KEY_SET_BYTES)).await?;
+    let keys_from = wanted.ok_or_else(|| not_named(trust, &options.key_target))?;
     let unreadable = |path: &TargetPath, error: &dyn std::fmt::Display| {
         Report::new(Outcome::CouldNotTell, "unreadable-target", format!("the target {path} cannot be used: {error}"))
             .fact("trust", trust.name.as_str())
     };
-    let keys = KeySet::parse(&keys).map_err(|error| unreadable(&options.key_target, &error))?;
-    let logs = match read_target(session, trust, &mut updater, &options.log_target).await? {
-        Some((_, bytes)) => {
-            Some(TransparencyLogs::from_trusted_root(&bytes).map_err(|error| unreadable(&options.log_target, &error))?)
-        }
+    let keys = KeySet::parse(keys_from.bytes.as_deref().unwrap_or_default())
+        .map_err(|error| unreadable(&options.key_target, &error))?;
+    let logs_from =
+        target(session, trust, &mut updater, &options.log_target, None, Some(MAX_TRUSTED_ROOT_BYTES)).await?;
+    let logs = match &logs_from {
+        Some(fetched) => Some(
+            TransparencyLogs::from_trusted_root(fetched.bytes.as_deref().unwrap_or_default())
+                .map_err(|error| unreadable(&options.log_target, &error))?,
+        ),
         None => None,
     };
     session.note_traffic(updater.traffic());
-    let trusted = updater.refresh().await.map_err(|error| crate::report::update_failed(trust.name.as_str(), &error))?;
+    let trusted = updater.refresh().await.map_err(|error| session.update_failed(trust, &error))?;
+    let source = |fetched: &Fetched| {
+        let found = &fetched.found;
+        json!({"target": found.path.as_str(), "namedBy": found.role.as_str(), "version": found.version.get()})
+    };
     let registry = json!({
         "trust": trust.name.as_str(),
         "root": trusted.root().version.get(),
         "timestamp": trusted.timestamp().version.get(),
         "snapshot": trusted.snapshot().version.get(),
         "targets": trusted.targets().version.get(),
-        "keyTarget": options.key_target.as_str(),
-        "keyTargetNamedBy": found.role.as_str(),
-        "keyTargetNamedByVersion": found.version.get(),
+        "keys": source(&keys_from),
+        "logs": logs_from.as_ref().map(source),
     });
-    let keys_from = format!(
-        "{} by {} v{} of {} (root v{})",
-        options.key_target,
-        found.role,
-        found.version.get(),
-        trust.name,
-        trusted.root().version.get()
-    );
-    Ok(Delivered { keys, logs, registry, keys_from })
-}
-
-async fn read_target(
-    session: &Session,
-    trust: &Trust,
-    updater: &mut Updater,
-    path: &TargetPath,
-) -> Result<Option<(FoundTarget, Vec<u8>)>, Report> {
-    let found = target(session, trust, updater, path, None).await?;
-    Ok(found.map(|(found, bytes)| (found, bytes.unwrap_or_default())))
+    let describe = |fetched: &Fetched| {
+        let (path, role, version) = (&fetched.found.path, &fetched.found.role, fetched.found.version.get());
+        format!("{path} by {role} v{version} of {} (root v{})", trust.name, trusted.root().version.get())
+    };
+    let (keys_from, logs_from) = (describe(&keys_from), logs_from.as_ref().map(describe));
+    Ok(Delivered { keys, logs, registry, keys_from, logs_from })
 }
 
 /// Hashes the artifact as it streams by: it may be of any size.
 fn digest(path: &Path) -> Result<ArtifactDigests, Report> {
     let io = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => {
-            Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", path.display()))
+            Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", show_path(path)))
         }
         _ => Report::io(&error),
     };
@@ -121,8 +114,8 @@ fn digest(path: &Path) -> Result<ArtifactDigests, Report> {
 
 fn denied(options: &VerifyOptions, trust: &Trust, delivered: &Delivered, denial: &Denial) -> Report {
     let mut report = Report::new(Outcome::No, denial.code(), format!("not verified: {denial}"))
-        .fact("artifact", options.artifact.display().to_string())
-        .fact("attestation", options.attestation.display().to_string())
+        .fact("artifact", show_path(&options.artifact))
+        .fact("attestation", show_path(&options.attestation))
         .fact("keys", delivered.keys_from.clone());
     if let Denial::NoneAccepted { refused } = denial {
         for refused in refused {
@@ -130,7 +123,7 @@ fn denied(options: &VerifyOptions, trust: &Trust, delivered: &Delivered, denial:
         }
     }
     match denial {
-        Denial::KeyNotValidNow { .. } if delivered.logs.is_none() => report.hint(format!(
+        Denial::KeyNotValidNow { reason, .. } if **reason == NoTrustedTime::NoTrustedLogs => report.hint(format!(
             "{} has no target {}; with the logs that it would name, the signing time could be proved",
             trust.name, options.log_target
         )),
@@ -182,7 +175,7 @@ impl Answer {
             .collect();
         Self {
             verified: true,
-            artifact: options.artifact.display().to_string(),
+            artifact: show_path(&options.artifact),
             digests: Value::Object(digests),
             attestations: verdict.accepted.iter().map(accepted_json).collect(),
             refused: verdict
@@ -233,7 +226,7 @@ fn accepted_json(accepted: &Accepted) -> Value {
 }
 
 fn lines(session: &Session, options: &VerifyOptions, delivered: &Delivered, verdict: &Verdict) -> String {
-    let mut text = format!("verified: {}\n", options.artifact.display());
+    let mut text = format!("verified: {}\n", show_path(&options.artifact));
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:9}  {value}");
     };
@@ -244,11 +237,14 @@ fn lines(session: &Session, options: &VerifyOptions, delivered: &Delivered, verd
         line("says", &Printable(&accepted.predicate_type).to_string());
         for signer in &accepted.signed_by {
             line("signed by", &format!("{} ({})", Printable(&signer.keyid), signer.kind));
-            line("signed on", &signing_time(signer));
+            line("signed on", &signing_time(signer, session.time_is_chosen));
             line("key valid", &signer.valid_for.to_string());
         }
     }
     line("keys", &delivered.keys_from);
+    if let Some(logs) = &delivered.logs_from {
+        line("logs", logs);
+    }
     for refused in &verdict.refused {
         line("refused", &format!("another attestation in the file: {}", refused.denial));
     }
@@ -261,10 +257,11 @@ fn lines(session: &Session, options: &VerifyOptions, delivered: &Delivered, verd
     text
 }
 
-fn signing_time(signer: &Signer) -> String {
+fn signing_time(signer: &Signer, time_is_chosen: bool) -> String {
+    let judged = if time_is_chosen { "then" } else { "now" };
     match &signer.time {
         TrustedTime::Known { time, log } => format!("{}, by the log {}", show_time(*time), Printable(log)),
-        TrustedTime::Unknown { reason } => format!("unknown: {reason}; the key is valid now"),
+        TrustedTime::Unknown { reason } => format!("unknown: {reason}; the key is valid {judged}"),
         _ => "unknown".to_owned(),
     }
 }
