@@ -23,7 +23,6 @@ fn a_role_name_cannot_leave_the_cache_or_the_metadata_url() {
         ("%2e%2e%2fx", "metadata/2.%252e%252e%252fx.json"),
         ("a?b#c d", "metadata/2.a%3Fb%23c%20d.json"),
         ("\u{0}\u{1b}[2J\n", "metadata/2.%00%1B%5B2J%0A.json"),
-        ("", "metadata/2..json"),
     ] {
         for snapshots in [Snapshots::Consistent, Snapshots::Plain] {
             let mut repository = SimRepository::with(snapshots);
@@ -45,6 +44,23 @@ fn a_role_name_cannot_leave_the_cache_or_the_metadata_url() {
             assert_eq!(client.trusted(), "root 1, timestamp 2, snapshot 2, targets 2");
         }
     }
+}
+
+#[test]
+fn a_role_without_a_name_is_refused() {
+    let mut repository = SimRepository::new();
+    let mut client = repository.client();
+    client.refresh().unwrap();
+    repository.delegate("targets", "", &["*"]);
+    repository.publish();
+
+    let refusal = refusal_of(client.refresh());
+
+    insta::assert_snapshot!(
+        refusal,
+        @"targets is malformed: signed.delegations.roles[0].name: a delegated role needs a name"
+    );
+    assert_eq!(client.trusted_version("targets"), Some(1));
 }
 
 #[test]

@@ -109,6 +109,27 @@ fn files_of_another_length_are_refused_before_they_are_read() {
 }
 
 #[test]
+fn a_cached_file_of_another_length_is_fetched_anew() {
+    for (describing, role) in [("timestamp", "snapshot"), ("snapshot", "targets")] {
+        let mut repository = SimRepository::new();
+        repository.publish();
+        let length = repository.bytes(role).len();
+        repository.draft(describing)["meta"][format!("{role}.json")]["length"] = length.into();
+        repository.serve(describing);
+        let mut client = repository.client();
+        client.refresh().unwrap();
+        let good = client.cached(role).unwrap();
+        // White space is not signed, so the signature is still good.
+        let longer = [&good[..], b"\n"].concat();
+        client.overwrite(role, &longer);
+
+        client.refresh().unwrap();
+
+        assert_eq!(client.cached(role).unwrap(), good, "{role}");
+    }
+}
+
+#[test]
 fn a_cached_file_whose_hash_is_no_longer_named_is_fetched_anew() {
     for role in ["snapshot", "targets", "team"] {
         let mut repository = SimRepository::new();
