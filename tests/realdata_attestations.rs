@@ -181,7 +181,7 @@ fn any_changed_byte_is_noticed() {
     for pointer in SIGNED_BY_THE_KEY {
         for file in altered(&attestations, pointer) {
             let denial = world.verify(&artifact, &file, WHILE_THE_KEY_WAS_VALID).unwrap_err();
-            assert!(matches!(denial.code(), "bad-signature" | "malformed"), "{pointer}: {denial}");
+            assert!(matches!(denial.code(), "bad-signature" | "malformed-attestation"), "{pointer}: {denial}");
         }
     }
     for pointer in SIGNED_BY_THE_LOG {
@@ -216,7 +216,7 @@ fn nothing_else_in_the_collection_passes() {
         } else if path.contains("/gha-raw-dsse/") || path.contains("vsa.jsonl") {
             &["not-signed-by-delivered-keys"]
         } else {
-            &["malformed", "nothing-to-judge", "not-signed-by-delivered-keys"]
+            &["malformed-attestation", "nothing-to-judge", "not-signed-by-delivered-keys"]
         };
         assert!(expected.contains(&denial.code()), "{path}: {denial}");
         judged += 1;

@@ -43,8 +43,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             root: 512_000,
-            // Room for several post-quantum signatures.
-            timestamp: 65_536,
+            timestamp: 16_384,
             snapshot: 2_000_000,
             targets: 5_000_000,
             pinned: 512_000_000,

@@ -829,10 +829,10 @@ mod tests {
     fn what_cannot_be_read_is_denied() {
         let scene = Scene::new();
         for file in [b"".as_slice(), b"\xff", b"[]", b"{}", b"{\"attestations\":{}}", b"null", b"{}{}"] {
-            assert_eq!(scene.verify_file(file).unwrap_err().code(), "malformed");
+            assert_eq!(scene.verify_file(file).unwrap_err().code(), "malformed-attestation");
         }
         let mut bundle = scene.logged_bundle();
         bundle["dsseEnvelope"]["signatures"] = vec![json!({"sig": "AA=="}); 10_000].into();
-        assert_eq!(scene.denial(&[&bundle]).code(), "malformed");
+        assert_eq!(scene.denial(&[&bundle]).code(), "malformed-attestation");
     }
 }

@@ -3,7 +3,13 @@
 //! [`SimRepository`] signs with fixed keys and is told the time; [`Client`] refreshes a real updater over it, a new
 //! one each time, as a new process would. There are no sockets, no sleeps and no clock.
 
-#![allow(dead_code, unreachable_pub, unused_imports, reason = "every test crate uses its own part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    clippy::unwrap_used,
+    reason = "every user takes its own part of this"
+)]
 
 mod client;
 mod keys;
