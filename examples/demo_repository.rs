@@ -29,7 +29,11 @@ use trustroot::verify::dsse::pre_authentication_encoding;
 const ARTIFACT: &[u8] = b"hello, world: the content of a package\n";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let directory = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: demo_repository DIRECTORY")?);
+    make(&PathBuf::from(std::env::args_os().nth(1).ok_or("usage: demo_repository DIRECTORY")?))
+}
+
+/// Writes everything to `directory`.
+pub(crate) fn make(directory: &Path) -> Result<(), Box<dyn Error>> {
     let builder = SecretKey::ed25519_from_seed(&[42; 32])?;
     let repository = repository(&key_set(&builder)?)?;
     for (path, answer) in repository.shelf().files() {
