@@ -130,7 +130,8 @@ fn a_length_that_is_claimed_too_small_does_not_open_the_gate() {
     assert_eq!(refusal_of(client.download("tool")).code(), "too-long");
     assert_eq!(client.downloaded("tool"), None);
 
-    let claim = Answer::Claiming(4, vec![b' '; 20_000]);
+    let longer = usize::try_from(client.limits.timestamp).unwrap() + 1;
+    let claim = Answer::Claiming(4, vec![b' '; longer]);
     repository.answer("timestamp", claim);
     assert_eq!(refusal_of(client.refresh()).code(), "too-long");
     assert_eq!(client.trusted_version("timestamp"), Some(2));
