@@ -175,6 +175,20 @@ fn a_terminating_delegation_ends_the_search_further_up_too() {
 }
 
 #[test]
+fn a_bin_ends_the_search_further_up_too() {
+    let mut repository = SimRepository::new();
+    repository.delegate("targets", "binned", &["*"]);
+    repository.delegate_to_bins("binned", "bin", 1);
+    repository.delegate("targets", "second", &["*"]);
+    repository.add_target("second", "tool", b"evil");
+    repository.publish();
+    let mut client = repository.client();
+
+    assert_eq!(client.finds_in("tool"), None);
+    assert_eq!(client.trusted_version("second"), None);
+}
+
+#[test]
 fn every_path_has_one_bin_and_nothing_else_answers() {
     let mut repository = SimRepository::new();
     repository.delegate_to_bins("targets", "bin", 2);

@@ -130,10 +130,31 @@ fn a_length_that_is_claimed_too_small_does_not_open_the_gate() {
     assert_eq!(refusal_of(client.download("tool")).code(), "too-long");
     assert_eq!(client.downloaded("tool"), None);
 
-    let claim = Answer::Claiming(4, vec![b' '; 20_000]);
+    let longer = usize::try_from(client.limits.timestamp).unwrap() + 1;
+    let claim = Answer::Claiming(4, vec![b' '; longer]);
     repository.answer("timestamp", claim);
     assert_eq!(refusal_of(client.refresh()).code(), "too-long");
     assert_eq!(client.trusted_version("timestamp"), Some(2));
+}
+
+#[test]
+fn a_target_that_trusted_metadata_calls_absurdly_long_is_not_asked_for() {
+    let mut repository = SimRepository::new();
+    repository.add_target("targets", "tool", b"good");
+    repository.publish();
+    let mut client = repository.client();
+    client.limits.target = 4;
+    client.download("tool").unwrap();
+    fs_err::remove_file(client.destination("tool")).unwrap();
+    client.limits.target = 3;
+    client.refresh().unwrap();
+    repository.shelf().take_requests();
+
+    let error = client.download("tool").unwrap_err();
+
+    assert_eq!(error.code(), "target-too-large");
+    assert!(repository.shelf().take_requests().is_empty());
+    assert_eq!(client.count_downloads(), 0);
 }
 
 #[test]
