@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Report> {
-    let session = Session::begin(args.global)?;
+    let session = Session::begin(args.global);
     match args.command {
         Command::Trust(command) => commands::trust::run(&session, command),
         Command::Refresh(options) => commands::refresh::run(&session, &options),

@@ -30,7 +30,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn begin(global: Global) -> Result<Self, Report> {
+    pub(crate) fn begin(global: Global) -> Self {
         if global.verbose {
             tracing_subscriber::fmt()
                 .with_max_level(tracing::Level::DEBUG)
@@ -42,14 +42,14 @@ impl Session {
         }
         #[expect(clippy::disallowed_methods, reason = "the edge: the one reading of the clock")]
         let start = UpdateStart::at(global.at.unwrap_or_else(Utc::now));
-        Ok(Self {
+        Self {
             format: global.format,
             home: home(global.home),
             start,
             time_is_chosen: global.at.is_some(),
             offline: global.offline,
             verbose: global.verbose,
-        })
+        }
     }
 
     /// The repositories that are trusted. Not every command needs a home.
