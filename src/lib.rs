@@ -45,3 +45,8 @@ pub mod trust;
 pub mod verify;
 
 pub use printable::Printable;
+
+/// The snippets of the guide are compiled as tests.
+#[cfg(all(doctest, feature = "client"))]
+#[doc = include_str!("../docs/guides/embed-the-client.md")]
+mod embed_the_client {}
