@@ -40,7 +40,7 @@ use super::threshold::{Authority, verify, verify_root};
 use super::{DelegationWalk, Limits, Refusal, Verified};
 use crate::crypto::Digester;
 use crate::metadata::{
-    Delegation, Document, Envelope, MetaFile, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
+    Delegation, Document, Envelope, MetaFile, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Version,
 };
 
 /// The time that an update takes as its reference, fixed once (TUF specification section 5.1).
@@ -96,6 +96,8 @@ fn top_level<T: Document>(root: &Root, role: &RoleName, bytes: &[u8]) -> Result<
 pub struct ExpectRoot {
     root: Verified<Root>,
     start: UpdateStart,
+    /// The newest root of an earlier update, as it was kept.
+    newest_known: Option<Vec<u8>>,
 }
 
 impl ExpectRoot {
@@ -105,7 +107,7 @@ impl ExpectRoot {
     /// When it is malformed or does not meet its own threshold. Its expiry does not matter (section 5.3.10).
     pub fn begin(trusted_root: &[u8], start: UpdateStart) -> Result<Self, Refusal> {
         let envelope = open(&RoleName::Root, trusted_root)?;
-        Ok(Self { root: verify_root(&envelope, None)?, start })
+        Ok(Self { root: verify_root(&envelope, None)?, start, newest_known: None })
     }
 
     /// The root that is trusted now.
@@ -137,13 +139,33 @@ impl ExpectRoot {
         Ok(())
     }
 
-    /// Ends the root chain; the last root must not have expired (section 5.3.10).
+    /// Takes the newest root of an earlier update as the floor that this one may not end below.
+    ///
+    /// It is trusted no further than that: whoever could replace it can make updates fail, and nothing else.
+    pub fn remember(&mut self, cached: &[u8]) {
+        self.newest_known = Some(cached.to_vec());
+    }
+
+    /// Ends the root chain. The last root must not be older than one that was trusted before, and must not have
+    /// expired (section 5.3.10).
     ///
     /// # Errors
-    /// When it has.
+    /// When it is.
     pub fn finish(self) -> Result<ExpectTimestamp, Refusal> {
+        if let Some(trusted) = self.newest_known.as_deref().and_then(|cached| self.newer(cached)) {
+            return Err(Refusal::Rollback { role: RoleName::Root, offered: self.root.version, trusted });
+        }
         self.start.check(&self.root)?;
         Ok(ExpectTimestamp { root: self.root, start: self.start, floor: None })
+    }
+}
+
+impl ExpectRoot {
+    /// The version of a cached root, if it is whole and newer than the trusted one.
+    fn newer(&self, cached: &[u8]) -> Option<Version> {
+        let envelope = Envelope::parse(cached).ok()?;
+        let version = envelope.unverified::<Root>().ok()?.version;
+        (version > self.root.version && verify_root(&envelope, None).is_ok()).then_some(version)
     }
 }
 

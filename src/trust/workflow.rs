@@ -149,6 +149,8 @@ pub struct Update {
     asked_cache: bool,
     store: Option<Accepted>,
     newest_root: Vec<u8>,
+    /// The newest root in the cache, once it has been asked for.
+    cached_root: Option<Vec<u8>>,
     limits: Limits,
     connectivity: Connectivity,
     roots_left: u32,
@@ -179,7 +181,7 @@ impl Update {
         let state = State::Root(ExpectRoot::begin(trusted_root, start)?);
         let roots_left = limits.root_rotations;
         let newest_root = trusted_root.to_vec();
-        Ok(Self { state, asked_cache: false, store: None, newest_root, limits, connectivity, roots_left })
+        Ok(Self { state, asked_cache: false, store: None, newest_root, cached_root: None, limits, connectivity, roots_left })
     }
 
     /// The bytes of the newest root that is trusted so far.
@@ -237,6 +239,7 @@ impl Update {
 
     fn wanted_from_cache(&self) -> Option<LocalFile> {
         match &self.state {
+            State::Root(_) if self.cached_root.is_none() => Some(LocalFile::Role(RoleName::Root)),
             State::Root(expect) => expect.trusted().version.next().map(LocalFile::Root),
             State::Timestamp(_) => Some(LocalFile::Role(RoleName::Timestamp)),
             State::Snapshot(_) => Some(LocalFile::Role(RoleName::Snapshot)),
@@ -255,7 +258,15 @@ impl Update {
         self.asked_cache = true;
         let cached = cached.unwrap_or_default();
         let (state, asked_cache) = match std::mem::replace(&mut self.state, State::Over) {
+            State::Root(mut expect) if self.cached_root.is_none() => {
+                expect.remember(&cached);
+                self.cached_root = Some(cached);
+                (State::Root(expect), false)
+            }
             State::Root(mut expect) => {
+                // Where the history has a gap, the newest root may be the one that belongs there.
+                let newest = self.cached_root.clone().unwrap_or_default();
+                let cached = if cached.is_empty() { newest } else { cached };
                 // These cost no request, so they do not count: else an update that starts far back could never get
                 // further than the limit, however often it is run.
                 let accepted = expect.root(&cached).is_ok();

@@ -230,3 +230,54 @@ fn a_floor_survives_a_rotation_and_back() {
     assert_snapshot!(refusal, @"timestamp v1 is older than v2, which is already trusted");
     assert_eq!(client.trusted(), "root 3, timestamp 2, snapshot 2, targets 2");
 }
+
+#[test]
+fn a_root_that_was_trusted_is_not_forgotten_with_its_history() {
+    let mut repository = SimRepository::new();
+    let mut client = repository.client();
+    for _ in 0..4 {
+        repository.rotate("root");
+    }
+    repository.publish();
+    client.refresh().unwrap();
+    assert_eq!(client.trusted_version("root"), Some(5));
+
+    // The history has a gap, and the mirror hides what would fill it.
+    std::fs::remove_file(client.history_path(3)).unwrap();
+    for version in 3..=5 {
+        repository.shelf().remove(&format!("metadata/{version}.root.json"));
+    }
+    let before = client.trusted();
+    let refusal = refusal_of(client.refresh());
+    assert_snapshot!(refusal, @"root v2 is older than v5, which is already trusted");
+    assert_eq!(client.trusted(), before);
+}
+
+#[test]
+fn a_gap_in_the_history_of_roots_is_filled_from_the_repository() {
+    let mut repository = SimRepository::new();
+    let mut client = repository.client();
+    for _ in 0..4 {
+        repository.rotate("root");
+    }
+    repository.publish();
+    client.refresh().unwrap();
+    std::fs::remove_file(client.history_path(3)).unwrap();
+    client.refresh().unwrap();
+    assert_eq!(client.trusted_version("root"), Some(5));
+    assert!(client.history_path(3).exists());
+}
+
+#[test]
+fn the_newest_root_stands_in_where_the_history_ends_before_it() {
+    let mut repository = SimRepository::new();
+    let mut client = repository.client();
+    repository.rotate("root");
+    repository.publish();
+    client.refresh().unwrap();
+    // As after a crash between two writes, or a clean-up by hand.
+    std::fs::remove_file(client.history_path(2)).unwrap();
+    repository.shelf().remove("metadata/2.root.json");
+    client.refresh().unwrap();
+    assert_eq!(client.trusted_version("root"), Some(2));
+}
