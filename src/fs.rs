@@ -63,6 +63,17 @@ pub(crate) fn replace_by_link(path: &Path, original: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes the temporary files that killed processes left in a directory. Only its lock's holder may.
+pub(crate) fn remove_leftovers(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes renames in a directory outlive a power failure.
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     if cfg!(unix) { fs::File::open(directory)?.sync_all() } else { Ok(()) }
@@ -133,23 +144,9 @@ impl Lock {
     pub(crate) async fn acquire(directory: &Path) -> io::Result<Self> {
         let path = directory.join(LOCK);
         let file = fs::File::options().create(true).truncate(false).write(true).open(&path)?.into_file();
-        Self::wait(file, &path, File::try_lock).await
-    }
-
-    /// Waits until no other process writes. `None` where nothing has ever been locked; nothing is written.
-    pub(crate) async fn share(directory: &Path) -> io::Result<Option<Self>> {
-        let path = directory.join(LOCK);
-        match fs::File::open(&path) {
-            Ok(file) => Self::wait(file.into_file(), &path, File::try_lock_shared).await.map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn wait(file: File, path: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> io::Result<Self> {
         let started = tokio::time::Instant::now();
         loop {
-            match lock(&file) {
+            match file.try_lock() {
                 Ok(()) => return Ok(Self(file)),
                 Err(TryLockError::WouldBlock) if started.elapsed() < Self::PATIENCE => {
                     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -158,7 +155,7 @@ impl Lock {
                     let message = format!("another process holds the lock `{}`", path.display());
                     return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
                 }
-                Err(TryLockError::Error(error)) => return Err(with_path(&error, path)),
+                Err(TryLockError::Error(error)) => return Err(with_path(&error, &path)),
             }
         }
     }

@@ -19,12 +19,14 @@ use super::fetcher::{Body, ChunkFuture, Chunks, FetchError, FetchFuture, Fetcher
 
 /// Where proxies come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there are proxies or there are none")]
+#[expect(clippy::exhaustive_enums, reason = "http is the only scheme that can do without")]
 pub enum Proxies {
     /// Connect directly.
     None,
-    /// As the usual variables say (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`).
-    FromEnvironment,
+    /// For `https` as the usual variables say (`HTTPS_PROXY`, `NO_PROXY`); `http` directly.
+    ForHttps,
+    /// For both as the usual variables say (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`).
+    ForAll,
 }
 
 /// How HTTP is spoken.
@@ -51,6 +53,9 @@ impl Default for HttpSettings {
     }
 }
 
+const NO_AUTHORITIES: &str = "no usable certificate authorities were found on this system; install ca-certificates \
+                              or point SSL_CERT_FILE to a bundle";
+
 /// Most redirects followed for one file.
 const MOST_REDIRECTS: usize = 5;
 
@@ -59,13 +64,19 @@ const MOST_REDIRECTS: usize = 5;
 pub struct HttpFetcher {
     settings: HttpSettings,
     plain: OnceLock<Client<HttpConnector, Empty<Bytes>>>,
-    full: OnceLock<Result<reqwest::Client, String>>,
+    full: OnceLock<Result<FullClient, String>>,
 }
 
 impl Fetcher for HttpFetcher {
     fn fetch<'a>(&'a self, url: &'a SafeUrl) -> FetchFuture<'a> {
         Box::pin(self.follow(url))
     }
+}
+
+#[derive(Debug)]
+struct FullClient {
+    client: reqwest::Client,
+    has_authorities: bool,
 }
 
 /// What one request led to.
@@ -101,7 +112,7 @@ impl HttpFetcher {
     }
 
     async fn ask(&self, url: &SafeUrl) -> Result<Answer, FetchError> {
-        if url.scheme() == "http" && self.settings.proxies == Proxies::None {
+        if url.scheme() == "http" && self.settings.proxies != Proxies::ForAll {
             self.ask_plainly(url).await
         } else {
             self.ask_fully(url).await
@@ -143,7 +154,10 @@ impl HttpFetcher {
     async fn ask_fully(&self, url: &SafeUrl) -> Result<Answer, FetchError> {
         let transport = |reason: String| FetchError::Transport { url: url.clone(), reason };
         let client = self.full.get_or_init(|| self.build_full()).as_ref().map_err(|error| transport(error.clone()))?;
-        let request = client.get(url.as_url().clone()).header(ACCEPT_ENCODING, "identity");
+        if url.scheme() == "https" && !client.has_authorities {
+            return Err(transport(NO_AUTHORITIES.to_owned()));
+        }
+        let request = client.client.get(url.as_url().clone()).header(ACCEPT_ENCODING, "identity");
         let response =
             self.in_time(url, request.send()).await?.map_err(|error| transport(chain(&error.without_url())))?;
         let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -157,15 +171,10 @@ impl HttpFetcher {
         }
     }
 
-    fn build_full(&self) -> Result<reqwest::Client, String> {
+    fn build_full(&self) -> Result<FullClient, String> {
         let mut roots = rustls::RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
         let (usable, _) = roots.add_parsable_certificates(found.certs);
-        if usable == 0 {
-            return Err("no usable certificate authorities were found on this system; install ca-certificates \
-                        or point SSL_CERT_FILE to a bundle"
-                .to_owned());
-        }
         #[cfg(feature = "aws-lc")]
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         #[cfg(not(feature = "aws-lc"))]
@@ -184,7 +193,8 @@ impl HttpFetcher {
         if self.settings.proxies == Proxies::None {
             builder = builder.no_proxy();
         }
-        builder.build().map_err(|error| chain(&error))
+        let client = builder.build().map_err(|error| chain(&error))?;
+        Ok(FullClient { client, has_authorities: usable > 0 })
     }
 
     async fn in_time<T>(&self, url: &SafeUrl, answer: impl Future<Output = T>) -> Result<T, FetchError> {

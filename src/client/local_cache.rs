@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use crate::crypto::sha256;
-use crate::fs::{Lock, Survives, read_bounded, replace, replace_by_link, sync_directory};
+use crate::fs::{Lock, Survives, read_bounded, remove_leftovers, replace, replace_by_link, sync_directory};
 use crate::metadata::{EncodedName, RoleName};
 use crate::trust::LocalFile;
 
@@ -83,7 +83,7 @@ impl LocalCache {
 
     /// Keeps a file; `false` where nothing is written. A root becomes the newest as well.
     ///
-    /// It outlives the process at once, and a power failure after [`LocalCache::settle`].
+    /// It outlives the process at once, and a power failure once the update has ended.
     ///
     /// # Errors
     /// When it cannot be written; the cache then has its old content.
@@ -101,23 +101,24 @@ impl LocalCache {
         Ok(true)
     }
 
-    /// Makes everything stored so far outlive a power failure.
-    ///
-    /// # Errors
-    /// When a directory cannot be synced.
-    pub fn settle(&self) -> io::Result<()> {
-        let history = self.directory.join("root_history");
-        if history.exists() {
-            sync_directory(&history)?;
+    /// Makes everything stored so far outlive a power failure, and clears away what killed processes left. The
+    /// cache must be locked.
+    pub(crate) fn settle(&self) -> io::Result<()> {
+        for directory in [self.directory.join("root_history"), self.directory.clone()] {
+            if directory.exists() {
+                remove_leftovers(&directory)?;
+                sync_directory(&directory)?;
+            }
         }
-        sync_directory(&self.directory)
+        Ok(())
     }
 
     /// Keeps other processes from writing while an update reads, compares and writes. `None` where there is
     /// nothing to keep out of.
     pub(crate) async fn lock(&self) -> io::Result<Option<Lock>> {
         match self.mode {
-            CacheMode::ReadOnly => Lock::share(&self.directory).await,
+            // Each file is whole, and verified again; at worst two do not belong together, and are not current.
+            CacheMode::ReadOnly => Ok(None),
             CacheMode::ReadWrite => {
                 fs::create_dir_all(&self.directory)?;
                 Lock::acquire(&self.directory).await.map(Some)

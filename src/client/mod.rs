@@ -14,6 +14,6 @@ pub use fetcher::{Body, ChunkFuture, Chunks, DefaultFetcher, FetchError, FetchFu
 pub use http::{HttpFetcher, HttpSettings, Proxies};
 pub use local_cache::{CacheMode, LocalCache, stored_name};
 pub use safe_url::{SafeUrl, UrlError};
-pub use updater::{Downloaded, Retries, Traffic, TrustAnchor, UpdateError, Updater, UpdaterSettings};
+pub use updater::{Downloaded, Retries, Traffic, TrustAnchor, UpdateError, Updater, UpdaterSettings, is_target};
 
 pub use crate::fs::{read_bounded, write_durably, write_private};

@@ -51,17 +51,24 @@ impl SafeUrl {
         Self(url)
     }
 
-    /// Follows a `Location` header. Credentials are not taken along, nor taken from it.
+    /// Follows a `Location` header. Credentials stay with the host that they were given for; none are taken from the
+    /// header.
     pub(crate) fn redirected(&self, location: &str) -> Result<Self, UrlError> {
         let mut url = self.0.join(location)?;
+        let same = url.origin() == self.0.origin();
         // Neither can fail for the schemes that are let through below.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
+        let _ = url.set_username(if same { self.0.username() } else { "" });
+        let _ = url.set_password(self.0.password().filter(|_| same));
         Self::parse(url.as_str())
     }
 
     pub(crate) fn as_url(&self) -> &Url {
         &self.0
+    }
+
+    /// Whether there is something in it that `Display` hides.
+    pub fn holds_credentials(&self) -> bool {
+        !self.0.username().is_empty() || self.0.password().is_some() || self.0.query().is_some()
     }
 
     /// The scheme: `http`, `https` or `file`.
@@ -116,7 +123,9 @@ mod tests {
     #[test]
     fn a_redirect_cannot_leave_the_web_or_carry_credentials() {
         let url = SafeUrl::parse("https://user:secret@example.org/a").unwrap();
-        assert_eq!(url.redirected("/b").unwrap().expose(), "https://example.org/b");
+        assert_eq!(url.redirected("/b").unwrap().expose(), "https://user:secret@example.org/b");
+        assert_eq!(url.redirected("http://example.org/b").unwrap().expose(), "http://example.org/b");
+        assert_eq!(url.redirected("https://example.org:8443/b").unwrap().expose(), "https://example.org:8443/b");
         assert_eq!(url.redirected("https://x:y@other.example/").unwrap().expose(), "https://other.example/");
         assert!(url.redirected("gopher://example.org/").is_err());
     }

@@ -1,6 +1,6 @@
 //! Refreshes trusted metadata, looks up targets and downloads them.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -395,18 +395,17 @@ impl Updater {
         mut progress: impl FnMut(u64),
     ) -> Result<Downloaded, UpdateError> {
         let path = destination.to_owned();
+        if fs::metadata(destination).is_ok_and(|metadata| !metadata.is_file()) {
+            // Renaming a file over a device or a pipe would replace it.
+            let message = format!("`{}` is not a regular file, and is not replaced", destination.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message).into());
+        }
         if is_target(destination, target)? {
             return Ok(Downloaded { path, was_there: true });
         }
-        let mut file = temporary_beside(destination)?;
-        let mut so_far = 0;
-        self.stream_target(target, copy, |chunk| {
-            so_far += chunk.len() as u64;
-            progress(so_far);
-            file.write_all(chunk)
-        })
-        .await?;
-        persist(file, destination)?;
+        let mut file = TargetFile { file: temporary_beside(destination)?, so_far: 0, progress: &mut progress };
+        self.stream_target(target, copy, &mut file).await?;
+        persist(file.file, destination)?;
         Ok(Downloaded { path, was_there: false })
     }
 
@@ -416,11 +415,7 @@ impl Updater {
     /// See [`UpdateError`].
     pub async fn target_bytes(&mut self, target: &FoundTarget, copy: Option<&Path>) -> Result<Vec<u8>, UpdateError> {
         let mut bytes = Vec::new();
-        self.stream_target(target, copy, |chunk| {
-            bytes.extend_from_slice(chunk);
-            Ok(())
-        })
-        .await?;
+        self.stream_target(target, copy, &mut bytes).await?;
         Ok(bytes)
     }
 
@@ -429,12 +424,12 @@ impl Updater {
         &mut self,
         target: &FoundTarget,
         copy: Option<&Path>,
-        mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+        sink: &mut impl TargetSink,
     ) -> Result<(), UpdateError> {
         if let Some(copy) = copy
             && is_target(copy, target)?
         {
-            return read_target(copy, target, sink);
+            return read_target(copy, target, |bytes| sink.take(bytes));
         }
         let (length, limit) = (target.file.length, self.settings.limits.target);
         if length > limit {
@@ -443,17 +438,24 @@ impl Updater {
         if self.settings.connectivity == Connectivity::Offline {
             return Err(UpdateError::TargetOffline { path: target.path.clone() });
         }
-        let (url, body) = self.ask_for_target(target).await?;
-        let mut check = TargetCheck::new(target);
-        let result = body
-            .stream(target.file.length, |chunk| {
-                check.update(chunk);
-                sink(chunk).map_err(UpdateError::Io)
-            })
-            .await;
-        self.traffic.bytes += check.digester.length();
-        result?;
-        check.finish(&url)
+        let mut retries = self.settings.retries;
+        loop {
+            let (url, body) = self.ask_for_target(target, &mut retries).await?;
+            let mut check = TargetCheck::new(target);
+            let streamed = body
+                .stream(length, |chunk| {
+                    check.update(chunk);
+                    sink.take(chunk).map_err(UpdateError::Io)
+                })
+                .await;
+            self.traffic.bytes += check.digester.length();
+            match streamed {
+                Ok(()) => return check.finish(&url),
+                // The answer broke off: what has arrived is worth nothing without the rest.
+                Err(UpdateError::Fetch(error)) if retries.waits_after(&error).await => sink.restart()?,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn fetch(&mut self, request: &Request) -> Result<Vec<u8>, UpdateError> {
@@ -466,12 +468,15 @@ impl Updater {
     }
 
     /// Asks until the answer begins. With consistent snapshots a server may keep the file under any of its hashes.
-    async fn ask_for_target(&mut self, target: &FoundTarget) -> Result<(SafeUrl, Body), FetchError> {
+    async fn ask_for_target(
+        &mut self,
+        target: &FoundTarget,
+        retries: &mut Retries,
+    ) -> Result<(SafeUrl, Body), FetchError> {
         let consistent = self.trusted.as_ref().is_some_and(|trusted| trusted.root().consistent_snapshot);
         let mut hashes = target.file.hashes.iter().map(|(_, digest)| digest).filter(|_| consistent).peekable();
         loop {
             let url = self.settings.target_url.below(&target.path.url_path(hashes.next()));
-            let mut retries = self.settings.retries;
             let asked = loop {
                 self.traffic.ask(&url);
                 match self.fetcher.fetch(&url).await {
@@ -516,6 +521,47 @@ impl Updater {
     }
 }
 
+/// Where the bytes of a target go while they are checked.
+trait TargetSink {
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Forgets what was taken.
+    fn restart(&mut self) -> io::Result<()>;
+}
+
+impl TargetSink for Vec<u8> {
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn restart(&mut self) -> io::Result<()> {
+        self.clear();
+        Ok(())
+    }
+}
+
+/// A temporary file that becomes the target.
+struct TargetFile<'a, P> {
+    file: tempfile::NamedTempFile,
+    so_far: u64,
+    progress: &'a mut P,
+}
+
+impl<P: FnMut(u64)> TargetSink for TargetFile<'_, P> {
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.so_far += bytes.len() as u64;
+        (self.progress)(self.so_far);
+        self.file.write_all(bytes)
+    }
+
+    fn restart(&mut self) -> io::Result<()> {
+        self.so_far = 0;
+        self.file.as_file().set_len(0)?;
+        self.file.rewind()
+    }
+}
+
 /// Length and hashes of a target, checked as its bytes pass.
 struct TargetCheck<'a> {
     target: &'a FoundTarget,
@@ -550,7 +596,10 @@ impl<'a> TargetCheck<'a> {
 }
 
 /// Whether the file at `path` is the target already.
-fn is_target(path: &Path, target: &FoundTarget) -> io::Result<bool> {
+///
+/// # Errors
+/// When it is there but cannot be read.
+pub fn is_target(path: &Path, target: &FoundTarget) -> io::Result<bool> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() && metadata.len() == target.file.length => {}
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

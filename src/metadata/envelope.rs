@@ -90,11 +90,12 @@ impl Envelope {
 
     /// What the document calls itself in `_type`: unverified text, good for choosing how to show it.
     pub fn document_type(&self) -> Option<String> {
-        match Json::from_canonical(&self.signed) {
-            Json::Object(mut members) => match members.remove("_type") {
-                Some(Json::String(kind)) => Some(kind),
-                _ => None,
-            },
+        if self.signed.first() != Some(&b'{') {
+            return None;
+        }
+        let (_, value) = canonical_json::members(&self.signed).find(|(key, _)| *key == b"_type")?;
+        match Json::from_canonical(value) {
+            Json::String(kind) => Some(kind),
             _ => None,
         }
     }

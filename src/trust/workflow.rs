@@ -43,7 +43,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             root: 512_000,
-            timestamp: 16_384,
+            // Room for several post-quantum signatures: two of ML-DSA-87 have 18 kB in hexadecimal.
+            timestamp: 65_536,
             snapshot: 2_000_000,
             targets: 5_000_000,
             pinned: 512_000_000,
@@ -181,7 +182,16 @@ impl Update {
         let state = State::Root(ExpectRoot::begin(trusted_root, start)?);
         let roots_left = limits.root_rotations;
         let newest_root = trusted_root.to_vec();
-        Ok(Self { state, asked_cache: false, store: None, newest_root, cached_root: None, limits, connectivity, roots_left })
+        Ok(Self {
+            state,
+            asked_cache: false,
+            store: None,
+            newest_root,
+            cached_root: None,
+            limits,
+            connectivity,
+            roots_left,
+        })
     }
 
     /// The bytes of the newest root that is trusted so far.

@@ -93,6 +93,31 @@ fn a_server_that_fails_twice_is_asked_a_third_time() {
 }
 
 #[test]
+fn an_answer_that_breaks_off_is_asked_for_from_the_start() {
+    let mut repository = SimRepository::new();
+    repository.add_target("targets", "tool", b"good");
+    repository.publish();
+    let mut client = repository.client();
+    let target = repository.target_file("tool", &trustroot::crypto::sha256(b"good"));
+    repository.shelf().put_before("metadata/2.snapshot.json", Answer::BreakingOff(b"{".to_vec()));
+    // What came before the break is not kept, be it right or wrong.
+    repository.shelf().put_before(&target, Answer::BreakingOff(b"go".to_vec()));
+    repository.shelf().put_before(&target, Answer::BreakingOff(b"bad".to_vec()));
+
+    client.download("tool").unwrap();
+    assert_eq!(client.downloaded("tool").unwrap(), b"good");
+
+    for _ in 0..2 {
+        repository.shelf().put_before(&target, Answer::BreakingOff(b"go".to_vec()));
+    }
+    assert_eq!(client.target_bytes("tool").unwrap(), b"good");
+    for _ in 0..3 {
+        repository.shelf().put_before(&target, Answer::BreakingOff(b"go".to_vec()));
+    }
+    assert_eq!(client.target_bytes("tool").unwrap_err().code(), "transport");
+}
+
+#[test]
 fn a_server_that_fails_three_times_is_left_alone() {
     let repository = SimRepository::new();
     let mut client = repository.client();

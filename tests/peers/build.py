@@ -959,7 +959,7 @@ def roots(cases):
         return lambda r: r.next_root().update(x="y" * length)
     chained("of 500 kB", padded(500_000), "taken")
     chained("of 513 kB", padded(513_000), "refused")
-    for role, length in (("timestamp", 17_000), ("snapshot", 2_100_000), ("targets", 5_100_000)):
+    for role, length in (("timestamp", 66_000), ("snapshot", 2_100_000), ("targets", 5_100_000)):
         refused(cases, f"{role}: too large", lambda r, role=role, length=length: r.documents[role].update(x="y" * length))
     repository = Repository(pinned=True)
     repository.documents["snapshot"]["x"] = "y" * 2_100_000

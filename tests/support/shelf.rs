@@ -24,6 +24,8 @@ pub enum Answer {
     Endless,
     /// These bytes one at a time, with a pause before each.
     Dripping(Duration, Vec<u8>),
+    /// These bytes, and then the connection breaks.
+    BreakingOff(Vec<u8>),
     /// An HTTP status other than 200.
     Status(u16),
 }
@@ -121,6 +123,7 @@ impl Shelf {
             Some(Answer::Status(status)) => return Err(FetchError::Status { url, status }),
             Some(Answer::Bytes(bytes)) => (Some(bytes.len() as u64), Box::new(Whole(Some(bytes)))),
             Some(Answer::Claiming(length, bytes)) => (Some(length), Box::new(Whole(Some(bytes)))),
+            Some(Answer::BreakingOff(bytes)) => (None, Box::new(BreakingOff(Some(bytes), url.clone()))),
             Some(Answer::Endless) => (None, Box::new(Endless)),
             Some(Answer::Dripping(pause, bytes)) => (None, Box::new(Dripping(pause, bytes.into()))),
         };
@@ -151,6 +154,16 @@ struct Whole(Option<Vec<u8>>);
 impl Chunks for Whole {
     fn next(&mut self) -> ChunkFuture<'_> {
         Box::pin(std::future::ready(Ok(self.0.take().map(Bytes::from))))
+    }
+}
+
+struct BreakingOff(Option<Vec<u8>>, SafeUrl);
+
+impl Chunks for BreakingOff {
+    fn next(&mut self) -> ChunkFuture<'_> {
+        let broken = || FetchError::Transport { url: self.1.clone(), reason: "the connection broke".to_owned() };
+        let next = self.0.take().map(|bytes| Some(Bytes::from(bytes))).ok_or_else(broken);
+        Box::pin(std::future::ready(next))
     }
 }
 

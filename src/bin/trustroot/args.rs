@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand, ValueEnum};
-use trustroot::client::SafeUrl;
 use trustroot::metadata::TargetPath;
 
 use crate::config::TrustName;
@@ -104,12 +103,12 @@ pub(crate) struct TrustAddOptions {
     pub(crate) name: TrustName,
 
     /// Where its metadata is: the place that holds `timestamp.json`, by http, https or file URL, or as a directory
-    #[arg(long, value_parser = parse_url)]
-    pub(crate) url: SafeUrl,
+    #[arg(long)]
+    pub(crate) url: String,
 
     /// Where its targets are [default: `targets` below the URL]
-    #[arg(long, value_name = "URL", value_parser = parse_url)]
-    pub(crate) target_url: Option<SafeUrl>,
+    #[arg(long, value_name = "URL")]
+    pub(crate) target_url: Option<String>,
 
     /// The root metadata to trust
     #[arg(long, value_name = "FILE", required_unless_present = "root_sha256")]
@@ -232,13 +231,6 @@ fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.to_utc())
         .map_err(|_| "expected a time such as 2026-08-22T00:00:00Z".to_owned())
-}
-
-/// A URL, or a directory on this machine.
-fn parse_url(text: &str) -> Result<SafeUrl, String> {
-    let directory = || std::fs::canonicalize(text).ok().filter(|path| path.is_dir());
-    SafeUrl::parse(text)
-        .or_else(|error| directory().and_then(|path| SafeUrl::from_file_path(&path)).ok_or_else(|| error.to_string()))
 }
 
 fn parse_target(text: &str) -> Result<TargetPath, String> {

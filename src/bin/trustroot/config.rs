@@ -202,8 +202,10 @@ impl TrustStore {
         // `trust.toml` comes last: without it the directory does not count, and the command can be run again.
         let io = |error: std::io::Error| Report::io(&error);
         write_durably(&directory.join("root.json"), root).map_err(io)?;
-        // The URL may hold credentials.
-        write_private(&directory.join("trust.toml"), text.as_bytes()).map_err(io)?;
+        // A home may be shared by all users of a machine; credentials are not.
+        let secret = metadata_url.holds_credentials() || target_url.holds_credentials();
+        let write = if secret { write_private } else { write_durably };
+        write(&directory.join("trust.toml"), text.as_bytes()).map_err(io)?;
         self.load(name)
     }
 

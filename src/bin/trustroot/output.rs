@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::args::Format;
-use crate::report::{Outcome, Report};
+use crate::report::{Outcome, Report, ascii_json};
 
 /// A result that can be shown both ways. The JSON form is the struct itself, in camel case.
 pub(crate) trait Show: Serialize {
@@ -19,7 +19,7 @@ pub(crate) fn show(format: Format, result: &impl Show) -> Result<(), Report> {
             let mut json = serde_json::to_string_pretty(result)
                 .map_err(|error| Report::new(Outcome::Bug, "bug", error.to_string()))?;
             json.push('\n');
-            json
+            ascii_json(&json)
         }
     };
     write(&mut anstream::stdout(), text.as_bytes())

@@ -5,9 +5,10 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use serde_json::json;
+use trustroot::Printable;
 use trustroot::client::{FetchError, UpdateError};
+use trustroot::metadata::{FormatError, RoleName, Version};
 use trustroot::trust::{Refusal, Standing, TallyLine};
-use trustroot::{Printable, metadata::RoleName, metadata::Version};
 
 use crate::args::Format;
 use crate::ui::paint;
@@ -83,6 +84,11 @@ impl Report {
         self
     }
 
+    /// Whether it says nothing about trust.
+    pub(crate) fn could_not_tell(&self) -> bool {
+        self.outcome == Outcome::CouldNotTell
+    }
+
     /// The headline, for showing the error in passing.
     pub(crate) fn headline(&self) -> &str {
         &self.headline
@@ -106,7 +112,7 @@ impl Report {
                 if let Some(partial) = &self.partial {
                     error["succeeded"] = serde_json::Value::clone(partial);
                 }
-                let _ = writeln!(anstream::stdout(), "{error:#}");
+                let _ = writeln!(anstream::stdout(), "{}", ascii_json(&format!("{error:#}")));
             }
             Format::Text => {
                 let mut err = anstream::stderr();
@@ -129,6 +135,22 @@ impl Report {
 
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().effects(anstyle::Effects::BOLD);
 const HINT: anstyle::Style = anstyle::AnsiColor::Cyan.on_default().effects(anstyle::Effects::BOLD);
+
+/// Escapes what is not ASCII in JSON text, where it stands in strings alone: programs read the same, and a terminal
+/// cannot be drawn on by a direction mark or a control character of the second kind.
+pub(crate) fn ascii_json(json: &str) -> String {
+    let mut ascii = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_ascii() && character != '\u{7f}' {
+            ascii.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = std::fmt::Write::write_fmt(&mut ascii, format_args!("\\u{unit:04x}"));
+            }
+        }
+    }
+    ascii
+}
 
 /// Turns a failed update of `name` into a report. `time_is_chosen` says that the clock is not to blame.
 pub(crate) fn update_failed(name: &str, error: &UpdateError, time_is_chosen: bool) -> Report {
@@ -186,6 +208,9 @@ fn refused(report: Report, refusal: &Refusal, time_is_chosen: bool) -> Report {
                      repository's key holders",
             )
         }
+        Refusal::Malformed { source: FormatError::Json(_), .. } => report
+            .hint("a proxy or login page may have answered instead of the repository")
+            .hint("if not, tell the repository's maintainers"),
         Refusal::Expired { .. } if time_is_chosen => {
             report.hint("choose an earlier time with `--at`, if that is what you ask about")
         }

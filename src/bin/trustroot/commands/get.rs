@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fs_err as fs;
 use serde::Serialize;
-use trustroot::client::{UpdateError, Updater};
+use trustroot::client::{UpdateError, Updater, is_target};
 use trustroot::metadata::TargetPath;
 use trustroot::trust::FoundTarget;
 
@@ -49,7 +49,9 @@ pub(crate) fn run(session: &Session, options: &GetOptions) -> Result<(), Report>
     let path = (!printed).then(|| options.output.clone().unwrap_or_else(|| options.target.file_name().into()));
     let fetched = block_on(async {
         let mut updater = session.updater(&trust)?;
-        let got = target(session, &trust, &mut updater, &options.target, path.as_deref(), None).await;
+        // A name that the user did not choose replaces nothing of theirs.
+        let destination = path.as_deref().map(|path| Destination { path, may_replace: options.output.is_some() });
+        let got = target(session, &trust, &mut updater, &options.target, destination, None).await;
         session.note_traffic(updater.traffic());
         got?.ok_or_else(|| not_named(&trust, &options.target))
     })?;
@@ -77,6 +79,13 @@ pub(crate) fn not_named(trust: &Trust, target: &TargetPath) -> Report {
         .hint("check the spelling; target paths are case-sensitive and relative, such as `dir/file.json`")
 }
 
+/// Where a target goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Destination<'a> {
+    path: &'a Path,
+    may_replace: bool,
+}
+
 /// A target that was looked up and fetched.
 pub(crate) struct Fetched {
     pub(crate) found: FoundTarget,
@@ -94,7 +103,7 @@ pub(crate) async fn target(
     trust: &Trust,
     updater: &mut Updater,
     path: &TargetPath,
-    destination: Option<&Path>,
+    destination: Option<Destination<'_>>,
     most: Option<usize>,
 ) -> Result<Option<Fetched>, Report> {
     let failed = |error| session.update_failed(trust, &error);
@@ -116,8 +125,17 @@ pub(crate) async fn target(
         fetched.map_err(failed)?;
     }
     let (bytes, was_there) = match destination {
-        Some(destination) => {
-            let copied = updater.download(&found, destination, Some(&kept), |so_far| progress.set_position(so_far));
+        Some(Destination { path, may_replace }) => {
+            if !may_replace && path.exists() && !is_target(path, &found).map_err(io)? {
+                return Err(Report::new(
+                    Outcome::WrongQuestion,
+                    "file-exists",
+                    format!("`{}` exists and is something else", show_path(path)),
+                )
+                .still("nothing was written")
+                .hint("name the file with `--output` to replace it"));
+            }
+            let copied = updater.download(&found, path, Some(&kept), |so_far| progress.set_position(so_far));
             (None, copied.await.map_err(failed)?.was_there)
         }
         None => (Some(updater.target_bytes(&found, Some(&kept)).await.map_err(failed)?), false),

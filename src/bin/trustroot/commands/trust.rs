@@ -112,9 +112,14 @@ impl Show for Removed {
 }
 
 fn add(session: &Session, options: &TrustAddOptions) -> Result<(), Report> {
+    let url = parse_url(&options.url)?;
+    let target_url = match &options.target_url {
+        Some(target_url) => parse_url(target_url)?,
+        None => url.below("targets"),
+    };
     let root = match &options.root {
         Some(path) => read_root(path)?,
-        None => block_on(download_root(session, &options.url, options.root_version))?,
+        None => block_on(download_root(session, &url, options.root_version))?,
     };
     if let Some(expected) = options.root_sha256 {
         let found = sha256(&root);
@@ -129,9 +134,19 @@ fn add(session: &Session, options: &TrustAddOptions) -> Result<(), Report> {
         }
     }
     judge_root(session, &root, "the root").map_err(|report| report.still("nothing was pinned"))?;
-    let target_url = options.target_url.clone().unwrap_or_else(|| options.url.below("targets"));
-    let trust = session.store()?.add(&options.name, &options.url, &target_url, &root)?;
+    let trust = session.store()?.add(&options.name, &url, &target_url, &root)?;
     output::show(session.format, &Added { pinned: TrustLine::of(session, &trust)? })
+}
+
+/// A URL, or a directory on this machine. What cannot be parsed is not repeated: it may hold credentials.
+fn parse_url(text: &str) -> Result<SafeUrl, Report> {
+    let directory = || std::fs::canonicalize(text).ok().filter(|path| path.is_dir());
+    SafeUrl::parse(text).or_else(|error| {
+        directory().and_then(|path| SafeUrl::from_file_path(&path)).ok_or_else(|| {
+            Report::new(Outcome::WrongQuestion, "bad-url", format!("neither a URL nor a directory: {error}"))
+                .still("nothing was pinned")
+        })
+    })
 }
 
 fn read_root(path: &Path) -> Result<Vec<u8>, Report> {

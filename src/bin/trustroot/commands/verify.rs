@@ -49,6 +49,8 @@ struct Delivered {
     registry: Value,
     keys_from: String,
     logs_from: Option<String>,
+    /// Why the logs could not be had, where the repository names them.
+    no_logs: Option<String>,
 }
 
 async fn deliver(session: &Session, trust: &Trust, options: &VerifyOptions) -> Result<Delivered, Report> {
@@ -61,8 +63,14 @@ async fn deliver(session: &Session, trust: &Trust, options: &VerifyOptions) -> R
     };
     let keys = KeySet::parse(keys_from.bytes.as_deref().unwrap_or_default())
         .map_err(|error| unreadable(&options.key_target, &error))?;
-    let logs_from =
-        target(session, trust, &mut updater, &options.log_target, None, Some(MAX_TRUSTED_ROOT_BYTES)).await?;
+    // That the logs cannot be had is no verdict on the keys: the signing time is unknown then. That they are refused
+    // is another matter.
+    let asked = target(session, trust, &mut updater, &options.log_target, None, Some(MAX_TRUSTED_ROOT_BYTES)).await;
+    let (logs_from, no_logs) = match asked {
+        Ok(found) => (found, None),
+        Err(report) if report.could_not_tell() => (None, Some(report.headline().to_owned())),
+        Err(report) => return Err(report),
+    };
     let logs = match &logs_from {
         Some(fetched) => Some(
             TransparencyLogs::from_trusted_root(fetched.bytes.as_deref().unwrap_or_default())
@@ -90,7 +98,7 @@ async fn deliver(session: &Session, trust: &Trust, options: &VerifyOptions) -> R
         format!("{path} by {role} v{version} of {} (root v{})", trust.name, trusted.root().version.get())
     };
     let (keys_from, logs_from) = (describe(&keys_from), logs_from.as_ref().map(describe));
-    Ok(Delivered { keys, logs, registry, keys_from, logs_from })
+    Ok(Delivered { keys, logs, registry, keys_from, logs_from, no_logs })
 }
 
 /// Hashes the artifact as it streams by: it may be of any size.
@@ -123,10 +131,15 @@ fn denied(options: &VerifyOptions, trust: &Trust, delivered: &Delivered, denial:
         }
     }
     match denial {
-        Denial::KeyNotValidNow { reason, .. } if **reason == NoTrustedTime::NoTrustedLogs => report.hint(format!(
-            "{} has no target {}; with the logs that it would name, the signing time could be proved",
-            trust.name, options.log_target
-        )),
+        Denial::KeyNotValidNow { reason, .. } if **reason == NoTrustedTime::NoTrustedLogs => {
+            report.hint(match &delivered.no_logs {
+                Some(problem) => format!("the logs that could prove the signing time are not available: {problem}"),
+                None => format!(
+                    "{} has no target {}; with the logs that it would name, the signing time could be proved",
+                    trust.name, options.log_target
+                ),
+            })
+        }
         Denial::NothingToJudge { .. } => {
             report.hint("attestations that are signed with certificates cannot be checked with delivered keys")
         }
@@ -244,6 +257,9 @@ fn lines(session: &Session, options: &VerifyOptions, delivered: &Delivered, verd
     line("keys", &delivered.keys_from);
     if let Some(logs) = &delivered.logs_from {
         line("logs", logs);
+    }
+    if let Some(problem) = &delivered.no_logs {
+        line("logs", &format!("not available: {problem}"));
     }
     for refused in &verdict.refused {
         line("refused", &format!("another attestation in the file: {}", refused.denial));
