@@ -95,7 +95,9 @@ impl Body {
     /// # Errors
     /// [`FetchError`], in particular when there are more.
     pub async fn bytes(self, limit: u64) -> Result<Vec<u8>, FetchError> {
-        let mut bytes = Vec::new();
+        // As much as is claimed, and no more than is acceptable: a large document must not be held twice as it grows.
+        let claimed = self.length.unwrap_or(0).min(limit);
+        let mut bytes = Vec::with_capacity(usize::try_from(claimed).unwrap_or(0));
         self.stream::<FetchError>(limit, |chunk| {
             bytes.extend_from_slice(chunk);
             Ok(())

@@ -175,7 +175,9 @@ pub(crate) fn update_failed(name: &str, error: &UpdateError, time_is_chosen: boo
             .still("nothing changed: what was trusted before is still trusted")
             .hint("a proxy or login page may have answered instead of the repository")
             .hint("if not, somebody may be sending endless data; do not raise the limit, tell the repository's maintainers"),
-        UpdateError::TargetTooLarge { .. } => report.still("nothing was fetched"),
+        UpdateError::TargetTooLarge { .. } => {
+            report.still("nothing was fetched").hint("a file can be larger than what is printed: use `--output FILE`")
+        }
         UpdateError::Fetch(_) => report
             .still("nothing changed: what was trusted before is still trusted")
             .hint("this says nothing about trust; try again, or use what is kept with `--offline`"),

@@ -14,6 +14,9 @@ use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, block_on, show_path, show_time};
 
+/// Longest target that is printed, in bytes: it is held in memory until it is verified.
+const MOST_PRINTED: usize = 256 << 20;
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Got {
@@ -51,7 +54,8 @@ pub(crate) fn run(session: &Session, options: &GetOptions) -> Result<(), Report>
         let mut updater = session.updater(&trust)?;
         // A name that the user did not choose replaces nothing of theirs.
         let destination = path.as_deref().map(|path| Destination { path, may_replace: options.output.is_some() });
-        let got = target(session, &trust, &mut updater, &options.target, destination, None).await;
+        let most = printed.then_some(MOST_PRINTED);
+        let got = target(session, &trust, &mut updater, &options.target, destination, most).await;
         session.note_traffic(updater.traffic());
         got?.ok_or_else(|| not_named(&trust, &options.target))
     })?;
