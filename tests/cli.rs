@@ -85,7 +85,7 @@ const KEYS: &str = "oppy.example/keys.json";
 #[test]
 fn a_file_that_the_user_did_not_name_is_not_replaced() {
     let sandbox = Sandbox::new();
-    std::fs::write(sandbox.path("keys.json"), "precious").unwrap();
+    trustroot::client::write_durably(&sandbox.path("keys.json"), b"precious").unwrap();
     let (status, printed) = sandbox.run(&["get", KEYS, "--format", "json"]);
     assert_eq!(status, 2);
     assert!(String::from_utf8(printed).unwrap().contains("file-exists"));

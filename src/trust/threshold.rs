@@ -112,7 +112,7 @@ pub(super) fn verify_root(envelope: &Envelope, before: Option<&Root>) -> Result<
 }
 
 fn require(envelope: &Envelope, authority: Authority<'_>) -> Result<(), Refusal> {
-    let tally = tally(envelope, authority);
+    let tally = count(envelope, authority, Until::Met);
     if !tally.met() {
         return Err(Refusal::TooFewSignatures { role: authority.role.clone(), version: None, tally });
     }
@@ -125,9 +125,26 @@ fn read<T: Document>(envelope: &Envelope, role: &RoleName) -> Result<T, Refusal>
 
 /// Counts without deciding: for showing who has signed.
 pub fn tally(envelope: &Envelope, authority: Authority<'_>) -> Tally {
+    count(envelope, authority, Until::End)
+}
+
+/// How far to count.
+#[derive(Clone, Copy, PartialEq)]
+enum Until {
+    /// Until the threshold is met: further signatures could not change the answer, and need not be checked.
+    Met,
+    /// To the last keyid.
+    End,
+}
+
+fn count(envelope: &Envelope, authority: Authority<'_>, until: Until) -> Tally {
+    let needed = authority.role_keys.threshold.get();
     let mut counted: BTreeSet<Vec<u8>> = BTreeSet::new();
     let mut lines = Vec::with_capacity(authority.role_keys.keyids.len());
     for keyid in &authority.role_keys.keyids {
+        if until == Until::Met && counted.len() as u64 >= needed {
+            break;
+        }
         let (kind, standing) = match authority.keys.get(keyid).map(VerifyingKey::from_metadata) {
             None => (None, Standing::Unknown),
             Some(Err(problem)) => (None, Standing::Unusable(problem)),
@@ -149,5 +166,5 @@ pub fn tally(envelope: &Envelope, authority: Authority<'_>) -> Tally {
         lines.push(TallyLine { keyid: keyid.clone(), kind, owner, standing });
     }
     let foreign = envelope.signatures().keys().filter(|keyid| !authority.role_keys.keyids.contains(*keyid)).count();
-    Tally { needed: authority.role_keys.threshold.get(), counted: counted.len() as u64, lines, foreign }
+    Tally { needed, counted: counted.len() as u64, lines, foreign }
 }
