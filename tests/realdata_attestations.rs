@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
 use trustroot::verify::{
-    ArtifactDigests, Denial, KeySet, NoTrustedTime, Request, TransparencyLogs, TrustedTime, Verdict, verify_with_keys,
+    ArtifactDigests, Denial, KeySet, NoTrustedTime, Request, SkipReason, TransparencyLogs, TrustedTime, Verdict,
+    verify_with_keys,
 };
 
 const NOW: &str = "2026-08-22T00:00:00Z";
@@ -76,21 +77,20 @@ fn time(text: &str) -> DateTime<Utc> {
 #[test]
 fn publish_attestations_pass_by_the_time_of_the_log() {
     let Some(world) = World::load() else { return };
-    for (base, subject, logged) in FILES {
-        // A bad signature on the provenance, which is by a certificate, is not ours to judge.
-        for name in [base.to_owned(), format!("{base}-invalidsigprov")] {
-            let verdict = world.verify(&world.artifact(&name), &world.attestations(&name), NOW).unwrap();
-            assert_eq!((verdict.accepted.len(), verdict.refused.len(), verdict.skipped.len()), (1, 0, 1), "{name}");
-            let accepted = &verdict.accepted[0];
-            assert_eq!(accepted.predicate_type, PUBLISH, "{name}");
-            assert_eq!(accepted.subjects[0].name, subject, "{name}");
-            let [signer] = accepted.signed_by.as_slice() else { panic!("{name}: {verdict:?}") };
-            assert_eq!(signer.keyid, "SHA256:jl3bwswu80PjjokCgh0o2w5c2U4LhQAE57gj9cz1kzA", "{name}");
-            assert_eq!(signer.valid_for.to_string(), "from 2022-12-01T00:00:00Z to 2025-01-29T00:00:00Z", "{name}");
-            let TrustedTime::Known { time, log } = &signer.time else { panic!("{name}: {verdict:?}") };
-            assert_eq!(time.to_rfc3339_opts(SecondsFormat::Secs, true), logged, "{name}");
-            assert_eq!(log, "https://rekor.sigstore.dev", "{name}");
-        }
+    for (name, subject, logged) in FILES {
+        let verdict = world.verify(&world.artifact(name), &world.attestations(name), NOW).unwrap();
+        assert_eq!((verdict.accepted.len(), verdict.refused.len(), verdict.skipped.len()), (1, 0, 1), "{name}");
+        // The provenance is by the certificate beside it, which nobody here trusts.
+        assert_eq!(verdict.skipped[0].reason, SkipReason::Certificate, "{name}");
+        let accepted = &verdict.accepted[0];
+        assert_eq!(accepted.predicate_type, PUBLISH, "{name}");
+        assert_eq!(accepted.subjects[0].name, subject, "{name}");
+        let [signer] = accepted.signed_by.as_slice() else { panic!("{name}: {verdict:?}") };
+        assert_eq!(signer.keyid, "SHA256:jl3bwswu80PjjokCgh0o2w5c2U4LhQAE57gj9cz1kzA", "{name}");
+        assert_eq!(signer.valid_for.to_string(), "from 2022-12-01T00:00:00Z to 2025-01-29T00:00:00Z", "{name}");
+        let TrustedTime::Known { time, log } = &signer.time else { panic!("{name}: {verdict:?}") };
+        assert_eq!(time.to_rfc3339_opts(SecondsFormat::Secs, true), logged, "{name}");
+        assert_eq!(log, "https://rekor.sigstore.dev", "{name}");
     }
 }
 
@@ -101,6 +101,17 @@ fn publish_attestations_with_a_bad_signature_are_denied() {
         let name = format!("{base}-invalidsigpub");
         let denial = world.verify(&world.artifact(&name), &world.attestations(&name), NOW).unwrap_err();
         assert_eq!(denial.code(), "bad-signature", "{name}: {denial}");
+    }
+}
+
+/// The publish attestation is good; the payload of the provenance, signed with a certificate, was altered.
+#[test]
+fn files_with_an_altered_provenance_are_refused_as_a_whole() {
+    let Some(world) = World::load() else { return };
+    for (base, ..) in FILES {
+        let name = format!("{base}-invalidsigprov");
+        let denial = world.verify(&world.artifact(&name), &world.attestations(&name), NOW).unwrap_err();
+        assert!(matches!(denial, Denial::AlteredAttestation { position: 1, .. }), "{name}: {denial}");
     }
 }
 
@@ -159,10 +170,10 @@ const SIGNED_BY_THE_LOG: [&str; 5] = [
     "/verificationMaterial/tlogEntries/0/logIndex",
 ];
 
-/// Returns copies of the file, each with one byte changed in the text at `pointer` of the publish bundle.
-fn altered(file: &[u8], pointer: &str) -> impl Iterator<Item = Vec<u8>> {
+/// Returns copies of the file, each with one byte changed in the text at `pointer` of a bundle.
+fn altered(file: &[u8], bundle: usize, pointer: &str) -> impl Iterator<Item = Vec<u8>> {
     let file: Value = serde_json::from_slice(file).unwrap();
-    let pointer = format!("/attestations/0/bundle{pointer}");
+    let pointer = format!("/attestations/{bundle}/bundle{pointer}");
     let text = file.pointer(&pointer).and_then(Value::as_str).unwrap().to_owned();
     (0..text.len()).map(move |position| {
         let mut changed = text.clone().into_bytes();
@@ -179,13 +190,13 @@ fn any_changed_byte_is_noticed() {
     let (name, ..) = FILES[2];
     let (artifact, attestations) = (world.artifact(name), world.attestations(name));
     for pointer in SIGNED_BY_THE_KEY {
-        for file in altered(&attestations, pointer) {
+        for file in altered(&attestations, 0, pointer) {
             let denial = world.verify(&artifact, &file, WHILE_THE_KEY_WAS_VALID).unwrap_err();
             assert!(matches!(denial.code(), "bad-signature" | "malformed-attestation"), "{pointer}: {denial}");
         }
     }
     for pointer in SIGNED_BY_THE_LOG {
-        for file in altered(&attestations, pointer) {
+        for file in altered(&attestations, 0, pointer) {
             // While the key was valid the file passes, and says that the time is unknown ...
             let verdict = world.verify(&artifact, &file, WHILE_THE_KEY_WAS_VALID).unwrap();
             let time = &verdict.accepted[0].signed_by[0].time;
@@ -193,6 +204,13 @@ fn any_changed_byte_is_noticed() {
             // ... and once the key has ended, the file no longer passes.
             let denial = world.verify(&artifact, &file, NOW).unwrap_err();
             assert_eq!(denial.code(), "key-not-valid-now", "{pointer}");
+        }
+    }
+    // Of the provenance: every byte of the signature, and enough of the payload.
+    for (pointer, step) in [("/dsseEnvelope/signatures/0/sig", 1), ("/dsseEnvelope/payload", 37)] {
+        for file in altered(&attestations, 1, pointer).step_by(step) {
+            let denial = world.verify(&artifact, &file, NOW).unwrap_err();
+            assert_eq!(denial.code(), "altered-attestation", "{pointer}");
         }
     }
 }
@@ -211,7 +229,9 @@ fn nothing_else_in_the_collection_passes() {
         // Judged against itself: whatever it is about, it is not signed by npm's key.
         let denial = world.verify(&digests(entry.path()), &bytes, NOW).unwrap_err();
         let path = entry.path().to_string_lossy();
-        let expected: &[&str] = if path.contains("/gha-bundle/") {
+        let expected: &[&str] = if path.ends_with("sigstoreBundle-invalid-signature.json") {
+            &["altered-attestation"]
+        } else if path.contains("/gha-bundle/") {
             &["nothing-to-judge"]
         } else if path.contains("/gha-raw-dsse/") || path.contains("vsa.jsonl") {
             &["not-signed-by-delivered-keys"]

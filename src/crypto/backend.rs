@@ -36,6 +36,7 @@ macro_rules! back_end {
                     Algorithm::Ed25519 => &signature::ED25519,
                     Algorithm::EcdsaP256Sha256 => &signature::ECDSA_P256_SHA256_ASN1,
                     Algorithm::EcdsaP384Sha384 => &signature::ECDSA_P384_SHA384_ASN1,
+                    Algorithm::EcdsaP384Sha256 => &signature::ECDSA_P384_SHA256_ASN1,
                     Algorithm::RsaPssSha256 => &signature::RSA_PSS_2048_8192_SHA256,
                     Algorithm::RsaPssSha384 => &signature::RSA_PSS_2048_8192_SHA384,
                     Algorithm::RsaPssSha512 => &signature::RSA_PSS_2048_8192_SHA512,
@@ -148,7 +149,7 @@ mod tests {
         match algorithm {
             Algorithm::Ed25519 => SpkiKey::ed25519(key).is_ok(),
             Algorithm::EcdsaP256Sha256 => SpkiKey::ec(Curve::P256, key).is_ok(),
-            Algorithm::EcdsaP384Sha384 => SpkiKey::ec(Curve::P384, key).is_ok(),
+            Algorithm::EcdsaP384Sha384 | Algorithm::EcdsaP384Sha256 => SpkiKey::ec(Curve::P384, key).is_ok(),
             _ => SpkiKey::rsa(key).is_ok(),
         }
     }
@@ -231,14 +232,14 @@ mod tests {
     proptest! {
         #[test]
         fn both_agree_on_random_bytes(
-            which in 0..9_usize,
+            which in 0..10_usize,
             key in proptest::collection::vec(any::<u8>(), 0..300),
             signature in proptest::collection::vec(any::<u8>(), 0..300),
         ) {
             let algorithms = [
                 Algorithm::Ed25519, Algorithm::EcdsaP256Sha256, Algorithm::EcdsaP384Sha384, Algorithm::RsaPssSha256,
                 Algorithm::RsaPssSha384, Algorithm::RsaPssSha512, Algorithm::RsaPkcs1Sha256,
-                Algorithm::RsaPkcs1Sha384, Algorithm::RsaPkcs1Sha512,
+                Algorithm::RsaPkcs1Sha384, Algorithm::RsaPkcs1Sha512, Algorithm::EcdsaP384Sha256,
             ];
             verdict(algorithms[which], &key, MESSAGE, &signature);
         }

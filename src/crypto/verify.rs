@@ -32,6 +32,8 @@ pub enum Algorithm {
     EcdsaP256Sha256,
     /// ECDSA, P-384, SHA-384, DER signature
     EcdsaP384Sha384,
+    /// ECDSA, P-384, SHA-256, DER signature
+    EcdsaP384Sha256,
     /// ECDSA, P-521, SHA-512, DER signature (aws-lc-rs only)
     EcdsaP521Sha512,
     /// RSASSA-PSS (RFC 8017), SHA-256, salt as long as the digest
@@ -61,7 +63,7 @@ impl Algorithm {
             (self, kind),
             (Self::Ed25519, KeyKind::Ed25519)
                 | (Self::EcdsaP256Sha256, KeyKind::Ec(Curve::P256))
-                | (Self::EcdsaP384Sha384, KeyKind::Ec(Curve::P384))
+                | (Self::EcdsaP384Sha384 | Self::EcdsaP384Sha256, KeyKind::Ec(Curve::P384))
                 | (Self::EcdsaP521Sha512, KeyKind::Ec(Curve::P521))
                 | (
                     Self::RsaPssSha256

@@ -9,6 +9,7 @@
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::dsse::{Envelope, EnvelopeJson, SignatureJson};
 use super::input::{self, InputError};
@@ -43,6 +44,8 @@ pub(super) enum Material {
         envelope: Result<Envelope, InputError>,
         log_entries: Vec<LogEntry>,
     },
+    /// A certificate: in DER, if it can be found. Delivered keys say nothing about the attestation.
+    Certificate { certificate: Option<Vec<u8>>, envelope: Result<Envelope, InputError> },
     /// Something that keys say nothing about.
     Other(SkipReason),
 }
@@ -54,6 +57,9 @@ pub enum SkipReason {
     /// It is signed with a certificate, so delivered keys say nothing about it.
     #[error("signed with a certificate, which keys say nothing about")]
     Certificate,
+    /// It is signed with a certificate, and not even whether it was altered can be told.
+    #[error("signed with a certificate; envelope, certificate or its kind of key cannot be read")]
+    UnreadableCertificate,
     /// The bundle holds a signature over an artifact, which makes no statement.
     #[error("a signature over an artifact, without a statement")]
     NoEnvelope,
@@ -79,7 +85,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Attestation>, InputError> {
 
 fn signature_count(attestation: &Attestation) -> usize {
     match &attestation.material {
-        Material::Key { envelope: Ok(envelope), .. } => envelope.signature_count(),
+        Material::Key { envelope: Ok(envelope), .. } | Material::Certificate { envelope: Ok(envelope), .. } => {
+            envelope.signature_count()
+        }
         _ => 0,
     }
 }
@@ -136,7 +144,8 @@ fn bundles(document: &[u8]) -> Result<Vec<BundleJson>, InputError> {
 fn material(bundle: BundleJson) -> Result<Material, InputError> {
     let material = bundle.verification_material;
     if material.certificate.is_some() || material.x509_certificate_chain.is_some() {
-        return Ok(Material::Other(SkipReason::Certificate));
+        let Some(envelope) = bundle.dsse_envelope else { return Ok(Material::Other(SkipReason::Certificate)) };
+        return Ok(Material::Certificate { certificate: material.leaf(), envelope: Envelope::from_json(envelope) });
     }
     let Some(envelope) = bundle.dsse_envelope else { return Ok(Material::Other(SkipReason::NoEnvelope)) };
     let log_entries = material.tlog_entries.unwrap_or_default();
@@ -180,9 +189,19 @@ struct BundleJson {
 #[serde(rename_all = "camelCase")]
 struct VerificationMaterialJson {
     public_key: Option<PublicKeyIdentifierJson>,
-    x509_certificate_chain: Option<IgnoredAny>,
-    certificate: Option<IgnoredAny>,
+    /// Any shape: a certificate that cannot be read does not spoil the file.
+    x509_certificate_chain: Option<Value>,
+    certificate: Option<Value>,
     tlog_entries: Option<Vec<LogEntry>>,
+}
+
+impl VerificationMaterialJson {
+    /// The signer's own certificate. A chain begins with it.
+    fn leaf(&self) -> Option<Vec<u8>> {
+        let alone = self.certificate.as_ref();
+        let leaf = alone.or_else(|| self.x509_certificate_chain.as_ref()?.get("certificates")?.get(0))?;
+        input::base64(leaf.get("rawBytes")?.as_str()?)
+    }
 }
 
 #[derive(Deserialize)]
@@ -192,7 +211,7 @@ struct PublicKeyIdentifierJson {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::verify::testing::{TestKey, bundle_json, envelope_json, npm_file};
@@ -208,8 +227,9 @@ mod tests {
             .map(|attestation| match &attestation.material {
                 Material::Key { envelope: Ok(_), .. } => "key",
                 Material::Key { envelope: Err(_), .. } => "unreadable",
-                Material::Other(SkipReason::Certificate) => "certificate",
+                Material::Certificate { .. } => "certificate",
                 Material::Other(SkipReason::NoEnvelope) => "no envelope",
+                Material::Other(reason) => panic!("{reason}"),
             })
             .collect()
     }
@@ -281,6 +301,8 @@ mod tests {
         let mut crowded = bundle.clone();
         crowded["dsseEnvelope"]["signatures"] = vec![json!({"sig": ""}); 64].into();
         assert_eq!(too_many(&npm_file(&[&crowded, &crowded, &crowded, &crowded, &crowded])), "signatures");
+        crowded["verificationMaterial"] = json!({"certificate": {"rawBytes": ""}});
+        assert_eq!(too_many(&npm_file(&[&crowded; 5])), "signatures");
 
         let mut logged = bundle.clone();
         logged["verificationMaterial"]["tlogEntries"] = vec![json!({}); MAX_LOG_ENTRIES + 1].into();

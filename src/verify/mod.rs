@@ -5,7 +5,8 @@
 //! `trusted_root.json`). What comes back is a [`Verdict`] that says what was proved, or a [`Denial`] that says why
 //! not.
 //!
-//! The attestation file is attacker-controlled to the last byte. An attestation passes when
+//! The attestation file is attacker-controlled to the last byte. One attestation in it that was provably altered after
+//! it was signed refuses the file. Otherwise an attestation passes when
 //!
 //! 1. a delivered key of the right usage signed its payload ([`dsse`]);
 //! 2. the payload is an in-toto statement with the artifact among its subjects ([`Statement`]);
@@ -13,6 +14,7 @@
 //!    says that the signing time is unknown ([`TrustedTime`]).
 
 mod attestation_file;
+mod certificate;
 pub mod dsse;
 mod input;
 mod key_set;

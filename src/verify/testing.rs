@@ -79,6 +79,14 @@ pub(crate) fn bundle_json(envelope: &Value, hint: &str, log_entries: &[&Value]) 
     })
 }
 
+pub(crate) fn certified_bundle_json(envelope: &Value, certificate: &[u8]) -> Value {
+    json!({
+        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": {"certificate": {"rawBytes": base64_text(certificate)}},
+        "dsseEnvelope": envelope,
+    })
+}
+
 pub(crate) fn npm_file(bundles: &[&Value]) -> Vec<u8> {
     let attestations: Vec<_> =
         bundles.iter().map(|bundle| json!({"predicateType": "unsigned", "bundle": bundle})).collect();
@@ -174,12 +182,34 @@ pub(crate) fn log_entry_with_body(log: &TestKey, body: &str, time: &str) -> Valu
 
 /// A SubjectPublicKeyInfo with an RSA modulus of `bits` bits. Nobody has its secret half.
 pub(crate) fn rsa_spki(bits: usize) -> Vec<u8> {
-    fn der(tag: u8, content: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(content.len()).unwrap().to_be_bytes();
-        [&[tag, 0x82], length.as_slice(), content].concat()
-    }
     let modulus = [vec![0, 0x80], vec![1; bits / 8 - 1]].concat();
     let key = der(0x30, &[der(2, &modulus), vec![2, 3, 1, 0, 1]].concat());
     let algorithm = hex::decode("300d06092a864886f70d0101010500").unwrap();
     der(0x30, &[algorithm, der(3, &[vec![0], key].concat())].concat())
+}
+
+/// A certificate for `key`, signed by nobody.
+pub(crate) fn certificate(key: &TestKey) -> Vec<u8> {
+    certificate_of(key.verifying.canonical_spki())
+}
+
+/// A certificate (RFC 5280 section 4.1) for the key of a SubjectPublicKeyInfo, signed by nobody.
+pub(crate) fn certificate_of(spki: &[u8]) -> Vec<u8> {
+    let algorithm = hex::decode("300506032b6570").unwrap();
+    let name = der(0x30, &[]);
+    let validity = der(0x30, &[der(0x17, b"200101000000Z"), der(0x17, b"300101000000Z")].concat());
+    let version = [0xa0, 3, 2, 1, 2];
+    let fields = [&version, [2, 1, 1].as_slice(), &algorithm, &name, &validity, &name, spki].concat();
+    der(0x30, &[der(0x30, &fields), algorithm, der(3, &[0])].concat())
+}
+
+fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(content.len()).unwrap();
+    let [high, low] = length.to_be_bytes();
+    let length: &[u8] = match length {
+        0..0x80 => &[low],
+        0x80..0x100 => &[0x81, low],
+        _ => &[0x82, high, low],
+    };
+    [&[tag], length, content].concat()
 }

@@ -6,6 +6,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::attestation_file::{self, Material, SkipReason};
+use super::certificate::{self, Integrity};
 use super::dsse::{Candidate, Envelope, SignedBy};
 use super::input::InputError;
 use super::key_set::{DisabledKey, KeySet, NPM_ATTESTATIONS, ValidFor};
@@ -61,7 +62,7 @@ impl<'a> Request<'a> {
 pub struct Verdict {
     /// The attestations that passed every check; at least one.
     pub accepted: Vec<Accepted>,
-    /// Attestations beside them that did not pass. Nothing that they say may be used.
+    /// Attestations beside them that did not pass, none of them altered. Nothing that they say may be used.
     pub refused: Vec<Refused>,
     /// Attestations beside them that keys say nothing about.
     pub skipped: Vec<Skipped>,
@@ -126,6 +127,17 @@ pub enum Denial {
     /// The file, or the envelope, cannot be read.
     #[error("the attestation cannot be read: {0}")]
     Malformed(InputError),
+    /// An attestation carries the certificate that it is said to be signed with, but no signature on it is by that
+    /// certificate. It was tampered with.
+    #[error(
+        "attestation number {} in the file was altered after it was signed: its signature is not by the certificate \
+         that it carries",
+        .position + 1
+    )]
+    AlteredAttestation {
+        /// Position in the file, from 0.
+        position: usize,
+    },
     /// Nothing in the file is signed with a key.
     #[error("none of the {} attestations in the file is signed with a key", .skipped.len())]
     NothingToJudge {
@@ -228,6 +240,7 @@ impl Denial {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "malformed-attestation",
+            Self::AlteredAttestation { .. } => "altered-attestation",
             Self::NothingToJudge { .. } => "nothing-to-judge",
             Self::WrongPayloadType { .. } => "wrong-payload-type",
             Self::BadSignature { .. } => "bad-signature",
@@ -242,27 +255,51 @@ impl Denial {
             Self::NoneAccepted { .. } => "none-accepted",
         }
     }
+
+    /// Whether this proves that an attestation was altered after it was signed.
+    fn proves_tampering(&self) -> bool {
+        matches!(self, Self::BadSignature { .. } | Self::AlteredAttestation { .. })
+    }
 }
 
 /// Decides whether the attestation file vouches for the artifact.
 ///
 /// A file may hold several attestations: npm's hold one by the registry's key and one by a certificate. Those with
-/// certificates are skipped and reported. Of those with keys **one must pass every check**; others that do not are
-/// listed in [`Verdict::refused`] and lend the verdict nothing.
+/// certificates are skipped and reported. Of those with keys **one must pass every check**.
 ///
-/// One bad attestation does not spoil a good one beside it. Refusing the file would stop no attack, since whoever
-/// can alter one attestation can as well leave it out; but it would let anyone who can append to the file, or a
-/// signer whose new key has not been delivered yet, take the good one away. A caller who needs a certain kind of
-/// attestation says so in [`Request::predicate_type`].
+/// **One attestation that was provably altered refuses the file**, whatever else is in it: one that names a delivered
+/// key but is not by it, or carries a certificate but is not by it. The file is one unit, handed over by one source,
+/// and here is evidence that somebody on the way tampers: an alarm, not noise. Going by the rest of the file would
+/// keep the alarm from being heard, for no gain: whoever can alter the file can withhold it anyway. That a signature
+/// is by the certificate beside it says nothing about trust, so such an attestation is still skipped.
+///
+/// Any other attestation that does not pass is listed in [`Verdict::refused`], lends the verdict nothing, and spoils
+/// nothing. Most have honest reasons: a signer whose new key has not been delivered yet, a key that has ended,
+/// another subject. A caller who needs a certain kind of attestation says so in [`Request::predicate_type`].
 ///
 /// # Errors
-/// A [`Denial`] that says why nothing in the file vouches for the artifact.
+/// A [`Denial`] that says why nothing in the file vouches for the artifact, or that the file was tampered with.
 pub fn verify_with_keys(request: &Request<'_>) -> Result<Verdict, Denial> {
     let (mut accepted, mut refused, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
     for attestation in attestation_file::read(request.attestation_file).map_err(Denial::Malformed)? {
         let position = attestation.position;
         match attestation.material {
             Material::Other(reason) => skipped.push(Skipped { position, reason }),
+            Material::Certificate { certificate, envelope } => {
+                let integrity = match (&certificate, &envelope) {
+                    (Some(certificate), Ok(envelope)) => certificate::integrity(envelope, certificate),
+                    _ => Integrity::Unknown,
+                };
+                match integrity {
+                    Integrity::Intact => skipped.push(Skipped { position, reason: SkipReason::Certificate }),
+                    Integrity::Unknown => {
+                        skipped.push(Skipped { position, reason: SkipReason::UnreadableCertificate });
+                    }
+                    Integrity::Altered => {
+                        refused.push(Refused { position, denial: Denial::AlteredAttestation { position } });
+                    }
+                }
+            }
             Material::Key { hint, envelope, log_entries } => {
                 let judged = envelope
                     .map_err(Denial::Malformed)
@@ -274,6 +311,9 @@ pub fn verify_with_keys(request: &Request<'_>) -> Result<Verdict, Denial> {
             }
         }
     }
+    if let Some(alarm) = refused.iter().position(|refused| refused.denial.proves_tampering()) {
+        return Err(refused.remove(alarm).denial);
+    }
     if !accepted.is_empty() {
         return Ok(Verdict { accepted, refused, skipped });
     }
@@ -284,7 +324,7 @@ pub fn verify_with_keys(request: &Request<'_>) -> Result<Verdict, Denial> {
     }
 }
 
-/// Judges one attestation. Nothing in the payload is read before a delivered key is known to have signed it.
+/// Judges one attestation. Neither payload nor its type is read before a delivered key is known to have signed it.
 fn judge(
     request: &Request<'_>,
     position: usize,
@@ -292,13 +332,13 @@ fn judge(
     hint: Option<&str>,
     log_entries: &[LogEntry],
 ) -> Result<Accepted, Denial> {
-    if envelope.payload_type() != IN_TOTO_PAYLOAD_TYPE {
-        return Err(Denial::WrongPayloadType { found: envelope.payload_type().to_owned() });
-    }
     let candidates = candidates(request.keys, |usage| usage == request.key_usage);
     let signers = envelope.signers(&candidates);
     if signers.is_empty() {
         return Err(why_unsigned(request, envelope, hint, candidates.len()));
+    }
+    if envelope.payload_type() != IN_TOTO_PAYLOAD_TYPE {
+        return Err(Denial::WrongPayloadType { found: envelope.payload_type().to_owned() });
     }
     let statement = Statement::parse(envelope.payload()).map_err(Denial::MalformedStatement)?;
     let subjects: Vec<Subject> = statement.matching(request.artifact).cloned().collect();
@@ -422,8 +462,8 @@ mod tests {
 
     use super::*;
     use crate::verify::testing::{
-        EntryForm, TestKey, at, base64_text, bundle_json, digests_of, envelope_json, key_json, keys_file, log_entry,
-        npm_file, trusted_root,
+        EntryForm, TestKey, at, base64_text, bundle_json, certificate, certified_bundle_json, digests_of,
+        envelope_json, key_json, keys_file, log_entry, npm_file, trusted_root,
     };
 
     const ARTIFACT: &[u8] = b"the artifact";
@@ -761,6 +801,14 @@ mod tests {
     }
 
     #[test]
+    fn an_altered_payload_type_is_tampering() {
+        let scene = Scene::new();
+        let mut bundle = scene.logged_bundle();
+        bundle["dsseEnvelope"]["payloadType"] = "text/plain".into();
+        assert_eq!(scene.denial(&[&bundle, &scene.logged_bundle()]).code(), "bad-signature");
+    }
+
+    #[test]
     fn a_signed_payload_with_repeated_keys_is_denied() {
         let scene = Scene::new();
         let text = String::from_utf8(statement(ARTIFACT)).unwrap();
@@ -778,50 +826,121 @@ mod tests {
         assert!(scene.verify(&[&scene.logged_bundle()]).is_ok());
     }
 
-    #[test]
-    fn certificates_are_skipped_and_reported() {
-        let scene = Scene::new();
-        let mut keyless = scene.logged_bundle();
-        keyless["verificationMaterial"]["x509CertificateChain"] = json!({"certificates": []});
-        let verdict = scene.verify(&[&keyless, &scene.logged_bundle()]).unwrap();
-        assert_eq!(verdict.accepted[0].position, 1);
-        assert_eq!(verdict.skipped, [Skipped { position: 0, reason: SkipReason::Certificate }]);
+    /// An attestation about the artifact by a builder with a certificate, as npm's files hold one.
+    fn certified() -> Value {
+        let builder = TestKey::ecdsa("builder");
+        let mut envelope = envelope_json(&statement(ARTIFACT), IN_TOTO_PAYLOAD_TYPE, &[&builder]);
+        envelope["signatures"][0]["keyid"] = "".into();
+        certified_bundle_json(&envelope, &certificate(&builder))
+    }
 
-        let denial = scene.denial(&[&keyless, &keyless]);
+    fn with_altered_payload(mut bundle: Value) -> Value {
+        bundle["dsseEnvelope"]["payload"] = base64_text(&statement(b"malware")).into();
+        bundle
+    }
+
+    #[test]
+    fn an_intact_attestation_with_a_certificate_is_skipped_and_reported() {
+        let scene = Scene::new();
+        let alone = certified();
+        let mut chain = alone.clone();
+        let certificates = [&alone["verificationMaterial"]["certificate"], &json!({"rawBytes": "AA=="})];
+        chain["verificationMaterial"] = json!({"x509CertificateChain": {"certificates": certificates}});
+        for keyless in [&alone, &chain] {
+            let verdict = scene.verify(&[keyless, &scene.logged_bundle()]).unwrap();
+            assert_eq!(verdict.accepted[0].position, 1);
+            assert_eq!(verdict.skipped, [Skipped { position: 0, reason: SkipReason::Certificate }]);
+        }
+        let denial = scene.denial(&[&alone, &chain]);
         assert_eq!(denial.to_string(), "none of the 2 attestations in the file is signed with a key");
         assert_eq!(scene.denial(&[]).code(), "nothing-to-judge");
     }
 
     #[test]
-    fn a_certificate_does_not_excuse_a_bad_signature_by_a_key() {
+    fn an_altered_attestation_with_a_certificate_refuses_the_good_one_beside_it() {
         let scene = Scene::new();
-        let mut keyless = scene.logged_bundle();
-        keyless["verificationMaterial"]["certificate"] = json!({"rawBytes": ""});
-        let mut tampered = scene.logged_bundle();
-        tampered["dsseEnvelope"]["payload"] = base64_text(&statement(b"malware")).into();
-        assert_eq!(scene.denial(&[&tampered, &keyless]).code(), "bad-signature");
+        let mut other_type = certified();
+        other_type["dsseEnvelope"]["payloadType"] = "text/plain".into();
+        let mut other_signature = certified();
+        other_signature["dsseEnvelope"]["signatures"] = scene.envelope()["signatures"].clone();
+        let mut no_signature = certified();
+        no_signature["dsseEnvelope"]["signatures"] = json!([]);
+        let mut other_certificate = certified();
+        other_certificate["verificationMaterial"] = certified()["verificationMaterial"].clone();
+        let altered = [with_altered_payload(certified()), other_type, other_signature, no_signature, other_certificate];
+        for altered in altered {
+            assert_eq!(scene.denial(&[&altered, &scene.logged_bundle()]).code(), "altered-attestation");
+            assert_eq!(
+                scene.denial(&[&scene.logged_bundle(), &altered]).to_string(),
+                "attestation number 2 in the file was altered after it was signed: \
+                 its signature is not by the certificate that it carries"
+            );
+        }
     }
 
     #[test]
-    fn a_bad_attestation_beside_a_good_one_is_reported_and_lends_nothing() {
+    fn an_attestation_whose_certificate_cannot_be_read_is_skipped() {
+        let scene = Scene::new();
+        for material in [
+            json!({"certificate": {"rawBytes": ""}}),
+            json!({"certificate": {"rawBytes": "?"}}),
+            json!({"certificate": {"rawBytes": "MAA="}}),
+            json!({"certificate": 7}),
+            json!({"x509CertificateChain": {"certificates": []}}),
+            json!({"x509CertificateChain": {"certificates": [[]]}}),
+            json!({"x509CertificateChain": "x"}),
+        ] {
+            let mut keyless = certified();
+            keyless["verificationMaterial"] = material;
+            let verdict = scene.verify(&[&keyless, &scene.logged_bundle()]).unwrap();
+            assert_eq!(verdict.skipped, [Skipped { position: 0, reason: SkipReason::UnreadableCertificate }]);
+        }
+        let mut no_payload = certified();
+        no_payload["dsseEnvelope"]["payload"] = "?".into();
+        let verdict = scene.verify(&[&no_payload, &scene.logged_bundle()]).unwrap();
+        assert_eq!(verdict.skipped, [Skipped { position: 0, reason: SkipReason::UnreadableCertificate }]);
+    }
+
+    #[test]
+    fn a_certificate_does_not_excuse_a_bad_signature_by_a_key() {
+        let scene = Scene::new();
+        let tampered = with_altered_payload(scene.logged_bundle());
+        assert_eq!(scene.denial(&[&tampered, &certified()]).code(), "bad-signature");
+    }
+
+    #[test]
+    fn a_bad_signature_of_a_delivered_key_refuses_the_good_attestation_beside_it() {
         let mut scene = Scene::new();
         let good = scene.logged_bundle();
-        let mut tampered = good.clone();
-        tampered["dsseEnvelope"]["payload"] = base64_text(&statement(b"malware")).into();
-        for (bundles, good_position) in [([&tampered, &good], 1), ([&good, &tampered], 0)] {
-            let verdict = scene.verify(&bundles).unwrap();
-            assert_eq!(verdict.accepted.iter().map(|one| one.position).collect::<Vec<_>>(), [good_position]);
-            assert_eq!(verdict.refused.len(), 1);
-            assert_eq!(verdict.refused[0].denial.code(), "bad-signature");
+        let tampered = with_altered_payload(good.clone());
+        for artifact in [ARTIFACT, b"malware"] {
+            scene.artifact = artifact;
+            for bundles in [[&tampered, &good], [&good, &tampered]] {
+                let denial = scene.denial(&bundles);
+                assert_eq!(denial.to_string(), "the signature is not one of key key-1 over this payload");
+            }
         }
-        // What the tampered one says is denied all the same.
+    }
+
+    #[test]
+    fn an_attestation_that_merely_fails_is_reported_beside_a_good_one_and_lends_nothing() {
+        let mut scene = Scene::new();
+        let good = scene.logged_bundle();
+        let stranger = TestKey::new(9);
+        let envelope = envelope_json(&statement(b"malware"), IN_TOTO_PAYLOAD_TYPE, &[&stranger]);
+        let undelivered = bundle_json(&envelope, &stranger.keyid, &[]);
+        let about_another =
+            bundle_json(&envelope_json(&statement(b"else"), IN_TOTO_PAYLOAD_TYPE, &[&scene.alice]), "", &[]);
+        let verdict = scene.verify(&[&undelivered, &good, &about_another]).unwrap();
+        assert_eq!(verdict.accepted.iter().map(|one| one.position).collect::<Vec<_>>(), [1]);
+        let refused: Vec<_> = verdict.refused.iter().map(|one| (one.position, one.denial.code())).collect();
+        assert_eq!(refused, [(0, "not-signed-by-delivered-keys"), (2, "subject-mismatch")]);
+        // What the stranger says is denied all the same.
         scene.artifact = b"malware";
-        let denial = scene.denial(&[&tampered, &good]);
-        assert_eq!(denial.code(), "none-accepted");
         assert_eq!(
-            denial.to_string(),
-            "none of the 2 attestations that are signed with keys passes; \
-             the first: the signature is not one of key key-1 over this payload"
+            scene.denial(&[&undelivered, &good]).to_string(),
+            "none of the 2 attestations that are signed with keys passes; the first: \
+             it is not signed by any of the 1 delivered keys; it names key key-9"
         );
     }
 

@@ -147,6 +147,9 @@ fn denied(options: &VerifyOptions, trust: &Trust, delivered: &Delivered, denial:
             report.hint("the attestation may belong to another file or version; compare the names above")
         }
         Denial::BadSignature { .. } => report.hint("the attestation was altered after it was signed; get it again"),
+        Denial::AlteredAttestation { .. } => {
+            report.hint("do not use the file; get it again, and if it stays so, tell its source by another way")
+        }
         _ => report,
     }
 }
