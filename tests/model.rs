@@ -143,8 +143,7 @@ impl StateMachineTest for World {
                     && !(client == 1 && role == "root")
                     && !bytes.is_empty()
                 {
-                    let at = at.index(bytes.len());
-                    bytes[at] ^= 1;
+                    flip(&mut bytes, at);
                     world.clients[client].overwrite(role, &bytes);
                 }
             }
@@ -157,12 +156,17 @@ impl StateMachineTest for World {
     }
 }
 
+/// Flips a bit of what is signed: a signature beyond the threshold may break without harm.
+fn flip(document: &mut [u8], at: Index) {
+    let signed = document.windows(9).position(|part| part == b"\"signed\":").unwrap_or(0);
+    document[signed + at.index(document.len() - signed)] ^= 1;
+}
+
 fn tamper(repository: &SimRepository, role: &str, tampering: &Tampering) {
     let mut bytes = repository.bytes(role);
     let answer = match tampering {
         Tampering::Flip(at) => {
-            let at = at.index(bytes.len());
-            bytes[at] ^= 1;
+            flip(&mut bytes, *at);
             forged(bytes)
         }
         Tampering::Cut(at) => {

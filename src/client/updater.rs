@@ -337,9 +337,15 @@ impl Updater {
                     let url = received.as_ref().map(|_| self.metadata_url(&request));
                     update.received(received).map_err(|refusal| self.refused(refusal, url))?;
                 }
-                Step::Store(accepted) => self.keep(accepted)?,
+                Step::Store(accepted) => {
+                    // The root that vouches for a file is kept before it.
+                    if !matches!(accepted.file, LocalFile::Root(_)) {
+                        self.keep_root(update.newest_root())?;
+                    }
+                    self.keep(accepted)?;
+                }
                 Step::Done(trusted) => {
-                    self.keep_root(trusted.root().version, update.newest_root())?;
+                    self.keep_root(update.newest_root())?;
                     return Ok(trusted);
                 }
             }
@@ -508,9 +514,9 @@ impl Updater {
     }
 
     /// Makes sure that the cache shows the newest root, also where it is the pinned one or was found in the history.
-    fn keep_root(&self, version: Version, bytes: &[u8]) -> io::Result<()> {
-        let newest = self.cache.read(&LocalFile::Role(RoleName::Root))?;
-        if newest.as_deref() == Some(bytes) {
+    fn keep_root(&self, (version, bytes): (Version, &[u8])) -> io::Result<()> {
+        let kept = self.cache.read(&LocalFile::Role(RoleName::Root))?;
+        if kept.as_deref() == Some(bytes) {
             return Ok(());
         }
         self.cache.store(&LocalFile::Root(version), bytes).map(drop)

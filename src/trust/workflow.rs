@@ -149,7 +149,7 @@ pub struct Update {
     /// Whether the cache has been asked for the file that is wanted now.
     asked_cache: bool,
     store: Option<Accepted>,
-    newest_root: Vec<u8>,
+    newest_root: (Version, Vec<u8>),
     /// The newest root in the cache, once it has been asked for.
     cached_root: Option<Vec<u8>>,
     limits: Limits,
@@ -179,11 +179,11 @@ impl Update {
         limits: Limits,
         connectivity: Connectivity,
     ) -> Result<Self, Refusal> {
-        let state = State::Root(ExpectRoot::begin(trusted_root, start)?);
+        let expect = ExpectRoot::begin(trusted_root, start)?;
+        let newest_root = (expect.trusted().version, trusted_root.to_vec());
         let roots_left = limits.root_rotations;
-        let newest_root = trusted_root.to_vec();
         Ok(Self {
-            state,
+            state: State::Root(expect),
             asked_cache: false,
             store: None,
             newest_root,
@@ -194,9 +194,9 @@ impl Update {
         })
     }
 
-    /// The bytes of the newest root that is trusted so far.
-    pub fn newest_root(&self) -> &[u8] {
-        &self.newest_root
+    /// The newest root that is trusted so far: its version and the bytes received.
+    pub fn newest_root(&self) -> (Version, &[u8]) {
+        (self.newest_root.0, &self.newest_root.1)
     }
 
     /// Says what is wanted now.
@@ -281,7 +281,7 @@ impl Update {
                 // further than the limit, however often it is run.
                 let accepted = expect.root(&cached).is_ok();
                 if accepted {
-                    self.newest_root.clone_from(&cached);
+                    self.newest_root = (expect.trusted().version, cached);
                 }
                 (State::Root(expect), !accepted)
             }
@@ -327,8 +327,8 @@ impl Update {
                 }
                 expect.root(bytes)?;
                 self.roots_left -= 1;
-                self.newest_root = bytes.to_vec();
                 let version = expect.trusted().version;
+                self.newest_root = (version, bytes.to_vec());
                 (State::Root(expect), Some((LocalFile::Root(version), version)))
             }
             State::Timestamp(expect) => {
