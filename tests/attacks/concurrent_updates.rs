@@ -86,7 +86,7 @@ fn an_update_that_is_dropped_half_way_lets_go_of_the_cache() {
             () = tokio::time::sleep(pause * 5) => {}
         }
     });
-    assert_eq!(client.trusted(), "root -, timestamp 2, snapshot -, targets -");
+    assert_eq!(client.trusted(), "root 1, timestamp 2, snapshot -, targets -");
     repository.publish();
     let mut next = client.other_process();
     next.refresh().unwrap();

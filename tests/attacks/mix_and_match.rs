@@ -16,7 +16,7 @@ fn a_snapshot_other_than_the_timestamp_names_is_refused() {
     let refusal = refusal_of(client.refresh());
 
     assert_snapshot!(refusal, @"snapshot has version 2 where 3 is expected");
-    assert_eq!(client.trusted(), "root -, timestamp 3, snapshot -, targets -");
+    assert_eq!(client.trusted(), "root 1, timestamp 3, snapshot -, targets -");
 }
 
 #[test]
@@ -166,5 +166,5 @@ fn a_snapshot_that_does_not_list_targets_is_refused() {
     let refusal = refusal_of(client.refresh());
 
     assert_snapshot!(refusal, @"targets is delegated to, but the snapshot does not list it");
-    assert_eq!(client.trusted(), "root -, timestamp 1, snapshot 1, targets -");
+    assert_eq!(client.trusted(), "root 1, timestamp 1, snapshot 1, targets -");
 }
