@@ -50,28 +50,15 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], survives: Survives) -> io::Resu
     Ok(())
 }
 
-/// Makes `path` another name of `original`, so that readers see the old content of `path` or the new.
-///
-/// What the content outlives is as it was with `original`. File systems without hard links get a copy.
-pub(crate) fn replace_by_link(path: &Path, original: &Path) -> io::Result<()> {
-    let link = tempfile::Builder::new()
-        .prefix(TEMPORARY)
-        .make_in(directory_of(path), |temporary| std::fs::hard_link(original, temporary));
-    match link {
-        Ok(link) => link.into_temp_path().persist(path).map_err(|error| with_path(&error.error, path)),
-        Err(_) => replace(path, &fs::read(original)?, Survives::PowerFailure),
-    }
-}
-
-/// Removes the temporary files that killed processes left in a directory. Only its lock's holder may.
-pub(crate) fn remove_leftovers(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
+/// Removes the temporary files that killed processes left in a directory, as far as that can be done. Only the holder
+/// of its lock may.
+pub(crate) fn remove_leftovers(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-            fs::remove_file(entry.path())?;
+            // Somebody else may have been quicker; what stays does no harm.
+            let _ = fs::remove_file(entry.path());
         }
     }
-    Ok(())
 }
 
 /// Makes renames in a directory outlive a power failure.
@@ -123,7 +110,8 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let length = file.metadata()?.len().min(limit);
+    // So that a large file is not held twice as it grows; what it claims to be is not taken for granted.
+    let length = file.metadata()?.len().min(limit).min(64 << 20);
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0).saturating_add(1));
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {

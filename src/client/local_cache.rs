@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use crate::crypto::sha256;
-use crate::fs::{Lock, Survives, read_bounded, remove_leftovers, replace, replace_by_link, sync_directory};
+use crate::fs::{Lock, Survives, read_bounded, remove_leftovers, replace, sync_directory};
 use crate::metadata::{EncodedName, RoleName};
 use crate::trust::LocalFile;
 
@@ -81,7 +81,7 @@ impl LocalCache {
         }
     }
 
-    /// Keeps a file; `false` where nothing is written. A root becomes the newest as well.
+    /// Keeps a file; `false` where nothing is written. Of a root it keeps the history: see [`LocalCache::promote`].
     ///
     /// It outlives the process at once, and a power failure once the update has ended.
     ///
@@ -94,20 +94,30 @@ impl LocalCache {
         let path = self.path(file);
         fs::create_dir_all(path.parent().unwrap_or(&self.directory))?;
         replace(&path, bytes, survival(file))?;
-        if let LocalFile::Root(_) = file {
-            // If we crash before this line, the next update finds the new root in the history.
-            replace_by_link(&self.path(&LocalFile::Role(RoleName::Root)), &path)?;
-        }
         Ok(true)
     }
 
-    /// Makes everything stored so far outlive a power failure, and clears away what killed processes left. The
-    /// cache must be locked.
+    /// Makes a root the newest, as a copy of its own: damage to one must not reach the other. If we crash before this,
+    /// the next update finds it in the history.
+    ///
+    /// # Errors
+    /// When it cannot be written; the newest is then the one it was.
+    pub fn promote(&self, bytes: &[u8]) -> io::Result<()> {
+        match self.mode {
+            CacheMode::ReadOnly => Ok(()),
+            CacheMode::ReadWrite => {
+                replace(&self.path(&LocalFile::Role(RoleName::Root)), bytes, Survives::PowerFailure)
+            }
+        }
+    }
+
+    /// Makes everything stored so far outlive a power failure, and clears away what killed updates left. The cache
+    /// must be locked.
     pub(crate) fn settle(&self) -> io::Result<()> {
         for directory in [self.directory.join("root_history"), self.directory.clone()] {
             if directory.exists() {
-                remove_leftovers(&directory)?;
                 sync_directory(&directory)?;
+                remove_leftovers(&directory);
             }
         }
         Ok(())

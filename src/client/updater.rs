@@ -264,6 +264,8 @@ pub struct Updater {
     start: UpdateStart,
     trusted: Option<TrustedSet>,
     kept: Vec<(RoleName, Version)>,
+    /// Whether something was written that a power failure could still undo.
+    unsettled: bool,
     traffic: Traffic,
 }
 
@@ -286,7 +288,7 @@ impl Updater {
                 .ok_or_else(|| UpdateError::NoRoot { directory: cache.directory().to_owned() })?,
         };
         let (trusted, kept, traffic) = (None, Vec::new(), Traffic::default());
-        Ok(Self { settings, cache, fetcher, anchor, start, trusted, kept, traffic })
+        Ok(Self { settings, cache, fetcher, anchor, start, trusted, kept, unsettled: false, traffic })
     }
 
     /// How much has been asked for so far.
@@ -308,7 +310,7 @@ impl Updater {
         if self.trusted.is_none() {
             let lock = self.cache.lock().await?;
             let updated = self.update().await;
-            let settled = if self.kept.is_empty() { Ok(()) } else { self.cache.settle() };
+            let settled = if std::mem::take(&mut self.unsettled) { self.cache.settle() } else { Ok(()) };
             drop(lock);
             self.trusted = Some(updated?);
             settled?;
@@ -339,10 +341,19 @@ impl Updater {
                 }
                 Step::Store(accepted) => {
                     // The root that vouches for a file is kept before it.
-                    if !matches!(accepted.file, LocalFile::Root(_)) {
-                        self.keep_root(update.newest_root())?;
+                    match accepted.file {
+                        LocalFile::Root(_) => {
+                            self.keep(accepted)?;
+                            // While a gap in the history is being filled, the newest root stays the newest.
+                            if !update.knows_newer_root() {
+                                self.cache.promote(update.newest_root().1)?;
+                            }
+                        }
+                        LocalFile::Role(_) => {
+                            self.keep_root(update.newest_root())?;
+                            self.keep(accepted)?;
+                        }
                     }
-                    self.keep(accepted)?;
                 }
                 Step::Done(trusted) => {
                     self.keep_root(update.newest_root())?;
@@ -505,6 +516,7 @@ impl Updater {
         if !self.cache.store(&accepted.file, &accepted.bytes)? {
             return Ok(());
         }
+        self.unsettled = true;
         let role = match accepted.file {
             LocalFile::Root(_) => RoleName::Root,
             LocalFile::Role(role) => role,
@@ -514,15 +526,21 @@ impl Updater {
     }
 
     /// Makes sure that the cache shows the newest root, also where it is the pinned one or was found in the history.
-    fn keep_root(&self, (version, bytes): (Version, &[u8])) -> io::Result<()> {
+    fn keep_root(&mut self, (version, bytes): (Version, &[u8])) -> io::Result<()> {
         let kept = self.cache.read(&LocalFile::Role(RoleName::Root))?;
         if kept.as_deref() == Some(bytes) {
             return Ok(());
         }
-        self.cache.store(&LocalFile::Root(version), bytes).map(drop)
+        self.unsettled |= self.cache.store(&LocalFile::Root(version), bytes)?;
+        self.cache.promote(bytes)
     }
 
     fn refused(&self, refusal: Refusal, url: Option<SafeUrl>) -> UpdateError {
+        // Offline, a chain of roots that ends too soon is a gap in the cache, and no word of the repository's.
+        let gap = matches!(refusal, Refusal::Rollback { role: RoleName::Root, .. });
+        if gap && self.settings.connectivity == Connectivity::Offline {
+            return UpdateError::Offline { role: RoleName::Root };
+        }
         UpdateError::Refused { refusal: Box::new(refusal), url, kept: self.kept.clone() }
     }
 }

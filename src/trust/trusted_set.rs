@@ -96,8 +96,8 @@ fn top_level<T: Document>(root: &Root, role: &RoleName, bytes: &[u8]) -> Result<
 pub struct ExpectRoot {
     root: Verified<Root>,
     start: UpdateStart,
-    /// The newest root of an earlier update, as it was kept.
-    newest_known: Option<Vec<u8>>,
+    /// The newest root of an earlier update, with the version that it gives itself; checked when it matters.
+    newest_known: Option<(Version, Envelope)>,
 }
 
 impl ExpectRoot {
@@ -143,7 +143,14 @@ impl ExpectRoot {
     ///
     /// It is trusted no further than that: whoever could replace it can make updates fail, and nothing else.
     pub fn remember(&mut self, cached: &[u8]) {
-        self.newest_known = Some(cached.to_vec());
+        let known = Envelope::parse(cached).and_then(|envelope| Ok((envelope.unverified::<Root>()?.version, envelope)));
+        self.newest_known = known.ok();
+    }
+
+    /// The version of the remembered root, if that is newer than the trusted one and meets its own threshold.
+    pub fn newer_known(&self) -> Option<Version> {
+        let (version, envelope) = self.newest_known.as_ref()?;
+        (*version > self.root.version && verify_root(envelope, None).is_ok()).then_some(*version)
     }
 
     /// Ends the root chain. The last root must not be older than one that was trusted before, and must not have
@@ -152,20 +159,11 @@ impl ExpectRoot {
     /// # Errors
     /// When it is.
     pub fn finish(self) -> Result<ExpectTimestamp, Refusal> {
-        if let Some(trusted) = self.newest_known.as_deref().and_then(|cached| self.newer(cached)) {
+        if let Some(trusted) = self.newer_known() {
             return Err(Refusal::Rollback { role: RoleName::Root, offered: self.root.version, trusted });
         }
         self.start.check(&self.root)?;
         Ok(ExpectTimestamp { root: self.root, start: self.start, floor: None })
-    }
-}
-
-impl ExpectRoot {
-    /// The version of a cached root, if it is whole and newer than the trusted one.
-    fn newer(&self, cached: &[u8]) -> Option<Version> {
-        let envelope = Envelope::parse(cached).ok()?;
-        let version = envelope.unverified::<Root>().ok()?.version;
-        (version > self.root.version && verify_root(&envelope, None).is_ok()).then_some(version)
     }
 }
 

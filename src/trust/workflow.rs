@@ -199,6 +199,11 @@ impl Update {
         (self.newest_root.0, &self.newest_root.1)
     }
 
+    /// Whether an earlier update trusted a newer root than this one has reached so far.
+    pub fn knows_newer_root(&self) -> bool {
+        matches!(&self.state, State::Root(expect) if expect.newer_known().is_some())
+    }
+
     /// Says what is wanted now.
     ///
     /// # Errors
@@ -274,16 +279,17 @@ impl Update {
                 (State::Root(expect), false)
             }
             State::Root(mut expect) => {
-                // Where the history has a gap, the newest root may be the one that belongs there.
-                let newest = self.cached_root.clone().unwrap_or_default();
-                let cached = if cached.is_empty() { newest } else { cached };
                 // These cost no request, so they do not count: else an update that starts far back could never get
                 // further than the limit, however often it is run.
-                let accepted = expect.root(&cached).is_ok();
-                if accepted {
-                    self.newest_root = (expect.trusted().version, cached);
+                // Where the history has a gap, the newest root may be the one that belongs there.
+                let newest = self.cached_root.as_deref().unwrap_or_default();
+                let accepted =
+                    [&cached, newest].into_iter().find(|bytes| expect.root(bytes).is_ok()).map(<[u8]>::to_vec);
+                let asked_cache = accepted.is_none();
+                if let Some(accepted) = accepted {
+                    self.newest_root = (expect.trusted().version, accepted);
                 }
-                (State::Root(expect), !accepted)
+                (State::Root(expect), asked_cache)
             }
             State::Timestamp(mut expect) => {
                 expect.remember(&cached);

@@ -97,7 +97,7 @@ fn files_of_one_role_in_place_of_another_are_not_trusted() {
 }
 
 #[test]
-fn a_poisoned_root_in_the_cache_means_nothing_under_a_pinned_root() {
+fn a_poisoned_root_in_the_cache_is_never_trusted_under_a_pinned_root() {
     let (repository, mut client) = complete();
     // Whoever can write to the cache makes it a complete repository of his own.
     let mut evil = SimRepository::new();
@@ -115,8 +115,12 @@ fn a_poisoned_root_in_the_cache_means_nothing_under_a_pinned_root() {
         fs_err::write(client.history_path(version), evil.bytes("root")).unwrap();
     }
 
-    heals(&repository, &mut client);
+    // It cannot be told from a newer root whose history was lost, so that nothing older is taken; nor is it.
+    let refusal = refusal_of(client.refresh());
+    assert_eq!(refusal.to_string(), "root v2 is older than v7, which is already trusted");
 
+    fs_err::remove_file(client.cache_path("root")).unwrap();
+    heals(&repository, &mut client);
     assert_eq!(client.trusted(), "root 2, timestamp 2, snapshot 2, targets 2");
     assert_eq!(fs_err::read(client.history_path(2)).unwrap(), repository.bytes_on_shelf("root"));
 }

@@ -254,6 +254,42 @@ fn a_root_that_was_trusted_is_not_forgotten_with_its_history() {
 }
 
 #[test]
+fn filling_a_gap_half_way_does_not_lower_the_newest_root() {
+    let mut repository = SimRepository::new();
+    let mut client = repository.client();
+    for _ in 0..4 {
+        repository.rotate("root");
+    }
+    repository.publish();
+    client.refresh().unwrap();
+    for version in [3, 4] {
+        std::fs::remove_file(client.history_path(version)).unwrap();
+    }
+    // The mirror gives the first of the missing roots and hides the rest.
+    for version in [4, 5] {
+        repository.shelf().remove(&format!("metadata/{version}.root.json"));
+    }
+    for _ in 0..2 {
+        let refusal = refusal_of(client.refresh());
+        assert_eq!(refusal.to_string(), "root v3 is older than v5, which is already trusted");
+        assert_eq!(client.trusted_version("root"), Some(5));
+    }
+}
+
+#[test]
+fn a_damaged_root_of_the_history_gives_way_to_the_newest() {
+    let mut repository = SimRepository::new();
+    let mut client = repository.client();
+    repository.rotate("root");
+    repository.publish();
+    client.refresh().unwrap();
+    std::fs::copy(client.cache_path("timestamp"), client.history_path(2)).unwrap();
+    repository.shelf().remove("metadata/2.root.json");
+    client.refresh().unwrap();
+    assert_eq!(client.trusted_version("root"), Some(2));
+}
+
+#[test]
 fn a_gap_in_the_history_of_roots_is_filled_from_the_repository() {
     let mut repository = SimRepository::new();
     let mut client = repository.client();

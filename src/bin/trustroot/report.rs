@@ -175,9 +175,7 @@ pub(crate) fn update_failed(name: &str, error: &UpdateError, time_is_chosen: boo
             .still("nothing changed: what was trusted before is still trusted")
             .hint("a proxy or login page may have answered instead of the repository")
             .hint("if not, somebody may be sending endless data; do not raise the limit, tell the repository's maintainers"),
-        UpdateError::TargetTooLarge { .. } => {
-            report.still("nothing was fetched").hint("a file can be larger than what is printed: use `--output FILE`")
-        }
+        UpdateError::TargetTooLarge { .. } => report.still("nothing was fetched"),
         UpdateError::Fetch(_) => report
             .still("nothing changed: what was trusted before is still trusted")
             .hint("this says nothing about trust; try again, or use what is kept with `--offline`"),
@@ -220,6 +218,12 @@ fn refused(report: Report, refusal: &Refusal, time_is_chosen: bool) -> Report {
             "if it is right, the repository's maintainers are late, or somebody withholds updates from you (a \
                  freeze); ask them, or try another network",
         ),
+        Refusal::Rollback { role: RoleName::Root, .. } => {
+            report.hint("a mirror may be behind or hide newer roots: try again later, or another mirror").hint(
+                "if it stays, the newer root that is kept on this machine may have been put there by somebody; find \
+                 out, then `trustroot trust remove` and pin again",
+            )
+        }
         Refusal::Rollback { .. } | Refusal::RoleDropped { .. } => report
             .hint("a mirror may be behind: try again later, or another mirror")
             .hint("if it stays, the repository was restored from a backup or tampered with; tell its maintainers"),

@@ -130,7 +130,7 @@ pub(crate) async fn target(
     }
     let (bytes, was_there) = match destination {
         Some(Destination { path, may_replace }) => {
-            if !may_replace && path.exists() && !is_target(path, &found).map_err(io)? {
+            if !may_replace && path.symlink_metadata().is_ok() && !is_target(path, &found).map_err(io)? {
                 return Err(Report::new(
                     Outcome::WrongQuestion,
                     "file-exists",

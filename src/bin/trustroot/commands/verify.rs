@@ -121,7 +121,21 @@ fn digest(path: &Path) -> Result<ArtifactDigests, Report> {
 }
 
 fn denied(options: &VerifyOptions, trust: &Trust, delivered: &Delivered, denial: &Denial) -> Report {
-    let mut report = Report::new(Outcome::No, denial.code(), format!("not verified: {denial}"))
+    // That the logs could not be had is no verdict, where they could have made the difference.
+    let for_want_of_logs = |denial: &Denial| matches!(denial, Denial::KeyNotValidNow { reason, .. } if **reason == NoTrustedTime::NoTrustedLogs);
+    let undecided = match denial {
+        Denial::NoneAccepted { refused } => refused.iter().any(|refused| for_want_of_logs(&refused.denial)),
+        denial => for_want_of_logs(denial),
+    };
+    let mut report = match &delivered.no_logs {
+        Some(problem) if undecided => {
+            let headline =
+                format!("could not tell: the logs that could prove the signing time are not available: {problem}");
+            Report::new(Outcome::CouldNotTell, "logs-unavailable", headline).fact("otherwise", denial.to_string())
+        }
+        _ => Report::new(Outcome::No, denial.code(), format!("not verified: {denial}")),
+    };
+    report = report
         .fact("artifact", show_path(&options.artifact))
         .fact("attestation", show_path(&options.attestation))
         .fact("keys", delivered.keys_from.clone());
@@ -131,15 +145,10 @@ fn denied(options: &VerifyOptions, trust: &Trust, delivered: &Delivered, denial:
         }
     }
     match denial {
-        Denial::KeyNotValidNow { reason, .. } if **reason == NoTrustedTime::NoTrustedLogs => {
-            report.hint(match &delivered.no_logs {
-                Some(problem) => format!("the logs that could prove the signing time are not available: {problem}"),
-                None => format!(
-                    "{} has no target {}; with the logs that it would name, the signing time could be proved",
-                    trust.name, options.log_target
-                ),
-            })
-        }
+        denial if for_want_of_logs(denial) && delivered.no_logs.is_none() => report.hint(format!(
+            "{} has no target {}; with the logs that it would name, the signing time could be proved",
+            trust.name, options.log_target
+        )),
         Denial::NothingToJudge { .. } => {
             report.hint("attestations that are signed with certificates cannot be checked with delivered keys")
         }
