@@ -322,6 +322,7 @@ impl Updater {
         let (limits, connectivity) = (self.settings.limits, self.settings.connectivity);
         let mut update = Update::begin(&self.anchor, self.start, limits, connectivity)
             .map_err(|refusal| self.refused(refusal, None))?;
+        let mut root_is_kept = false;
         loop {
             match update.step().map_err(|refusal| self.refused(refusal, None))? {
                 Step::Recall(file) => {
@@ -350,13 +351,18 @@ impl Updater {
                             }
                         }
                         LocalFile::Role(_) => {
-                            self.keep_root(update.newest_root())?;
+                            if !root_is_kept {
+                                self.keep_root(update.newest_root())?;
+                                root_is_kept = true;
+                            }
                             self.keep(accepted)?;
                         }
                     }
                 }
                 Step::Done(trusted) => {
-                    self.keep_root(update.newest_root())?;
+                    if !root_is_kept {
+                        self.keep_root(update.newest_root())?;
+                    }
                     return Ok(trusted);
                 }
             }

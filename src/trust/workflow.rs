@@ -283,8 +283,11 @@ impl Update {
                 // further than the limit, however often it is run.
                 // Where the history has a gap, the newest root may be the one that belongs there.
                 let newest = self.cached_root.as_deref().unwrap_or_default();
-                let accepted =
-                    [&cached, newest].into_iter().find(|bytes| expect.root(bytes).is_ok()).map(<[u8]>::to_vec);
+                // The trusted root does not follow itself; that is seen without checking its signatures again.
+                let accepted = [&cached, newest]
+                    .into_iter()
+                    .find(|bytes| **bytes != self.newest_root.1 && expect.root(bytes).is_ok())
+                    .map(<[u8]>::to_vec);
                 let asked_cache = accepted.is_none();
                 if let Some(accepted) = accepted {
                     self.newest_root = (expect.trusted().version, accepted);

@@ -127,10 +127,10 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Report>>) -> Re
 
 /// A fetcher for all URLs that we take.
 pub(crate) fn fetcher() -> Arc<DefaultFetcher> {
-    let any = |names: [&str; 4]| names.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-    let proxies = if any(["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]) {
+    let any = |names: &[&str]| names.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    let proxies = if any(&["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]) {
         Proxies::ForAll
-    } else if any(["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]) {
+    } else if any(&["https_proxy", "HTTPS_PROXY"]) {
         Proxies::ForHttps
     } else {
         Proxies::None
