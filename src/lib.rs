@@ -34,6 +34,8 @@
 //!
 //! Without `client` the crate does no I/O and needs no async runtime.
 
+#[cfg(feature = "maintainer")]
+pub mod ceremony;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod crypto;
@@ -41,6 +43,10 @@ pub mod crypto;
 mod fs;
 pub mod metadata;
 mod printable;
+#[cfg(feature = "maintainer")]
+pub mod publish;
+#[cfg(feature = "maintainer")]
+pub mod repository;
 pub mod trust;
 pub mod verify;
 

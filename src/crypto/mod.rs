@@ -6,11 +6,13 @@
 
 mod backend;
 mod digest;
+mod random;
 mod sign;
 mod spki_key;
 mod verify;
 
 pub use digest::{Digester, sha256};
+pub use random::random;
 pub use sign::{SecretKey, SigningError};
 pub use verify::{Algorithm, KeyProblem, VerifyingKey};
 

@@ -90,6 +90,19 @@ impl Json {
         }
     }
 
+    /// The value for writing as ordinary JSON. An integer beyond 64 bits, which no document of ours has, becomes null.
+    pub(crate) fn to_value(&self) -> serde_json::Value {
+        use serde_json::Value;
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => (*value).into(),
+            Self::Integer(number) => serde_json::Number::from_i128(*number).map_or(Value::Null, Value::Number),
+            Self::String(text) => text.as_str().into(),
+            Self::Array(items) => items.iter().map(Self::to_value).collect(),
+            Self::Object(members) => members.iter().map(|(key, value)| (key.clone(), value.to_value())).collect(),
+        }
+    }
+
     /// Names the kind of this value, for messages.
     pub fn kind(&self) -> &'static str {
         match self {

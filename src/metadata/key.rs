@@ -36,6 +36,9 @@ impl fmt::Display for KeyId {
     }
 }
 
+/// Where tuf-on-ci, and we, say who holds a key.
+const OWNER: &str = "x-tuf-on-ci-keyowner";
+
 /// A public key as a delegator describes it: type, scheme and encoded key, none of them judged yet.
 ///
 /// [`crate::crypto::VerifyingKey`] is what it becomes where we can use it. A key that we cannot use disables
@@ -88,6 +91,25 @@ impl PublicKey {
     /// The field `keyval.public`: hex or PEM, by key type.
     pub fn public(&self) -> &str {
         &self.public
+    }
+
+    /// Names who holds the key, in tuf-on-ci's `x-tuf-on-ci-keyowner`. The keyid that we write changes with it.
+    #[must_use]
+    pub fn held_by(mut self, holder: &str) -> Self {
+        if let Json::Object(members) = &mut self.json {
+            members.insert(OWNER.to_owned(), Json::from(holder));
+        }
+        self
+    }
+
+    /// Who holds the key, where its delegator says so. Attacker-controlled text.
+    pub fn owner(&self) -> Option<&str> {
+        self.extra(OWNER)
+    }
+
+    /// The key as metadata lists it.
+    pub fn to_value(&self) -> serde_json::Value {
+        self.json.to_value()
     }
 
     /// A field outside the specification, such as `x-tuf-on-ci-keyowner`. Attacker-controlled text.

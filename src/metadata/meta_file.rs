@@ -34,6 +34,11 @@ impl MetaFile {
         Ok(Self { version, length, hashes, unrecognized: fields.rest() })
     }
 
+    /// The entry as it stands in metadata.
+    pub fn to_value(&self) -> serde_json::Value {
+        self.to_json().to_value()
+    }
+
     pub(crate) fn to_json(&self) -> Json {
         let length = self.length.map(|length| ("length", Json::from(length)));
         let hashes = self.hashes.as_ref().map(|hashes| ("hashes", hashes.to_json()));

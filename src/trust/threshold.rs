@@ -162,7 +162,7 @@ fn count(envelope: &Envelope, authority: Authority<'_>, until: Until) -> Tally {
                 (Some(key.describe()), standing)
             }
         };
-        let owner = authority.keys.get(keyid).and_then(|key| key.extra("x-tuf-on-ci-keyowner")).map(str::to_owned);
+        let owner = authority.keys.get(keyid).and_then(PublicKey::owner).map(str::to_owned);
         lines.push(TallyLine { keyid: keyid.clone(), kind, owner, standing });
     }
     let foreign = envelope.signatures().keys().filter(|keyid| !authority.role_keys.keyids.contains(*keyid)).count();

@@ -13,10 +13,14 @@
 
 mod client;
 mod keys;
+#[cfg(feature = "maintainer")]
+mod registry;
 mod repository;
 mod shelf;
 
 pub use client::{Client, block_on, refusal_of};
 pub use keys::Key;
+#[cfg(feature = "maintainer")]
+pub use registry::{OPPY, Registry, files};
 pub use repository::{SimRepository, Snapshots};
 pub use shelf::{Answer, Shelf};

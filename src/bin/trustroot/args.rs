@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand, ValueEnum};
+use trustroot::builders::BuildLevel;
+use trustroot::ceremony::EventName;
 use trustroot::metadata::TargetPath;
 
 use crate::config::TrustName;
+use crate::keys::KeyOptions;
 
 /// Fetch the keys that software supply chains stand on, and check attestations with them
 ///
@@ -62,6 +65,18 @@ pub(crate) enum Command {
     Get(GetOptions),
     Verify(VerifyOptions),
     Inspect(InspectOptions),
+    Init(InitOptions),
+    /// Write and check who holds which part of a trust root
+    #[command(subcommand)]
+    Namespace(NamespaceCommand),
+    /// Say which builders a namespace vouches for, with which keys
+    #[command(subcommand)]
+    Builder(BuilderCommand),
+    /// Sign the next version of a role, together with others
+    #[command(subcommand)]
+    Ceremony(CeremonyCommand),
+    Publish(PublishOptions),
+    Check(CheckOptions),
     /// Print completions for a shell
     #[command(
         after_help = "Examples:\n  Complete commands in bash\n  $ trustroot completions bash > ~/.local/share/bash-completion/completions/trustroot"
@@ -225,6 +240,377 @@ pub(crate) struct InspectOptions {
     /// The role that the delegator knows the file by [default: by its type; for delegated targets, its file name]
     #[arg(long, value_name = "ROLE", requires = "delegator")]
     pub(crate) role: Option<String>,
+}
+
+/// Where a trust root is worked on.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WorkingCopyOptions {
+    /// The working copy of the trust root
+    #[arg(short = 'C', long, value_name = "DIR", default_value = ".")]
+    pub(crate) directory: PathBuf,
+}
+
+/// Begin a trust root: write a working copy to edit and review
+///
+/// Writes `trustroot.toml`, which says who holds keys and who signs what. With `--keyholder`, people and their keys are
+/// filled in; anything can be changed afterwards. Nothing that is there is overwritten.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Begin a trust root that any two of three people can change
+  $ trustroot init registry --name \"Example registry\" --keyholder alice=alice.pub --keyholder bob=bob.pub \\
+      --keyholder carol=carol.pub --online online.pub --threshold 2")]
+pub(crate) struct InitOptions {
+    /// The directory to make
+    pub(crate) directory: PathBuf,
+
+    /// What the repository is called, for people [default: the directory's name]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// Somebody who signs root and targets, and the file with their public key
+    #[arg(long, value_name = "PERSON=FILE", value_parser = parse_holder)]
+    pub(crate) keyholder: Vec<Holder>,
+
+    /// The public key of the machine that signs snapshot and timestamp
+    #[arg(long, value_name = "FILE")]
+    pub(crate) online: Option<PathBuf>,
+
+    /// How many keyholders must sign root and targets
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) threshold: u64,
+
+    /// Make a trial: throwaway keys are let in, and clients refuse it outside this machine
+    #[arg(long)]
+    pub(crate) trial: bool,
+}
+
+/// Somebody and the file with their public key.
+#[derive(Debug, Clone)]
+pub(crate) struct Holder {
+    pub(crate) person: String,
+    pub(crate) file: PathBuf,
+}
+
+fn parse_holder(text: &str) -> Result<Holder, String> {
+    match text.split_once('=') {
+        Some((person, file)) if !person.is_empty() && !file.is_empty() => {
+            Ok(Holder { person: person.to_owned(), file: file.into() })
+        }
+        _ => Err("expected PERSON=FILE, such as alice=alice.pub".to_owned()),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NamespaceCommand {
+    Add(NamespaceAddOptions),
+}
+
+/// Let an organisation keep the keys of its own builders, within what is granted here
+///
+/// Writes the namespace to `trustroot.toml`. It takes effect once top-level targets have been signed and published.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Let Oppy vouch for the builders below one prefix, up to Build L3
+  $ trustroot namespace add oppy --builders https://oppy.example/slsa/ --cap L3 --keyholder oppy-dev=oppy-dev.pub")]
+pub(crate) struct NamespaceAddOptions {
+    /// What it is called: lower-case letters, digits and `-`
+    pub(crate) namespace: String,
+
+    /// Builder IDs that it may vouch for: a prefix that ends in `/`, or one ID
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) builders: Vec<String>,
+
+    /// IDs of verifiers that it may vouch for
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) verifiers: Vec<String>,
+
+    /// Resources that its verifiers may speak about
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) resources: Vec<String>,
+
+    /// Packages that it may speak about
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) packages: Vec<String>,
+
+    /// The highest Build level that any of its builders can have
+    #[arg(long, value_name = "LEVEL", value_parser = parse_level)]
+    pub(crate) cap: BuildLevel,
+
+    /// From when on the cap holds [default: now, rounded up to the next hour]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) cap_start: Option<DateTime<Utc>>,
+
+    /// Somebody who signs for the namespace, and the file with their public key
+    #[arg(long, value_name = "PERSON=FILE", value_parser = parse_holder, required = true)]
+    pub(crate) keyholder: Vec<Holder>,
+
+    /// How many of them must sign
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) threshold: u64,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BuilderCommand {
+    Add(BuilderAddOptions),
+    AddKey(BuilderAddKeyOptions),
+    /// List the builders and verifiers of the working copy
+    List {
+        /// Only those of this namespace
+        #[arg(long, value_name = "NAMESPACE")]
+        namespace: Option<String>,
+        #[command(flatten)]
+        working_copy: WorkingCopyOptions,
+    },
+    /// Show what would be published about a builder
+    Show {
+        /// The builder's ID
+        builder_id: String,
+        #[command(flatten)]
+        working_copy: WorkingCopyOptions,
+    },
+}
+
+/// Write a builder's document, to be reviewed and signed by its namespace
+///
+/// Nothing is trusted until the namespace has signed it and it is published.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Add a builder with one key, at Build L3
+  $ trustroot builder add https://oppy.example/slsa/builder/v1 --namespace oppy --name \"Oppy autobuilder\" \\
+      --key 2026a=oppy-builder.pub --level L3")]
+pub(crate) struct BuilderAddOptions {
+    /// The builder's ID, exactly as its provenance gives it
+    pub(crate) builder_id: String,
+
+    /// The namespace that vouches for it
+    #[arg(long)]
+    pub(crate) namespace: String,
+
+    /// What people call it
+    #[arg(long)]
+    pub(crate) name: String,
+
+    /// The name of its file [default: from its ID]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) file: Option<String>,
+
+    /// A key that it signs with: what to call it, and the file with the public key
+    #[arg(long, value_name = "NAME=FILE", value_parser = parse_holder, required = true)]
+    pub(crate) key: Vec<Holder>,
+
+    /// The Build level that is claimed for it
+    #[arg(long, value_name = "LEVEL", value_parser = parse_level)]
+    pub(crate) level: Option<BuildLevel>,
+
+    /// From when on its keys and its level count [default: now, rounded up to the next hour]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) start: Option<DateTime<Utc>>,
+
+    /// It signs the payload itself, not the DSSE encoding
+    #[arg(long)]
+    pub(crate) raw_payload: bool,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+/// Add a key to a builder, beside those that it has
+///
+/// How a key is rotated: add the new one, publish, let the builder use it, then set the old one's `status` to `retired`
+/// in the builder's file.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Add next year's key
+  $ trustroot builder add-key https://oppy.example/slsa/builder/v1 --key 2027a=oppy-builder-2027.pub")]
+pub(crate) struct BuilderAddKeyOptions {
+    /// The builder's ID
+    pub(crate) builder_id: String,
+
+    /// A key that it signs with: what to call it, and the file with the public key
+    #[arg(long, value_name = "NAME=FILE", value_parser = parse_holder, required = true)]
+    pub(crate) key: Vec<Holder>,
+
+    /// From when on the keys count [default: now]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) start: Option<DateTime<Utc>>,
+
+    /// It signs the payload itself, not the DSSE encoding
+    #[arg(long)]
+    pub(crate) raw_payload: bool,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CeremonyCommand {
+    Start(CeremonyStartOptions),
+    Status(CeremonyStatusOptions),
+    Review(CeremonyReviewOptions),
+    Sign(CeremonySignOptions),
+    Finish(CeremonyFinishOptions),
+}
+
+/// Propose the next version of a role, as the configuration has it
+///
+/// Run again, it gives a running event a new proposal; what was signed before no longer counts.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Propose the first root
+  $ trustroot ceremony start root
+
+  Propose what a namespace says about its builders
+  $ trustroot ceremony start oppy")]
+pub(crate) struct CeremonyStartOptions {
+    /// `root`, `targets`, or the name of a namespace
+    pub(crate) role: String,
+
+    /// What to call the event [default: the role and the version]
+    #[arg(long)]
+    pub(crate) name: Option<EventName>,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+/// Show who has signed, who can still sign, and what to do next
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  See where all events stand
+  $ trustroot ceremony status")]
+pub(crate) struct CeremonyStatusOptions {
+    /// Which event [default: all that are not finished]
+    pub(crate) event: Option<EventName>,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+/// Show what an event would change, and the digest to compare
+///
+/// Computed on this machine from the last signed version and the proposed bytes. Nothing is signed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Review on a second machine, and read the words aloud
+  $ trustroot ceremony review root-v2 --root-sha256 1b5c…")]
+pub(crate) struct CeremonyReviewOptions {
+    /// Which event [default: the only one that is open]
+    pub(crate) event: Option<EventName>,
+
+    #[command(flatten)]
+    pub(crate) pin: PinOptions,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+/// A root that whoever signs or reviews trusts.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PinOptions {
+    /// The SHA-256 of a root of this repository that you trust, from your own records
+    #[arg(long, value_name = "DIGEST", value_parser = parse_sha256, conflicts_with = "trust")]
+    pub(crate) root_sha256: Option<[u8; 32]>,
+
+    /// Take the root that is pinned on this machine under this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) trust: Option<TrustName>,
+}
+
+/// Review an event and sign it
+///
+/// Shows what would change from the version you trust, then asks for four words of the payload's digest: compare all 32
+/// with a second machine first. Nothing is uploaded; the signature is a file in the event.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Sign the second root with a key in a file
+  $ trustroot ceremony sign root-v2 --key alice.pem --root-sha256 1b5c…")]
+pub(crate) struct CeremonySignOptions {
+    /// Which event [default: the only one that is open]
+    pub(crate) event: Option<EventName>,
+
+    #[command(flatten)]
+    pub(crate) key: KeyOptions,
+
+    #[command(flatten)]
+    pub(crate) pin: PinOptions,
+
+    /// The payload's SHA-256, from a second machine: answers the question for the words
+    #[arg(long, value_name = "DIGEST", value_parser = parse_sha256)]
+    pub(crate) payload_sha256: Option<[u8; 32]>,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+/// Put an event that enough people have signed among what is signed
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Finish the second root
+  $ trustroot ceremony finish root-v2")]
+pub(crate) struct CeremonyFinishOptions {
+    /// Which event [default: the only one that is complete]
+    pub(crate) event: Option<EventName>,
+
+    /// Somebody whose outgoing key is lost or stolen, and so cannot agree to its replacement
+    #[arg(long, value_name = "PERSON")]
+    pub(crate) lost: Vec<String>,
+
+    /// Accept that another payload of this root has been signed: its full SHA-256
+    #[arg(long, value_name = "DIGEST", value_parser = parse_sha256)]
+    pub(crate) accept_sibling: Vec<[u8; 32]>,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+/// Publish what has been signed to a directory that a web server serves
+///
+/// Signs snapshot and timestamp with the online keys where they are due. Real clients upgrade to the result in memory
+/// before anything is written. Run it again at any time: what is there already is left alone.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Publish to a directory
+  $ trustroot publish /srv/keys --online-key online.pem
+
+  While online keys rotate, sign with the outgoing one too
+  $ trustroot publish /srv/keys --online-key old.pem --online-key new.pem")]
+pub(crate) struct PublishOptions {
+    /// The directory to publish to
+    pub(crate) destination: PathBuf,
+
+    /// A secret key that signs snapshot and timestamp
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) online_key: Vec<PathBuf>,
+
+    /// The passphrase of the keys
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+
+    /// Have clients try the result, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+/// Check a working copy: what is wrong, what is not signed yet, and what is due
+///
+/// Exit status 1 means that something is to be done.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Check before a ceremony, and every day
+  $ trustroot check")]
+pub(crate) struct CheckOptions {
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+fn parse_level(text: &str) -> Result<BuildLevel, String> {
+    BuildLevel::from_short(text).ok_or_else(|| "expected L0, L1, L2 or L3".to_owned())
 }
 
 fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {

@@ -36,6 +36,12 @@ fn run(args: Args) -> Result<(), Report> {
         Command::Get(options) => commands::get::run(&session, &options),
         Command::Verify(options) => commands::verify::run(&session, &options),
         Command::Inspect(options) => commands::inspect::run(&session, &options),
+        Command::Init(options) => commands::init::run(&session, &options),
+        Command::Namespace(command) => commands::namespace::run(&session, command),
+        Command::Builder(command) => commands::builder::run(&session, command),
+        Command::Ceremony(command) => commands::ceremony::run(&session, command),
+        Command::Publish(options) => commands::publish::run(&session, &options),
+        Command::Check(options) => commands::check::run(&session, &options),
         Command::Completions { shell } => commands::completions::run(shell),
     }
 }

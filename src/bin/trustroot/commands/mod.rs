@@ -1,8 +1,15 @@
 //! One module for each command.
 
+pub(crate) mod builder;
+pub(crate) mod ceremony;
+pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod get;
+pub(crate) mod init;
 pub(crate) mod inspect;
+mod maintain;
+pub(crate) mod namespace;
+pub(crate) mod publish;
 pub(crate) mod refresh;
 pub(crate) mod trust;
 pub(crate) mod verify;

@@ -1,0 +1,145 @@
+//! What the commands of maintainers share: how their failures are told, and who is shown.
+
+use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
+use trustroot::ceremony::CeremonyError;
+use trustroot::metadata::RoleName;
+use trustroot::publish::PublishError;
+use trustroot::repository::{RepositoryError, WorkingCopy};
+
+use crate::args::WorkingCopyOptions;
+use crate::report::{Outcome, Report, signer, standing, update_failed};
+use crate::ui::show_time;
+
+pub(super) fn open(options: &WorkingCopyOptions) -> Result<WorkingCopy, Report> {
+    WorkingCopy::open(&options.directory).map_err(|error| repository_failed(&error))
+}
+
+/// The role that a user names.
+pub(super) fn role(name: &str) -> Result<RoleName, Report> {
+    match name {
+        "root" => Ok(RoleName::Root),
+        "targets" => Ok(RoleName::Targets),
+        "snapshot" | "timestamp" => Err(Report::new(
+            Outcome::WrongQuestion,
+            "unknown-role",
+            format!("{name} is signed by the online keys when you `trustroot publish`, not in a ceremony"),
+        )),
+        name => RoleName::delegated(name)
+            .ok_or_else(|| Report::new(Outcome::WrongQuestion, "unknown-role", "a role has a name")),
+    }
+}
+
+/// The full hour that follows: what begins then has not begun before it could be published.
+pub(super) fn next_hour(now: DateTime<Utc>) -> String {
+    let hour = TimeDelta::hours(1);
+    show_time(now.duration_trunc(hour).map_or(now, |start| start + hour))
+}
+
+pub(super) fn repository_failed(error: &RepositoryError) -> Report {
+    let outcome = match error {
+        RepositoryError::Io(_) => Outcome::CouldNotTell,
+        RepositoryError::Refused(_) | RepositoryError::ExampleKey { .. } => Outcome::No,
+        _ => Outcome::WrongQuestion,
+    };
+    let report = Report::new(outcome, error.code(), error.to_string()).still("nothing was written");
+    match error {
+        RepositoryError::NoWorkingCopy { .. } => {
+            report.hint("name it with `-C DIR`, or begin one with `trustroot init DIR`")
+        }
+        RepositoryError::Refused(_) => report.hint(
+            "the working copy was damaged or tampered with: compare it with another copy before you sign anything",
+        ),
+        RepositoryError::NotYet { before, .. } => {
+            report.hint(format!("`trustroot ceremony start {before}`, and have it signed"))
+        }
+        RepositoryError::ExampleKey { .. } => report
+            .hint("make a key of your own with `trustroot key generate`")
+            .hint("for a trial on this machine, set `trial = true` in trustroot.toml"),
+        _ => report,
+    }
+}
+
+pub(super) fn ceremony_failed(error: &CeremonyError) -> Report {
+    if let CeremonyError::Repository(error) = error {
+        return repository_failed(error);
+    }
+    let outcome = match error {
+        CeremonyError::Io(_) | CeremonyError::Signing(_) => Outcome::CouldNotTell,
+        error if error.is_refusal() => Outcome::No,
+        _ => Outcome::WrongQuestion,
+    };
+    let report = Report::new(outcome, error.code(), error.to_string());
+    match error {
+        CeremonyError::NoEvent { .. } => report.hint("see what there is with `trustroot ceremony status`"),
+        CeremonyError::NoPin => report
+            .still("nothing was signed")
+            .hint("name the digest of a root that you trust with `--root-sha256`, from your own records")
+            .hint("or pin the published repository with `trustroot trust add`, and say `--trust NAME`"),
+        CeremonyError::PinNotInChain { .. } => report
+            .still("nothing was signed")
+            .hint("this is another repository than the one you trust, or its history has been replaced; tell the others"),
+        CeremonyError::BreaksRules { problems } => {
+            let report = problems.iter().fold(report, |report, problem| report.fact("rule", problem.clone()));
+            report.still("nothing was signed").hint("put the configuration right, and start the event again")
+        }
+        CeremonyError::NotASigner { .. } => report
+            .still("nothing was signed")
+            .hint("check with `trustroot key inspect` that it is the key you mean, and with `ceremony review` who may sign"),
+        CeremonyError::NotConfirmed => report
+            .still("nothing was signed")
+            .hint("compare the digest with a second machine; if it differs there, somebody sees another proposal than you"),
+        CeremonyError::TooFewSignatures { tally, .. } => tally
+            .lines
+            .iter()
+            .fold(report, |report, line| report.fact(standing(line.standing), signer(line)))
+            .still("nothing changed")
+            .hint("see who is left with `trustroot ceremony status`"),
+        CeremonyError::OutgoingKeyMissing { owner } => report
+            .still("nothing changed")
+            .hint("have them sign with the key that goes, too")
+            .hint(format!("if that key is lost or stolen, say so: `--lost {owner}`")),
+        CeremonyError::Sibling { digest, .. } => report
+            .still("nothing changed")
+            .hint("find out who signed it and why; abandon it only if its signatures cannot have spread")
+            .hint(format!("to accept the risk, say so: `--accept-sibling {digest}`")),
+        CeremonyError::Superseded { .. } | CeremonyError::Expired { .. } => {
+            report.still("nothing changed").hint("start the event again with `trustroot ceremony start`")
+        }
+        _ => report,
+    }
+}
+
+pub(super) fn publish_failed(error: &PublishError) -> Report {
+    if let PublishError::Repository(error) = error {
+        return repository_failed(error);
+    }
+    let outcome = if error.is_refusal() { Outcome::No } else { Outcome::CouldNotTell };
+    let report = match error {
+        PublishError::Refused { source, .. } => {
+            let why = update_failed("the directory", source, false);
+            Report::new(outcome, error.code(), error.to_string()).fact("why", why.headline().to_owned())
+        }
+        error => Report::new(outcome, error.code(), error.to_string()),
+    };
+    match error {
+        PublishError::NotSigned { role } | PublishError::SignAgain { role, .. } => report
+            .still("nothing was written")
+            .hint(format!("`trustroot ceremony start {role}`, and have it signed")),
+        PublishError::OnlineKeys { tally, .. } => tally
+            .lines
+            .iter()
+            .fold(report, |report, line| report.fact(standing(line.standing), signer(line)))
+            .still("nothing was written")
+            .hint("name the secret key of the online signer with `--online-key`"),
+        PublishError::Foreign(_) => report
+            .still("nothing was written")
+            .hint("publish to a directory of its own, or find out who has written to this one"),
+        PublishError::Refused { .. } | PublishError::NotFound { .. } => {
+            report.hint("what is signed cannot be published as it is; `trustroot check` may say why")
+        }
+        PublishError::Conflict { .. } => report
+            .still("`timestamp.json` was not touched: clients see what they saw before")
+            .hint("somebody else has published this version, or the directory was tampered with"),
+        _ => report,
+    }
+}

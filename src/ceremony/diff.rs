@@ -1,0 +1,231 @@
+//! What would change, in words that a keyholder can check; and raw where there are no words.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::crypto::{VerifyingKey, sha256};
+use crate::metadata::{KeyId, PublicKey, RoleKeys, RoleName, Root};
+use crate::printable::Printable;
+
+/// What kind of change a line shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mark {
+    /// Something new.
+    Added,
+    /// Something that goes.
+    Removed,
+    /// Something that is otherwise than before.
+    Changed,
+    /// Something that stays and matters.
+    Same,
+}
+
+impl Mark {
+    /// One character in front of the line.
+    pub fn sign(self) -> char {
+        match self {
+            Self::Added => '+',
+            Self::Removed => '-',
+            Self::Changed => '~',
+            Self::Same => ' ',
+        }
+    }
+}
+
+/// One line of a review. Text of the proposal is escaped in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Change {
+    /// What kind of change.
+    pub mark: Mark,
+    /// The line.
+    pub text: String,
+}
+
+impl Change {
+    pub(super) fn new(mark: Mark, text: impl Into<String>) -> Self {
+        Self { mark, text: text.into() }
+    }
+}
+
+/// A physical key: its canonical SubjectPublicKeyInfo, or the text of one that cannot be used.
+type Physical = Vec<u8>;
+
+fn physical(key: &PublicKey) -> Physical {
+    VerifyingKey::from_metadata(key).map_or_else(|_| key.to_canonical(), |key| key.canonical_spki().to_vec())
+}
+
+/// Names a key by owner, type and full fingerprint.
+pub(super) fn describe_key(key: &PublicKey) -> String {
+    let owner = key.owner().map_or_else(|| "nobody named".to_owned(), |owner| Printable(owner).to_string());
+    match VerifyingKey::from_metadata(key) {
+        Ok(key) => format!("{owner}, {}, SHA-256 {}", key.describe(), hex::encode(sha256(key.canonical_spki()))),
+        Err(problem) => format!(
+            "{owner}, a key of type `{}` that cannot be used ({problem}), SHA-256 of its entry {}",
+            Printable(key.keytype()),
+            hex::encode(sha256(&key.to_canonical()))
+        ),
+    }
+}
+
+const TOP_LEVEL: [RoleName; 4] = [RoleName::Root, RoleName::Targets, RoleName::Snapshot, RoleName::Timestamp];
+
+/// Which physical key keeps, gains or loses which role, and how thresholds change.
+pub(super) fn roots(old: Option<&Root>, new: &Root) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for role in &TOP_LEVEL {
+        let of = |root: &Root| root.role(role).map(|keys| (keys.threshold.get(), keys.keyids.len()));
+        let (Some((threshold, keys)), before) = (of(new), old.and_then(of)) else { continue };
+        let now = format!("{threshold} of {keys} keys");
+        changes.push(match before {
+            None => Change::new(Mark::Added, format!("{role}: {now} must sign")),
+            Some((old_threshold, old_keys)) if (old_threshold, old_keys) == (threshold, keys) => {
+                Change::new(Mark::Same, format!("{role}: {now} must sign, as before"))
+            }
+            Some((old_threshold, old_keys)) => {
+                let text = format!("{role}: {old_threshold} of {old_keys} -> {now} must sign");
+                Change::new(Mark::Changed, text)
+            }
+        });
+    }
+    let nothing = BTreeMap::new();
+    let before = old.map(roles_of_keys).unwrap_or_default();
+    changes.extend(keys_and_roles(if old.is_some() { &before } else { &nothing }, &roles_of_keys(new)));
+    changes
+}
+
+/// A key, and the names of the roles that it signs.
+type Roles = BTreeMap<Physical, (PublicKey, BTreeSet<String>)>;
+
+fn roles_of_keys(root: &Root) -> Roles {
+    let mut roles = Roles::new();
+    for role in &TOP_LEVEL {
+        if let Some(keys) = root.role(role) {
+            add_roles(&mut roles, &root.keys, keys, role);
+        }
+    }
+    roles
+}
+
+pub(super) fn add_roles(roles: &mut Roles, keys: &BTreeMap<KeyId, PublicKey>, of: &RoleKeys, role: &RoleName) {
+    for key in of.keyids.iter().filter_map(|keyid| keys.get(keyid)) {
+        let entry = roles.entry(physical(key)).or_insert_with(|| (key.clone(), BTreeSet::new()));
+        entry.1.insert(role.to_string());
+    }
+}
+
+pub(super) fn keys_and_roles(before: &Roles, after: &Roles) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let none = BTreeSet::new();
+    let physical: BTreeSet<&Physical> = before.keys().chain(after.keys()).collect();
+    for key in physical {
+        let (old, new) = (before.get(key), after.get(key));
+        let Some((listed, _)) = new.or(old) else { continue };
+        let (old_roles, new_roles) = (old.map_or(&none, |old| &old.1), new.map_or(&none, |new| &new.1));
+        let names = |set: BTreeSet<&String>| set.into_iter().cloned().collect::<Vec<_>>().join(", ");
+        let (gains, loses) = (new_roles.difference(old_roles).collect(), old_roles.difference(new_roles).collect());
+        let keeps: BTreeSet<&String> = new_roles.intersection(old_roles).collect();
+        let mut says = Vec::new();
+        for (verb, roles) in [("gains", names(gains)), ("loses", names(loses)), ("keeps", names(keeps))] {
+            if !roles.is_empty() {
+                says.push(format!("{verb} {roles}"));
+            }
+        }
+        let mark = match (old, new) {
+            (None, _) => Mark::Added,
+            (_, None) => Mark::Removed,
+            _ if old_roles == new_roles => Mark::Same,
+            _ => Mark::Changed,
+        };
+        changes.push(Change::new(mark, format!("key of {}: {}", describe_key(listed), says.join("; "))));
+        if let (Some((old, _)), Some((new, _))) = (old, new)
+            && old.owner() != new.owner()
+        {
+            let name = |key: &PublicKey| Printable(key.owner().unwrap_or("nobody")).to_string();
+            changes.push(Change::new(Mark::Changed, format!("the same key passes from {} to {}", name(old), name(new))));
+        }
+    }
+    changes
+}
+
+/// Most raw differences that are shown of one document; the rest is counted.
+const MOST_RAW: usize = 200;
+
+/// Every difference between two JSON values, by path. Lists of objects that have names are compared by name.
+pub(super) fn raw(at: &str, old: Option<&Value>, new: Option<&Value>) -> Vec<Change> {
+    let mut changes = Vec::new();
+    compare(at, old, new, &mut changes);
+    if changes.len() > MOST_RAW {
+        let more = changes.len() - MOST_RAW;
+        changes.truncate(MOST_RAW);
+        changes.push(Change::new(Mark::Changed, format!("{at}: and {more} more differences, which do not fit here")));
+    }
+    changes
+}
+
+fn compare(at: &str, old: Option<&Value>, new: Option<&Value>, changes: &mut Vec<Change>) {
+    let shown = |value: &Value| shown(&value.to_string());
+    match (old, new) {
+        (Some(old), Some(new)) if old == new => {}
+        (Some(Value::Object(old)), Some(Value::Object(new))) => {
+            let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+            for key in keys {
+                compare(&format!("{at}.{}", Printable(key)), old.get(key), new.get(key), changes);
+            }
+        }
+        (Some(Value::Array(old)), Some(Value::Array(new))) => {
+            let (old, new) = (by_name(old), by_name(new));
+            let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+            for name in names {
+                let (old, new) = (old.get(name).copied(), new.get(name).copied());
+                compare(&format!("{at}[{}]", Printable(name)), old, new, changes);
+            }
+        }
+        (Some(old), Some(new)) => {
+            changes.push(Change::new(Mark::Changed, format!("{at}: {} -> {}", shown(old), shown(new))));
+        }
+        (None, Some(new)) => match new {
+            Value::Object(members) if !members.is_empty() => {
+                for (key, value) in members {
+                    compare(&format!("{at}.{}", Printable(key)), None, Some(value), changes);
+                }
+            }
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                for (name, value) in by_name(items) {
+                    compare(&format!("{at}[{}]", Printable(&name)), None, Some(value), changes);
+                }
+            }
+            new => changes.push(Change::new(Mark::Added, format!("{at}: {}", shown(new)))),
+        },
+        (Some(old), None) => changes.push(Change::new(Mark::Removed, format!("{at}: {}", shown(old)))),
+        (None, None) => {}
+    }
+}
+
+/// Text in full where it fits on a line; else its beginning and its digest, so that no change hides behind the cut.
+fn shown(text: &str) -> String {
+    if text.len() <= 150 {
+        return Printable(text).to_string();
+    }
+    let beginning: String = text.chars().take(60).collect();
+    let digest = hex::encode(sha256(text.as_bytes()));
+    format!("{}... ({} bytes, SHA-256 {digest})", Printable(&beginning), text.len())
+}
+
+/// The items of a list by `name`, where all have distinct ones; by text where they are plain; else by position.
+fn by_name(items: &[Value]) -> BTreeMap<String, &Value> {
+    let named: BTreeMap<String, &Value> = items
+        .iter()
+        .filter_map(|item| match item {
+            Value::Object(members) => Some((members.get("name")?.as_str()?.to_owned(), item)),
+            Value::String(text) => Some((text.clone(), item)),
+            _ => None,
+        })
+        .collect();
+    if named.len() == items.len() {
+        return named;
+    }
+    items.iter().enumerate().map(|(place, item)| (format!("{place:04}"), item)).collect()
+}

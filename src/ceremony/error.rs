@@ -1,0 +1,158 @@
+//! Why a signing event cannot go on.
+
+use std::io;
+
+use crate::metadata::{FormatError, RoleName, Version};
+use crate::printable::Printable;
+use crate::repository::RepositoryError;
+use crate::trust::Tally;
+
+/// Why a signing event cannot go on. Nothing has been signed or written then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CeremonyError {
+    /// The working copy cannot be used.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// There is no such event.
+    #[error("there is no signing event `{name}`")]
+    NoEvent {
+        /// Its name.
+        name: String,
+    },
+    /// The event's files cannot be read.
+    #[error("the signing event `{event}` cannot be used: {problem}")]
+    Malformed {
+        /// The event.
+        event: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The proposal is not TUF metadata.
+    #[error("the proposal cannot be read: {0}")]
+    Proposal(#[from] FormatError),
+    /// The event belongs to another repository.
+    #[error("the signing event is for the repository with the first root {offered}, not for this one ({expected})")]
+    OtherRepository {
+        /// The digest of the first root that the event names.
+        offered: String,
+        /// The digest of this repository's.
+        expected: String,
+    },
+    /// The working copy does not hold the root that the signer trusts.
+    #[error("the root with the SHA-256 {pin} is not in this working copy's chain of roots")]
+    PinNotInChain {
+        /// The digest that the signer trusts.
+        pin: String,
+    },
+    /// The signer named no root to trust.
+    #[error("without a root that you trust, nothing tells this working copy from a forged one")]
+    NoPin,
+    /// The proposal breaks rules that signing must not help to break.
+    #[error("the proposal breaks a rule: {}", .problems.join("; "))]
+    BreaksRules {
+        /// What is wrong, one sentence each.
+        problems: Vec<String>,
+    },
+    /// The key may not sign this role, neither by the version before nor by the proposed one.
+    #[error("this key may not sign {role}")]
+    NotASigner {
+        /// The role.
+        role: RoleName,
+    },
+    /// The words or the digest that confirm do not belong to this payload.
+    #[error("that does not belong to this payload: nothing is signed")]
+    NotConfirmed,
+    /// Not enough keys have signed.
+    #[error("{role} {version} is signed by {} of the {} keys it needs under {by}", .tally.counted, .tally.needed)]
+    TooFewSignatures {
+        /// The role.
+        role: RoleName,
+        /// Its proposed version.
+        version: Version,
+        /// Who asks for them.
+        by: String,
+        /// Who signed.
+        tally: Tally,
+    },
+    /// Somebody's key is replaced, and the outgoing key has not agreed.
+    #[error("{} changes keys, and the outgoing key has not signed", Printable(.owner))]
+    OutgoingKeyMissing {
+        /// Who changes keys.
+        owner: String,
+    },
+    /// Another payload for the same version of root has been signed, and could still be completed.
+    #[error("another root {version} has been signed, with the payload {digest}; who completes it can use it for ever")]
+    Sibling {
+        /// The version.
+        version: Version,
+        /// The SHA-256 of the other payload.
+        digest: String,
+    },
+    /// What is proposed is no longer the next version.
+    #[error("{role} {version} has been signed already, with another payload")]
+    Superseded {
+        /// The role.
+        role: RoleName,
+        /// The version.
+        version: Version,
+    },
+    /// The proposal would be expired when it is finished.
+    #[error("{role} {version} has expired on {expires}: start the event again")]
+    Expired {
+        /// The role.
+        role: RoleName,
+        /// The version.
+        version: Version,
+        /// When.
+        expires: String,
+    },
+    /// The key could not sign.
+    #[error("the key could not sign: {0}")]
+    Signing(#[from] crate::crypto::SigningError),
+}
+
+impl CeremonyError {
+    /// The stable name of this kind of error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Repository(error) => error.code(),
+            Self::Io(_) => "io",
+            Self::NoEvent { .. } => "no-event",
+            Self::Malformed { .. } => "malformed-event",
+            Self::Proposal(_) => "malformed",
+            Self::OtherRepository { .. } => "other-repository",
+            Self::PinNotInChain { .. } => "pin-not-in-chain",
+            Self::NoPin => "no-pin",
+            Self::BreaksRules { .. } => "breaks-rules",
+            Self::NotASigner { .. } => "not-a-signer",
+            Self::NotConfirmed => "not-confirmed",
+            Self::TooFewSignatures { .. } => "too-few-signatures",
+            Self::OutgoingKeyMissing { .. } => "outgoing-key-missing",
+            Self::Sibling { .. } => "sibling",
+            Self::Superseded { .. } => "superseded",
+            Self::Expired { .. } => "expired",
+            Self::Signing(_) => "signing-failed",
+        }
+    }
+
+    /// Whether it is a no, as opposed to a wrong question or a file that could not be read.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::PinNotInChain { .. }
+                | Self::OtherRepository { .. }
+                | Self::BreaksRules { .. }
+                | Self::NotASigner { .. }
+                | Self::NotConfirmed
+                | Self::TooFewSignatures { .. }
+                | Self::OutgoingKeyMissing { .. }
+                | Self::Sibling { .. }
+                | Self::Superseded { .. }
+                | Self::Expired { .. }
+        )
+    }
+}

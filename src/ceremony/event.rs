@@ -1,0 +1,431 @@
+//! A signing event on disk: the proposal, the files that it names, and one file for each signature.
+//!
+//! Everything here may have been written by anybody. Reading it decides nothing: [`super::Status`] counts, and
+//! [`super::Review`] shows.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::CeremonyError;
+use crate::crypto::sha256;
+use crate::fs::{read_bounded, write_durably};
+use crate::metadata::{Document, EncodedName, Envelope, KeyId, RoleName, Root, TargetPath, Targets, Version};
+use crate::repository::{Proposal, SignedState, WorkingCopy, file_name};
+
+/// Longest proposal, and longest file that a proposal names, in bytes.
+const LONGEST: u64 = 512_000_000;
+/// Longest file of a signature, in bytes: one of ML-DSA-87 has 9 kB in hexadecimal.
+const LONGEST_SIGNATURE: u64 = 64 << 10;
+/// Most signatures of one event that are read.
+const MOST_SIGNATURES: usize = 1000;
+
+/// What an event is called: safe as a directory name on every system.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventName(String);
+
+impl EventName {
+    /// The usual name: the role and the version that is proposed.
+    pub fn of(role: &RoleName, version: Version) -> Self {
+        Self(format!("{}-{version}", role.as_str()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for EventName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+        if text.is_empty() || text.len() > 100 || !text.chars().all(good) || text.starts_with(['.', '-']) {
+            return Err("an event's name has 1 to 100 lower-case letters, digits, `.`, `_` and `-`, and does not start \
+                        with `.` or `-`"
+                .to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for EventName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// `event.json`: what the proposal is for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct EventFile {
+    role: String,
+    /// The SHA-256 of the repository's first root, in hexadecimal; absent while there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repository: Option<String>,
+}
+
+/// A signature that lies in an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct FiledSignature {
+    /// The SHA-256 of the payload that it is over, in hexadecimal.
+    pub payload_sha256: String,
+    /// The keyid under which it is filed.
+    pub keyid: String,
+    /// The signature, in hexadecimal.
+    pub sig: String,
+}
+
+impl FiledSignature {
+    fn file_name(&self) -> String {
+        let keyid = EncodedName::new(&self.keyid);
+        let keyid = keyid.as_str();
+        // Two names that are cut to the same text would be told apart by their content, and one would be refused.
+        format!("{}.{}.json", &self.payload_sha256[..16], &keyid[..keyid.len().min(64)])
+    }
+
+    fn is_well_formed(&self) -> bool {
+        let digest = self.payload_sha256.len() == 64 && self.payload_sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        digest && !self.keyid.is_empty()
+    }
+}
+
+/// A signing event, as it lies on disk.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SigningEvent {
+    /// What it is called.
+    pub name: EventName,
+    /// The role that is proposed.
+    pub role: RoleName,
+    /// The version that is proposed.
+    pub version: Version,
+    /// The proposal without signatures.
+    pub envelope: Envelope,
+    /// The files that the proposal should name.
+    pub targets: BTreeMap<TargetPath, Vec<u8>>,
+    /// The signatures that lie here, over whatever payload.
+    pub signatures: Vec<FiledSignature>,
+    /// Files that should be signatures and are not, with why.
+    pub unreadable: Vec<(String, String)>,
+    pub(super) document: Vec<u8>,
+    /// Earlier proposals that somebody had signed: a signature stays valid for ever, so its payload is kept.
+    superseded: Vec<Vec<u8>>,
+    directory: PathBuf,
+}
+
+impl SigningEvent {
+    /// Starts an event for a proposal, or gives a running one a new proposal. Signatures over an earlier payload stay
+    /// where they are and no longer count.
+    ///
+    /// # Errors
+    /// When it cannot be written, or the name is taken by another role.
+    pub fn start(
+        copy: &WorkingCopy,
+        signed: &SignedState,
+        proposal: &Proposal,
+        name: &EventName,
+    ) -> Result<Self, CeremonyError> {
+        let directory = copy.events_directory().join(name.as_str());
+        let file = EventFile { role: proposal.role.as_str().to_owned(), repository: signed.digest().map(hex::encode) };
+        if let Some(there) = read_event_file(&directory, name)?
+            && there.role != file.role
+        {
+            let problem = format!("it is about {}, not about {}", there.role, file.role);
+            return Err(malformed(name, problem));
+        }
+        fs::create_dir_all(directory.join("signatures"))?;
+        keep_signed_payload(&directory)?;
+        let staged = directory.join("targets");
+        if staged.exists() {
+            fs::remove_dir_all(&staged)?;
+        }
+        for (path, bytes) in &proposal.targets {
+            let file = staged.join(path.as_str());
+            fs::create_dir_all(file.parent().unwrap_or(&staged))?;
+            write_durably(&file, bytes)?;
+        }
+        let text = serde_json::to_vec_pretty(&file).map_err(|error| malformed(name, error.to_string()))?;
+        write_durably(&directory.join("event.json"), &text)?;
+        // Until this is written the event has its old proposal, whose files may be gone: running it again mends that.
+        write_durably(&directory.join("proposal.json"), &proposal.document)?;
+        Self::open(copy, name)
+    }
+
+    /// Reads an event.
+    ///
+    /// # Errors
+    /// When there is none, or its proposal cannot be read.
+    pub fn open(copy: &WorkingCopy, name: &EventName) -> Result<Self, CeremonyError> {
+        let directory = copy.events_directory().join(name.as_str());
+        let file = read_event_file(&directory, name)?
+            .ok_or_else(|| CeremonyError::NoEvent { name: name.as_str().to_owned() })?;
+        let role = [RoleName::Root, RoleName::Targets]
+            .into_iter()
+            .find(|role| role.as_str() == file.role)
+            .or_else(|| RoleName::delegated(&file.role))
+            .ok_or_else(|| malformed(name, "its role is not signed in events"))?;
+        let document = read_bounded(&directory.join("proposal.json"), LONGEST)?
+            .ok_or_else(|| malformed(name, "`proposal.json` is missing"))?;
+        let envelope = Envelope::parse(&document)?;
+        let version = match role {
+            RoleName::Root => envelope.unverified::<Root>()?.version,
+            _ => envelope.unverified::<Targets>()?.version(),
+        };
+        let targets = read_targets(&directory.join("targets"), name)?;
+        let (signatures, unreadable) = read_signatures(&directory.join("signatures"))?;
+        let superseded = read_superseded(&directory.join("superseded"))?;
+        let name = name.clone();
+        let event =
+            Self { name, role, version, envelope, targets, signatures, unreadable, document, superseded, directory };
+        event.check_repository(copy, file.repository.as_deref())?;
+        event.check_targets()?;
+        Ok(event)
+    }
+
+    /// The names of the events that lie in a working copy.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn names(copy: &WorkingCopy) -> Result<Vec<EventName>, CeremonyError> {
+        let entries = match fs::read_dir(copy.events_directory()) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            names.extend(name.filter(|_| entry.path().join("event.json").exists()));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Every payload that this event proposes or has proposed, each as an event of its own. Those that cannot be read
+    /// are left out: nobody can publish them.
+    pub(super) fn payloads(&self) -> impl Iterator<Item = Self> {
+        let earlier = self.superseded.iter().filter_map(|document| {
+            let envelope = Envelope::parse(document).ok()?;
+            let version = match self.role {
+                RoleName::Root => envelope.unverified::<Root>().ok()?.version,
+                _ => envelope.unverified::<Targets>().ok()?.version(),
+            };
+            Some(Self { version, envelope, document: document.clone(), ..self.clone() })
+        });
+        std::iter::once(self.clone()).chain(earlier)
+    }
+
+    /// The SHA-256 of the payload: what signatures are over, and what people compare.
+    pub fn digest(&self) -> [u8; 32] {
+        sha256(self.envelope.signed_bytes())
+    }
+
+    /// The name of the file that will be published.
+    pub fn file_name(&self) -> String {
+        file_name(&self.role, self.version)
+    }
+
+    /// The signatures over this payload.
+    pub fn over_this_payload(&self) -> impl Iterator<Item = &FiledSignature> {
+        let digest = hex::encode(self.digest());
+        self.signatures.iter().filter(move |filed| filed.payload_sha256 == digest)
+    }
+
+    /// The proposal with the signatures that were collected for this payload.
+    ///
+    /// # Errors
+    /// Never, as each keyid is filed once; passed on all the same.
+    pub fn signed(&self) -> Result<Envelope, CeremonyError> {
+        let mut by_keyid = BTreeMap::new();
+        for filed in self.over_this_payload() {
+            by_keyid.entry(filed.keyid.as_str()).or_insert(filed.sig.as_str());
+        }
+        Ok(Envelope::parse(&self.assembled(&by_keyid)?)?)
+    }
+
+    /// The file to publish, with the signatures of these keys alone.
+    ///
+    /// # Errors
+    /// When the proposal is not JSON, which opening it has ruled out.
+    pub(super) fn with_signatures_of(&self, keyids: &[&KeyId]) -> Result<Vec<u8>, CeremonyError> {
+        let by_keyid = self
+            .over_this_payload()
+            .filter(|filed| keyids.iter().any(|keyid| keyid.as_str() == filed.keyid))
+            .map(|filed| (filed.keyid.as_str(), filed.sig.as_str()))
+            .collect();
+        self.assembled(&by_keyid)
+    }
+
+    fn assembled(&self, by_keyid: &BTreeMap<&str, &str>) -> Result<Vec<u8>, CeremonyError> {
+        let wrong = |error: serde_json::Error| malformed(&self.name, error.to_string());
+        let mut document: serde_json::Value = serde_json::from_slice(&self.document).map_err(wrong)?;
+        document["signatures"] = by_keyid.iter().map(|(keyid, sig)| json!({"keyid": keyid, "sig": sig})).collect();
+        let mut bytes = serde_json::to_vec_pretty(&document).map_err(wrong)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Files a signature over this event's payload.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn file(&mut self, keyid: &KeyId, signature: &[u8]) -> Result<PathBuf, CeremonyError> {
+        let filed = FiledSignature {
+            payload_sha256: hex::encode(self.digest()),
+            keyid: keyid.as_str().to_owned(),
+            sig: hex::encode(signature),
+        };
+        let directory = self.directory.join("signatures");
+        fs::create_dir_all(&directory)?;
+        let path = directory.join(filed.file_name());
+        let text = serde_json::to_vec_pretty(&filed).map_err(|error| malformed(&self.name, error.to_string()))?;
+        write_durably(&path, &text)?;
+        self.signatures.retain(|other| other.file_name() != filed.file_name());
+        self.signatures.push(filed);
+        Ok(path)
+    }
+
+    /// An event prepared for one repository is not signed in another, even where the same people keep both.
+    fn check_repository(&self, copy: &WorkingCopy, offered: Option<&str>) -> Result<(), CeremonyError> {
+        let first = Version::new(1).expect("1 is not zero");
+        let path = copy.signed_directory().join(file_name(&RoleName::Root, first));
+        let Some(first_root) = read_bounded(&path, LONGEST)? else { return Ok(()) };
+        let expected = hex::encode(sha256(&first_root));
+        // The event that made the first root began when there was none.
+        let made_it = self.role == RoleName::Root && self.version == first && offered.is_none();
+        if !made_it && offered != Some(expected.as_str()) {
+            let offered = offered.unwrap_or("none").to_owned();
+            return Err(CeremonyError::OtherRepository { offered, expected });
+        }
+        Ok(())
+    }
+
+    /// The files beside the proposal must be those that it names: a reviewer reads the files, and signs for the names.
+    fn check_targets(&self) -> Result<(), CeremonyError> {
+        if self.role == RoleName::Root {
+            return Ok(());
+        }
+        let proposed: Targets = self.envelope.unverified()?;
+        let mut named = 0;
+        for (path, entry) in proposed.iter() {
+            let wrong = |what: &str| malformed(&self.name, format!("the file `{path}` {what}"));
+            let entry = entry.map_err(|error| malformed(&self.name, error.to_string()))?;
+            let target = TargetPath::new(&path).map_err(|error| malformed(&self.name, error.to_string()))?;
+            let bytes = self.targets.get(&target).ok_or_else(|| wrong("is proposed, and is not in the event"))?;
+            let digest = entry.hashes.iter().find(|(algorithm, _)| algorithm.name() == "sha256");
+            let same = entry.length == bytes.len() as u64
+                && digest.is_some_and(|(_, digest)| digest == sha256(bytes))
+                && entry.hashes.iter().count() == 1;
+            if !same {
+                return Err(wrong("in the event is not the one that is proposed"));
+            }
+            named += 1;
+        }
+        if named != self.targets.len() {
+            return Err(malformed(&self.name, "it holds files that are not proposed"));
+        }
+        Ok(())
+    }
+}
+
+fn malformed(name: &EventName, problem: impl Into<String>) -> CeremonyError {
+    CeremonyError::Malformed { event: name.as_str().to_owned(), problem: problem.into() }
+}
+
+fn read_event_file(directory: &Path, name: &EventName) -> Result<Option<EventFile>, CeremonyError> {
+    let Some(bytes) = read_bounded(&directory.join("event.json"), LONGEST_SIGNATURE)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| malformed(name, format!("`event.json`: {error}")))
+}
+
+fn read_targets(directory: &Path, name: &EventName) -> Result<BTreeMap<TargetPath, Vec<u8>>, CeremonyError> {
+    let mut targets = BTreeMap::new();
+    if !directory.is_dir() {
+        return Ok(targets);
+    }
+    for entry in walkdir::WalkDir::new(directory).sort_by_file_name() {
+        let entry = entry.map_err(std::io::Error::from)?;
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        let relative = entry.path().strip_prefix(directory).expect("below the directory that is walked");
+        let text = relative.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
+        let path = TargetPath::new(&text).map_err(|error| malformed(name, error.to_string()))?;
+        targets.insert(path, read_bounded(entry.path(), LONGEST)?.unwrap_or_default());
+    }
+    Ok(targets)
+}
+
+/// Keeps the payload of a proposal that is about to be replaced, if somebody has signed it.
+fn keep_signed_payload(directory: &Path) -> Result<(), CeremonyError> {
+    let Some(document) = read_bounded(&directory.join("proposal.json"), LONGEST)? else { return Ok(()) };
+    let Ok(envelope) = Envelope::parse(&document) else { return Ok(()) };
+    let digest = hex::encode(sha256(envelope.signed_bytes()));
+    let (signatures, _) = read_signatures(&directory.join("signatures"))?;
+    if signatures.iter().any(|filed| filed.payload_sha256 == digest) {
+        let kept = directory.join("superseded");
+        fs::create_dir_all(&kept)?;
+        write_durably(&kept.join(format!("{digest}.json")), &document)?;
+    }
+    Ok(())
+}
+
+/// Most earlier proposals of one event that are read.
+const MOST_SUPERSEDED: usize = 100;
+
+fn read_superseded(directory: &Path) -> Result<Vec<Vec<u8>>, CeremonyError> {
+    let mut documents = Vec::new();
+    for path in json_files(directory)?.into_iter().take(MOST_SUPERSEDED) {
+        documents.extend(read_bounded(&path, LONGEST)?);
+    }
+    Ok(documents)
+}
+
+/// The JSON files of a directory, in order; none where it does not exist.
+fn json_files(directory: &Path) -> Result<Vec<PathBuf>, CeremonyError> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+type Unreadable = Vec<(String, String)>;
+
+fn read_signatures(directory: &Path) -> Result<(Vec<FiledSignature>, Unreadable), CeremonyError> {
+    let (mut signatures, mut unreadable) = (Vec::new(), Vec::new());
+    for path in json_files(directory)?.into_iter().take(MOST_SIGNATURES) {
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let read = read_bounded(&path, LONGEST_SIGNATURE).map_err(|error| error.to_string()).and_then(|bytes| {
+            let filed: FiledSignature =
+                serde_json::from_slice(&bytes.unwrap_or_default()).map_err(|error| error.to_string())?;
+            if !filed.is_well_formed() {
+                return Err("its digest or keyid is malformed".to_owned());
+            }
+            if filed.file_name() == file { Ok(filed) } else { Err("is not named after its content".to_owned()) }
+        });
+        match read {
+            Ok(filed) => signatures.push(filed),
+            Err(problem) => unreadable.push((file, problem)),
+        }
+    }
+    Ok((signatures, unreadable))
+}

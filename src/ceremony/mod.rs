@@ -1,0 +1,21 @@
+//! Signing events: how a threshold of people come to sign the next version of a role, knowing what they sign.
+//!
+//! An event is a directory of files, so it travels by git, stick or mail alike. Each signature is a file of its own,
+//! named by the payload's digest and the key: order never matters, merges never conflict, and changing the proposal
+//! visibly voids what was collected. What is shown to a signer is computed here, from the last signed version and the
+//! proposed bytes; no text of the proposer's is shown as anything but proposed.
+
+mod diff;
+mod error;
+mod event;
+mod review;
+mod rules;
+mod status;
+mod words;
+
+pub use diff::{Change, Mark};
+pub use error::CeremonyError;
+pub use event::{EventName, FiledSignature, SigningEvent};
+pub use review::Review;
+pub use status::{AcceptedRisks, EventState, Sibling, Status, Uncounted, Under};
+pub use words::{Challenge, digest_groups, digest_words};

@@ -1,0 +1,266 @@
+//! What a keyholder sees before a key is touched: computed here, from the last signed version and the proposed bytes.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::diff::{self, Change, Mark, add_roles, keys_and_roles};
+use super::rules;
+use super::{CeremonyError, SigningEvent, digest_groups, digest_words};
+use crate::crypto::sha256;
+use crate::metadata::{Document, Expires, RoleName, Root, TargetPath, Targets, Version};
+use crate::printable::Printable;
+use crate::repository::{SignedRole, SignedState, WorkingCopy};
+
+/// What would be signed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Review {
+    /// The SHA-256 of the repository's first root; `None` where that is what is proposed.
+    pub repository: Option<[u8; 32]>,
+    /// The file that would be published.
+    pub file: String,
+    /// The role.
+    pub role: RoleName,
+    /// The proposed version.
+    pub version: Version,
+    /// What the proposal is compared with, such as `root v2`.
+    pub compared_with: String,
+    /// When it would expire, and how that compares.
+    pub expiry: String,
+    /// Everything that would change.
+    pub changes: Vec<Change>,
+    /// Rules that the proposal breaks: it is not signed then.
+    pub problems: Vec<String>,
+    /// What is allowed, and may not be what was meant.
+    pub notes: Vec<String>,
+    /// The SHA-256 of the payload.
+    pub digest: [u8; 32],
+}
+
+impl Review {
+    /// The digest in groups of four hexadecimal digits.
+    pub fn groups(&self) -> String {
+        digest_groups(&self.digest)
+    }
+
+    /// The digest in 32 words.
+    pub fn words(&self) -> Vec<String> {
+        digest_words(&self.digest)
+    }
+}
+
+impl SigningEvent {
+    /// Compares the proposal with what was signed last.
+    ///
+    /// # Errors
+    /// When either cannot be read.
+    pub fn review(
+        &self,
+        copy: &WorkingCopy,
+        signed: &SignedState,
+        now: DateTime<Utc>,
+    ) -> Result<Review, CeremonyError> {
+        let (compared_with, expiry, changes) = match &self.role {
+            RoleName::Root => {
+                let new: Root = self.envelope.unverified()?;
+                let before = signed.roots().rev().find(|(root, _)| root.version < new.version);
+                let old = before.map(|(root, _)| &**root);
+                let mut changes = diff::roots(old, &new);
+                changes.extend(self.raw_changes(before.map(|(_, bytes)| bytes), &["expires", "version"]));
+                (name("root", old.map(Root::version)), expiry(now, &new.expires, old.map(|old| &old.expires)), changes)
+            }
+            role => {
+                let new: Targets = self.envelope.unverified()?;
+                let before = signed.role(role)?.filter(|before| before.version() < new.version());
+                let changes = self.target_changes(signed, before.as_ref(), &new)?;
+                let old = before.as_ref().map(|before| &*before.document);
+                let with = name(role.as_str(), old.map(Targets::version));
+                (with, expiry(now, &new.expires, old.map(|old| &old.expires)), changes)
+            }
+        };
+        let findings = rules::judge(self, copy, signed, now)?;
+        Ok(Review {
+            repository: signed.digest(),
+            file: self.file_name(),
+            role: self.role.clone(),
+            version: self.version,
+            compared_with,
+            expiry,
+            changes,
+            problems: findings.problems,
+            notes: findings.notes,
+            digest: self.digest(),
+        })
+    }
+
+    /// Differences for which there are no words above, shown raw.
+    fn raw_changes(&self, before: Option<&[u8]>, with_words: &[&str]) -> Vec<Change> {
+        let signed_part = |bytes: &[u8]| {
+            let mut value: Value = serde_json::from_slice(bytes).unwrap_or_default();
+            let mut signed = value["signed"].take();
+            if let Value::Object(members) = &mut signed {
+                members.retain(|field, _| !with_words.contains(&field.as_str()));
+            }
+            without_worded_keys(&mut signed);
+            if let Some(delegations) = signed.get_mut("delegations") {
+                without_worded_keys(delegations);
+            }
+            signed
+        };
+        let old = before.map(signed_part);
+        diff::raw("signed", old.as_ref(), Some(&signed_part(&self.document)))
+    }
+
+    fn target_changes(
+        &self,
+        signed: &SignedState,
+        before: Option<&SignedRole>,
+        new: &Targets,
+    ) -> Result<Vec<Change>, CeremonyError> {
+        let mut changes = Vec::new();
+        let old = before.map(|before| &*before.document);
+        let keys_of = |targets: Option<&Targets>| {
+            let mut roles = BTreeMap::new();
+            for delegation in delegations(targets) {
+                let keys = targets.and_then(|targets| targets.delegations.as_ref()).map(|all| &all.keys);
+                if let Some(keys) = keys {
+                    add_roles(&mut roles, keys, &delegation.keys, &delegation.role);
+                }
+            }
+            roles
+        };
+        let old_delegations = delegations(old);
+        for delegation in delegations(Some(new)) {
+            let of = |keys: &crate::metadata::RoleKeys| format!("{} of {} keys", keys.threshold, keys.keyids.len());
+            let (role, now) = (&delegation.role, of(&delegation.keys));
+            match old_delegations.iter().find(|old| old.role == *role).map(|old| of(&old.keys)) {
+                None => changes.push(Change::new(Mark::Added, format!("namespace {role}: {now} must sign"))),
+                Some(before) if before != now => {
+                    changes.push(Change::new(Mark::Changed, format!("namespace {role}: {before} -> {now} must sign")));
+                }
+                Some(_) => {}
+            }
+        }
+        for gone in old_delegations.iter().filter(|old| !delegations(Some(new)).iter().any(|new| new.role == old.role)) {
+            changes.push(Change::new(Mark::Removed, format!("namespace {}: no longer delegated to", gone.role)));
+        }
+        changes.extend(keys_and_roles(&keys_of(old), &keys_of(Some(new))));
+        changes.extend(self.file_changes(signed, old)?);
+        let bytes = before.map(|before| before.bytes.as_slice());
+        changes.extend(self.raw_changes(bytes, &["targets", "expires", "version"]));
+        Ok(changes)
+    }
+
+    /// Files that come, go and change, with what changes inside those that we can read.
+    fn file_changes(&self, signed: &SignedState, old: Option<&Targets>) -> Result<Vec<Change>, CeremonyError> {
+        let mut before: BTreeMap<TargetPath, Vec<u8>> = BTreeMap::new();
+        for (path, entry) in old.into_iter().flat_map(Targets::iter) {
+            if let (Ok(path), Ok(entry)) = (TargetPath::new(&path), entry) {
+                let bytes = signed.target(&path, &entry)?;
+                before.insert(path, bytes);
+            }
+        }
+        let mut changes = Vec::new();
+        for (path, bytes) in &self.targets {
+            let old = before.get(path);
+            let facts = format!("{} bytes, SHA-256 {}", bytes.len(), hex::encode(sha256(bytes)));
+            match old {
+                Some(old) if old == bytes => continue,
+                Some(_) => changes.push(Change::new(Mark::Changed, format!("file {path}: now {facts}"))),
+                None => changes.push(Change::new(Mark::Added, format!("file {path}: {facts}"))),
+            }
+            let read = |bytes: &Vec<u8>| serde_json::from_slice::<Value>(bytes).ok();
+            let (old, new) = (old.and_then(read), read(bytes));
+            changes.extend(headline(old.as_ref(), new.as_ref()));
+            if new.is_some() {
+                changes.extend(diff::raw("  ", old.as_ref(), new.as_ref()));
+            }
+        }
+        for (path, bytes) in before.iter().filter(|(path, _)| !self.targets.contains_key(*path)) {
+            changes.push(Change::new(Mark::Removed, format!("file {path}: no longer distributed")));
+            changes.extend(headline(serde_json::from_slice(bytes).ok().as_ref(), None));
+        }
+        Ok(changes)
+    }
+}
+
+/// Leaves out of a delegator's keys and roles what the lines about keys have said, and entries of which nothing is left.
+fn without_worded_keys(delegator: &mut Value) {
+    // Whether something is left to show.
+    let forget = |value: &mut Value, fields: &[&str]| match value {
+        Value::Object(members) => {
+            members.retain(|field, _| !fields.contains(&field.as_str()));
+            !members.is_empty()
+        }
+        _ => true,
+    };
+    if let Some(Value::Object(keys)) = delegator.get_mut("keys") {
+        keys.retain(|_, key| forget(key, &["keytype", "keyval", "x-tuf-on-ci-keyowner"]));
+    }
+    match delegator.get_mut("roles") {
+        Some(Value::Object(roles)) => roles.retain(|_, role| forget(role, &["keyids", "threshold"])),
+        Some(Value::Array(roles)) => roles.retain_mut(|role| forget(role, &["keyids", "threshold"])),
+        _ => {}
+    }
+}
+
+fn delegations(targets: Option<&Targets>) -> Vec<crate::metadata::Delegation> {
+    match targets.and_then(|targets| targets.delegations.as_ref()).map(|all| &all.rule) {
+        Some(crate::metadata::DelegationRule::Roles(roles)) => roles.clone(),
+        _ => Vec::new(),
+    }
+}
+
+fn name(role: &str, version: Option<Version>) -> String {
+    match version {
+        Some(version) => format!("{} {version}", Printable(role)),
+        None => "nothing: this would be the first".to_owned(),
+    }
+}
+
+fn expiry(now: DateTime<Utc>, new: &Expires, old: Option<&Expires>) -> String {
+    // To the nearest day: a period of 365 days is called that.
+    let days = |from: DateTime<Utc>, to: DateTime<Utc>| ((to - from) + chrono::Duration::hours(12)).num_days();
+    let mut text = format!("{new}, {} days from now", days(now, new.time()));
+    if let Some(old) = old {
+        let change = days(old.time(), new.time());
+        let direction = if change < 0 { "earlier" } else { "later" };
+        text.push_str(&format!("; {} days {direction} than the version before", change.abs()));
+    }
+    text
+}
+
+/// A builder or verifier in one line: what it is called, and how its level moves.
+fn headline(old: Option<&Value>, new: Option<&Value>) -> Option<Change> {
+    let text = |value: Option<&Value>, field: &str| value.and_then(|value| value.get(field)?.as_str().map(str::to_owned));
+    let either = |field: &str| text(new, field).or_else(|| text(old, field));
+    let (kind, id) = match (either("builderId"), either("verifierId")) {
+        (Some(id), _) => ("builder", id),
+        (None, Some(id)) => ("verifier", id),
+        (None, None) => return None,
+    };
+    let called = either("displayName").unwrap_or_default();
+    let level = |value: Option<&Value>| {
+        let levels = value?.get("qualifications")?.as_array()?;
+        levels.iter().filter_map(|level| level.get("level")?.as_str()).max().map(|level| {
+            level.strip_prefix("SLSA_BUILD_LEVEL_").map_or_else(|| Printable(level).to_string(), |n| format!("L{n}"))
+        })
+    };
+    let state = |value: Option<&Value>| {
+        let level = level(value).unwrap_or_else(|| "no level".to_owned());
+        match text(value, "status").as_deref() {
+            Some("active") => level,
+            Some(status) => format!("{level}, {}", Printable(status)),
+            None => "not there".to_owned(),
+        }
+    };
+    let (mark, how) = match (old, new) {
+        (None, _) => (Mark::Added, format!("proposed at {}", state(new))),
+        (_, None) => (Mark::Removed, format!("removed, was {}", state(old))),
+        _ if state(old) == state(new) => (Mark::Same, format!("stays {}", state(new))),
+        _ => (Mark::Changed, format!("{} -> {}", state(old), state(new))),
+    };
+    Some(Change::new(mark, format!("  {kind} {} ({}): {how}", Printable(&called), Printable(&id))))
+}

@@ -1,0 +1,55 @@
+//! Writes a plan to the directory. If we crash after any line, running it again goes on from there.
+
+use std::path::Path;
+
+use fs_err as fs;
+
+use super::{PublishError, PublishPlan, Writes};
+use crate::fs::{Lock, read_bounded, write_durably};
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Applied {
+    /// How many files are new or replaced.
+    pub written: usize,
+    /// How many were there already.
+    pub there: usize,
+}
+
+impl PublishPlan {
+    /// Writes what is new, what never changes first and the pointer last.
+    ///
+    /// # Errors
+    /// When a file cannot be written, or somebody has put another content under a name that never changes. Clients
+    /// then see the state before, or the new one.
+    pub async fn apply(&self) -> Result<Applied, PublishError> {
+        fs::create_dir_all(&self.destination)?;
+        // Two runs at once would each replace the pointer of the other.
+        let _lock = Lock::acquire(&self.destination).await?;
+        let mut applied = Applied { written: 0, there: 0 };
+        for object in &self.objects {
+            let path = self.destination.join(&object.name);
+            if write_object(&path, &object.name, object.writes, &object.bytes)? {
+                applied.written += 1;
+            } else {
+                applied.there += 1;
+            }
+        }
+        Ok(applied)
+    }
+}
+
+/// Whether it had to be written.
+fn write_object(path: &Path, name: &str, writes: Writes, bytes: &[u8]) -> Result<bool, PublishError> {
+    match read_bounded(path, u64::MAX - 1)? {
+        Some(there) if there == bytes => return Ok(false),
+        Some(_) if writes != Writes::Pointer => return Err(PublishError::Conflict { name: name.to_owned() }),
+        _ => {}
+    }
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    write_durably(path, bytes)?;
+    Ok(true)
+}

@@ -1,0 +1,188 @@
+//! Real clients over what would be published: in memory, before anything is written; and over the directory afterwards.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{PlannedObject, PublishError, PublishPlan};
+use crate::builders::CATALOG_PATH;
+use crate::client::{
+    Body, CacheMode, FetchFuture, Fetcher, FileFetcher, LocalCache, SafeUrl, TrustAnchor, UpdateError, Updater,
+    UpdaterSettings,
+};
+use crate::metadata::{Document as _, RoleName, TargetPath, Version};
+use crate::repository::SignedState;
+use crate::trust::{Refusal, UpdateStart};
+
+/// What the clients did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Proof {
+    /// Where each client started.
+    pub clients: Vec<String>,
+    /// How many targets were looked up, downloaded and compared.
+    pub targets: usize,
+}
+
+/// The directory as it would be, without writing to it.
+#[derive(Debug)]
+struct Overlay {
+    base: SafeUrl,
+    objects: BTreeMap<String, Bytes>,
+}
+
+impl Fetcher for Overlay {
+    fn fetch<'a>(&'a self, url: &'a SafeUrl) -> FetchFuture<'a> {
+        let base = format!("{}/", self.base.expose().trim_end_matches('/'));
+        let planned = url.expose().strip_prefix(&base).and_then(|name| self.objects.get(name));
+        match planned {
+            Some(bytes) => Box::pin(std::future::ready(Ok(Body::from_bytes(url.clone(), bytes.clone())))),
+            None => FileFetcher.fetch(url),
+        }
+    }
+}
+
+/// Has clients upgrade to the result: one that knows the published state, and one from each root.
+pub(super) async fn prove(
+    signed: &SignedState,
+    destination: &Path,
+    objects: &[PlannedObject],
+    versions: &[(RoleName, Version)],
+    start: UpdateStart,
+) -> Result<Proof, PublishError> {
+    let base = directory_url(destination)?;
+    let objects = objects.iter().map(|object| (object.name.clone(), Bytes::from(object.bytes.clone()))).collect();
+    let overlay: Arc<dyn Fetcher> = Arc::new(Overlay { base: base.clone(), objects });
+    let mut proof = Proof { clients: Vec::new(), targets: 0 };
+
+    let scratch = tempfile::tempdir()?;
+    let first = signed.roots().next().map(|(_, bytes)| bytes.to_vec()).unwrap_or_default();
+    if destination.join(super::plan::TIMESTAMP).exists() {
+        let cache = scratch.path().join("published");
+        know_published(&first, &base, &cache, start).await?;
+        let from = "the published state".to_owned();
+        let updater = client(&first, &base, &cache, CacheMode::ReadWrite, Arc::clone(&overlay), start, &from)?;
+        upgrade(updater, &from, versions, None).await?;
+        proof.clients.push(from);
+    }
+    for (index, (root, bytes)) in signed.roots().enumerate() {
+        let from = format!("root {} and nothing else", root.version);
+        let cache = scratch.path().join(format!("from-{}", root.version));
+        let updater = client(bytes, &base, &cache, CacheMode::ReadOnly, Arc::clone(&overlay), start, &from)?;
+        // One of them fetches everything; what the others would fetch is the same bytes.
+        let everything = (index == 0).then_some(signed);
+        proof.targets += upgrade(updater, &from, versions, everything).await?;
+        proof.clients.push(from);
+    }
+    Ok(proof)
+}
+
+/// A client that has been kept up to date until now. Where the published state has expired, it was so before.
+async fn know_published(
+    first: &[u8],
+    base: &SafeUrl,
+    cache: &Path,
+    start: UpdateStart,
+) -> Result<(), PublishError> {
+    let from = "the published state";
+    let mut start = start;
+    // Each of the four roles may have expired, one before the other.
+    for _ in 0..5 {
+        let mut updater = client(first, base, cache, CacheMode::ReadWrite, Arc::new(FileFetcher), start, from)?;
+        match updater.refresh().await {
+            Ok(_) => return Ok(()),
+            Err(UpdateError::Refused { refusal, .. }) if matches!(*refusal, Refusal::Expired { .. }) => {
+                let Refusal::Expired { expires, .. } = *refusal else { break };
+                start = UpdateStart::at(expires.time() - chrono::Duration::seconds(1));
+            }
+            Err(error) => return Err(refused(from, error)),
+        }
+    }
+    // Nothing can be learnt from a state that was never good at one time.
+    Ok(())
+}
+
+fn directory_url(directory: &Path) -> Result<SafeUrl, PublishError> {
+    let absolute = std::path::absolute(directory)?;
+    SafeUrl::from_file_path(&absolute).ok_or_else(|| {
+        let message = format!("`{}` cannot be written as a URL", absolute.display());
+        std::io::Error::new(std::io::ErrorKind::InvalidInput, message).into()
+    })
+}
+
+fn client(
+    anchor: &[u8],
+    base: &SafeUrl,
+    cache: &Path,
+    mode: CacheMode,
+    fetcher: Arc<dyn Fetcher>,
+    start: UpdateStart,
+    from: &str,
+) -> Result<Updater, PublishError> {
+    let settings = UpdaterSettings::new(base.clone(), base.below("targets"));
+    let cache = LocalCache::new(cache, mode);
+    Updater::new(TrustAnchor::Pinned(anchor.to_vec()), settings, cache, fetcher, start)
+        .map_err(|error| refused(from, error))
+}
+
+fn refused(from: &str, source: UpdateError) -> PublishError {
+    PublishError::Refused { from: from.to_owned(), source: Box::new(source) }
+}
+
+/// Refreshes, and checks that the versions are the ones meant. With a signed state at hand, every target in it is
+/// looked up and downloaded too; returns how many there were.
+async fn upgrade(
+    mut updater: Updater,
+    from: &str,
+    versions: &[(RoleName, Version)],
+    everything: Option<&SignedState>,
+) -> Result<usize, PublishError> {
+    let not_found = |what: String| PublishError::NotFound { from: from.to_owned(), what };
+    let trusted = updater.refresh().await.map_err(|error| refused(from, error))?;
+    let seen = [
+        (RoleName::Root, trusted.root().version),
+        (RoleName::Timestamp, trusted.timestamp().version),
+        (RoleName::Snapshot, trusted.snapshot().version),
+        (RoleName::Targets, trusted.targets().version()),
+    ];
+    for (role, version) in versions {
+        let found = seen.iter().find(|(known, _)| known == role).map(|(_, version)| *version);
+        if found.is_some_and(|found| found != *version) {
+            return Err(not_found(format!("{role} {version}")));
+        }
+    }
+    let mut count = 0;
+    for (role, version) in versions {
+        let Some(signed) = everything else { break };
+        let Some(document) = signed.role_at(role, *version)? else { continue };
+        for (path, _) in document.iter() {
+            let Ok(path) = TargetPath::new(&path) else { continue };
+            let target = updater.find(&path).await.map_err(|error| refused(from, error))?;
+            let target = target.filter(|target| target.role == *role && target.version == *version);
+            let target = target.ok_or_else(|| not_found(format!("{path} by {role} {version}")))?;
+            updater.target_bytes(&target, None).await.map_err(|error| refused(from, error))?;
+            count += 1;
+        }
+    }
+    if everything.is_none() {
+        let catalog = TargetPath::new(CATALOG_PATH).expect("the catalog's path is a target path");
+        let found = updater.find(&catalog).await.map_err(|error| refused(from, error))?;
+        found.ok_or_else(|| not_found(CATALOG_PATH.to_owned()))?;
+    }
+    Ok(count)
+}
+
+/// Reads back what was published, as any client would.
+///
+/// # Errors
+/// When a client would refuse it, or would see other versions than those planned.
+pub async fn audit(plan: &PublishPlan, start: UpdateStart) -> Result<(), PublishError> {
+    let scratch = tempfile::tempdir()?;
+    let from = "root v1, over what is published";
+    let base = directory_url(&plan.destination)?;
+    let fetcher = Arc::new(FileFetcher);
+    let updater = client(&plan.first_root, &base, scratch.path(), CacheMode::ReadOnly, fetcher, start, from)?;
+    upgrade(updater, from, &plan.versions, None).await.map(drop)
+}

@@ -1,0 +1,100 @@
+//! Why nothing was published.
+
+use std::io;
+
+use crate::client::UpdateError;
+use crate::crypto::SigningError;
+use crate::metadata::{RoleName, Version};
+use crate::printable::Printable;
+use crate::repository::RepositoryError;
+use crate::trust::{Refusal, Tally};
+
+/// Why nothing was published.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The working copy cannot be used.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A role has to be signed first.
+    #[error("{role} is not signed yet")]
+    NotSigned {
+        /// The role.
+        role: RoleName,
+    },
+    /// The keys of a role have changed since it was signed.
+    #[error("{role} {version} is not signed by the keys that may sign it today")]
+    SignAgain {
+        /// The role.
+        role: RoleName,
+        /// Its newest version.
+        version: Version,
+    },
+    /// The keys at hand do not suffice for an online role.
+    #[error("{role} needs {} signatures, and the keys at hand give {}", .tally.needed, .tally.counted)]
+    OnlineKeys {
+        /// The role.
+        role: RoleName,
+        /// Who signed.
+        tally: Tally,
+    },
+    /// A key could not sign.
+    #[error("a key could not sign: {0}")]
+    Signing(#[from] SigningError),
+    /// The directory holds another repository, or one that has been tampered with.
+    #[error("what is published in the directory does not belong to this repository: {0}")]
+    Foreign(Box<Refusal>),
+    /// A client would refuse the result.
+    #[error("a client that starts from {from} would refuse the result: {source}")]
+    Refused {
+        /// Where the client starts.
+        from: String,
+        /// Why.
+        source: Box<UpdateError>,
+    },
+    /// A client would not get what was signed.
+    #[error("a client that starts from {from} would not find {what}")]
+    NotFound {
+        /// Where the client starts.
+        from: String,
+        /// What it looks for.
+        what: String,
+    },
+    /// A name that never changes its content is taken by something else.
+    #[error("`{}` is published already with another content", Printable(.name))]
+    Conflict {
+        /// The name.
+        name: String,
+    },
+}
+
+impl PublishError {
+    /// The stable name of this kind of error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Repository(error) => error.code(),
+            Self::Io(_) => "io",
+            Self::NotSigned { .. } => "not-signed",
+            Self::SignAgain { .. } => "sign-again",
+            Self::OnlineKeys { .. } => "online-keys",
+            Self::Signing(_) => "signing-failed",
+            Self::Foreign(_) => "foreign-repository",
+            Self::Refused { .. } => "clients-would-refuse",
+            Self::NotFound { .. } => "clients-would-not-find",
+            Self::Conflict { .. } => "conflict",
+        }
+    }
+
+    /// Whether it is a no, as opposed to a file that could not be read or written.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Io(_) => false,
+            Self::Repository(error) => !matches!(error, RepositoryError::Io(_)),
+            Self::Refused { source, .. } => source.is_refusal(),
+            _ => true,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Snapshot and timestamp: what the online keys sign, each time something is published.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::PublishError;
+use crate::crypto::{SecretKey, VerifyingKey, sha256};
+use crate::metadata::canonical_json::canonicalize;
+use crate::metadata::{Document, Envelope, KeyId, RoleName, Root, Snapshot, Timestamp, Version};
+use crate::repository::{Policy, SPEC_VERSION, SignedState, expiry};
+use crate::trust::{Authority, tally};
+
+/// What is published now, as far as the online roles go.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Published {
+    pub(super) snapshot: Option<(Snapshot, Vec<u8>)>,
+    pub(super) timestamp: Option<(Timestamp, Vec<u8>)>,
+}
+
+/// A document that the online keys have signed.
+#[derive(Debug, Clone)]
+pub(super) struct OnlineDocument {
+    pub(super) version: Version,
+    pub(super) bytes: Vec<u8>,
+}
+
+pub(super) struct Signer<'a> {
+    pub(super) signed: &'a SignedState,
+    pub(super) root: &'a Root,
+    pub(super) keys: &'a [SecretKey],
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Signer<'_> {
+    /// The snapshot that names these versions: the published one where it says the same and is good for long enough.
+    pub(super) fn snapshot(
+        &self,
+        published: &Published,
+        versions: &BTreeMap<RoleName, (Version, Vec<u8>)>,
+        policy: &Policy,
+    ) -> Result<OnlineDocument, PublishError> {
+        let mut meta = serde_json::Map::new();
+        // A role that is no longer delegated to stays listed: clients take its disappearance for an attack.
+        for (name, there) in published.snapshot.iter().flat_map(|(snapshot, _)| &snapshot.meta) {
+            meta.insert(name.clone(), there.to_value());
+        }
+        for (role, (version, bytes)) in versions {
+            meta.insert(role.meta_key(), describe(*version, bytes));
+        }
+        let meta = Value::Object(meta);
+        if let Some((snapshot, bytes)) = &published.snapshot {
+            let same = snapshot.meta.iter().map(|(name, there)| (name.clone(), there.to_value())).collect();
+            if meta == Value::Object(same) && self.still_good(&RoleName::Snapshot, snapshot, bytes, policy)? {
+                return Ok(OnlineDocument { version: snapshot.version, bytes: bytes.clone() });
+            }
+        }
+        let before = published.snapshot.as_ref().map(|(snapshot, _)| snapshot.version);
+        self.sign(&RoleName::Snapshot, before, policy, meta)
+    }
+
+    /// The timestamp that names this snapshot.
+    pub(super) fn timestamp(
+        &self,
+        published: &Published,
+        snapshot: &OnlineDocument,
+        policy: &Policy,
+    ) -> Result<OnlineDocument, PublishError> {
+        let described = describe(snapshot.version, &snapshot.bytes);
+        if let Some((timestamp, bytes)) = &published.timestamp
+            && timestamp.snapshot.to_value() == described
+            && self.still_good(&RoleName::Timestamp, timestamp, bytes, policy)?
+        {
+            return Ok(OnlineDocument { version: timestamp.version, bytes: bytes.clone() });
+        }
+        let before = published.timestamp.as_ref().map(|(timestamp, _)| timestamp.version);
+        self.sign(&RoleName::Timestamp, before, policy, json!({"snapshot.json": described}))
+    }
+
+    /// Whether a published document is outside its signing period and today's root vouches for it.
+    fn still_good<T: Document>(
+        &self,
+        role: &RoleName,
+        document: &T,
+        bytes: &[u8],
+        policy: &Policy,
+    ) -> Result<bool, PublishError> {
+        let due = document.expires().time() - chrono::Duration::days(policy.sign_within_days.into());
+        let authority = Authority::of_root(self.root, role).expect("top-level roles are in every root");
+        let envelope = Envelope::parse(bytes).map_err(|source| foreign(role, source))?;
+        Ok(self.now < due && tally(&envelope, authority).met())
+    }
+
+    fn sign(
+        &self,
+        role: &RoleName,
+        before: Option<Version>,
+        policy: &Policy,
+        meta: Value,
+    ) -> Result<OnlineDocument, PublishError> {
+        let first = Version::new(1).expect("1 is not zero");
+        let version = match before {
+            None => first,
+            Some(before) => before.next().ok_or_else(|| crate::repository::RepositoryError::LastVersion {
+                role: role.clone(),
+                version: before,
+            })?,
+        };
+        let signed = json!({
+            "_type": role.as_str(),
+            "spec_version": SPEC_VERSION,
+            "version": version.get(),
+            "expires": expiry(self.now, policy),
+            "meta": meta,
+        });
+        let text = serde_json::to_vec(&signed).expect("a JSON value can be written");
+        let payload = canonicalize(&text).expect("what we wrote has a canonical form");
+        let mut signatures = BTreeMap::new();
+        for key in self.keys {
+            // While keys rotate, the outgoing one signs too, for clients that have not seen the new root yet.
+            let keyids: Vec<KeyId> =
+                self.signed.roots().flat_map(|(root, _)| keyids_of(root, role, key)).collect();
+            if !keyids.is_empty() {
+                let signature = hex::encode(key.sign(&payload)?);
+                signatures.extend(keyids.into_iter().map(|keyid| (keyid, signature.clone())));
+            }
+        }
+        let signatures: Vec<Value> =
+            signatures.iter().map(|(keyid, sig)| json!({"keyid": keyid.as_str(), "sig": sig})).collect();
+        let mut bytes = serde_json::to_vec_pretty(&json!({"signatures": signatures, "signed": signed}))
+            .expect("a JSON value can be written");
+        bytes.push(b'\n');
+        let envelope = Envelope::parse(&bytes).expect("what we wrote can be read");
+        let authority = Authority::of_root(self.root, role).expect("top-level roles are in every root");
+        let tally = tally(&envelope, authority);
+        if !tally.met() {
+            return Err(PublishError::OnlineKeys { role: role.clone(), tally });
+        }
+        Ok(OnlineDocument { version, bytes })
+    }
+}
+
+/// The keyids by which a root knows a key that may sign a role.
+fn keyids_of(root: &Root, role: &RoleName, key: &SecretKey) -> Vec<KeyId> {
+    let (Some(role_keys), Ok(key)) = (root.role(role), VerifyingKey::from_metadata(key.public())) else {
+        return Vec::new();
+    };
+    let same = |keyid: &&KeyId| {
+        let listed = root.keys.get(*keyid).and_then(|listed| VerifyingKey::from_metadata(listed).ok());
+        listed.is_some_and(|listed| listed.canonical_spki() == key.canonical_spki())
+    };
+    role_keys.keyids.iter().filter(same).cloned().collect()
+}
+
+/// What a snapshot or timestamp says about a file.
+fn describe(version: Version, bytes: &[u8]) -> Value {
+    json!({"version": version.get(), "length": bytes.len(), "hashes": {"sha256": hex::encode(sha256(bytes))}})
+}
+
+pub(super) fn foreign(role: &RoleName, source: crate::metadata::FormatError) -> PublishError {
+    PublishError::Foreign(Box::new(crate::trust::Refusal::Malformed { role: role.clone(), source }))
+}

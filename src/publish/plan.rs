@@ -1,0 +1,240 @@
+//! What has to be written, and in which order. A plan exists only if clients have upgraded to its result.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::online::{OnlineDocument, Published, Signer, foreign};
+use super::{Proof, PublishError, dry_run};
+use crate::crypto::{SecretKey, sha256};
+use crate::fs::read_bounded;
+use crate::metadata::{
+    Document, Envelope, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Version,
+};
+use crate::repository::{SignedState, WorkingCopy, file_name};
+use crate::trust::{Authority, Refusal, UpdateStart, verify};
+
+/// Longest metadata file of the published state that is read, in bytes.
+const LONGEST: u64 = 512_000_000;
+
+/// The one file that is replaced.
+pub(super) const TIMESTAMP: &str = "timestamp.json";
+
+/// How an object is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Writes {
+    /// It is created once. The same name with another content stops everything.
+    Immutable,
+    /// A root: created once too, and after what it vouches for.
+    Root,
+    /// It is replaced, last of all.
+    Pointer,
+}
+
+/// A file to publish.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PlannedObject {
+    /// Its path below the directory, as it stands in URLs and on disk.
+    pub name: String,
+    /// How it is written.
+    pub writes: Writes,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+/// What will be published, proved by clients.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PublishPlan {
+    /// The files, in the order in which they are written.
+    pub objects: Vec<PlannedObject>,
+    /// The versions that clients will see, top-level roles first.
+    pub versions: Vec<(RoleName, Version)>,
+    /// What the clients did.
+    pub proof: Proof,
+    pub(super) destination: PathBuf,
+    pub(super) first_root: Vec<u8>,
+}
+
+impl PublishPlan {
+    /// Signs snapshot and timestamp where they are due, and has clients upgrade to the result in memory.
+    ///
+    /// # Errors
+    /// See [`PublishError`]. Nothing is written.
+    pub async fn prove(
+        copy: &WorkingCopy,
+        destination: &Path,
+        keys: &[SecretKey],
+        start: UpdateStart,
+    ) -> Result<Self, PublishError> {
+        let signed = copy.signed(start)?;
+        let root = signed.root().ok_or(PublishError::NotSigned { role: RoleName::Root })?;
+        let current = current_roles(copy, &signed)?;
+        let published = published(destination, &signed)?;
+
+        let signer = Signer { signed: &signed, root, keys, now: start.time() };
+        let config = copy.config();
+        let versions = current.iter().map(|(role, role_file)| (role.clone(), role_file.clone())).collect();
+        let snapshot = signer.snapshot(&published, &versions, &config.policy(&RoleName::Snapshot)?)?;
+        let timestamp = signer.timestamp(&published, &snapshot, &config.policy(&RoleName::Timestamp)?)?;
+
+        let mut objects = Vec::new();
+        for (role, (version, bytes)) in &current {
+            objects.extend(targets_of(&signed, role, bytes)?);
+            objects.push(object(file_name(role, *version), Writes::Immutable, bytes.clone()));
+        }
+        objects.push(object(file_name(&RoleName::Snapshot, snapshot.version), Writes::Immutable, snapshot.bytes.clone()));
+        for (root, bytes) in signed.roots() {
+            objects.push(object(file_name(&RoleName::Root, root.version), Writes::Root, bytes.to_vec()));
+        }
+        objects.push(object(TIMESTAMP.to_owned(), Writes::Pointer, timestamp.bytes.clone()));
+        let objects = only_new(objects, destination)?;
+        let targets = &current[&RoleName::Targets];
+        let targets = OnlineDocument { version: targets.0, bytes: targets.1.clone() };
+        let read_by_clients = [(RoleName::Timestamp, &timestamp), (RoleName::Snapshot, &snapshot), (RoleName::Targets, &targets)];
+        let objects = in_order(objects, destination, &signed, &read_by_clients)?;
+
+        let mut shown = vec![
+            (RoleName::Root, root.version),
+            (RoleName::Timestamp, timestamp.version),
+            (RoleName::Snapshot, snapshot.version),
+        ];
+        shown.extend(current.iter().map(|(role, (version, _))| (role.clone(), *version)));
+        let first_root = signed.roots().next().map(|(_, bytes)| bytes.to_vec()).unwrap_or_default();
+        let proof = dry_run::prove(&signed, destination, &objects, &shown, start).await?;
+        Ok(Self { objects, versions: shown, proof, destination: destination.to_owned(), first_root })
+    }
+}
+
+fn object(name: String, writes: Writes, bytes: Vec<u8>) -> PlannedObject {
+    PlannedObject { name, writes, bytes }
+}
+
+type RoleFiles = BTreeMap<RoleName, (Version, Vec<u8>)>;
+
+/// The newest document of each role that names targets. A namespace that has not signed yet is left out.
+fn current_roles(copy: &WorkingCopy, signed: &SignedState) -> Result<RoleFiles, PublishError> {
+    let again = |role: &RoleName, version| PublishError::SignAgain { role: role.clone(), version };
+    let targets = signed.targets().ok_or(PublishError::NotSigned { role: RoleName::Targets })?;
+    // A newer version that does not verify was put there by hand.
+    let newest = signed.versions(&RoleName::Targets)?.last().copied();
+    if !targets.current || newest != Some(targets.version()) {
+        return Err(again(&RoleName::Targets, newest.unwrap_or_else(|| targets.version())));
+    }
+    let mut roles = RoleFiles::from([(RoleName::Targets, (targets.version(), targets.bytes.clone()))]);
+    for name in copy.config().namespaces.keys() {
+        let role = RoleName::Delegated(name.as_str().into());
+        let newest = signed.versions(&role)?.last().copied();
+        match signed.namespace(&role)? {
+            Some(document) if document.current && newest == Some(document.version()) => {
+                roles.insert(role, (document.version(), document.bytes));
+            }
+            Some(document) => return Err(again(&role, newest.unwrap_or_else(|| document.version()))),
+            None => match newest {
+                Some(version) => return Err(again(&role, version)),
+                None => {}
+            },
+        }
+    }
+    Ok(roles)
+}
+
+/// The files that a document names, hash-prefixed.
+fn targets_of(signed: &SignedState, role: &RoleName, bytes: &[u8]) -> Result<Vec<PlannedObject>, PublishError> {
+    let malformed = |source| PublishError::Foreign(Box::new(Refusal::Malformed { role: role.clone(), source }));
+    let document: Targets = Envelope::parse(bytes).and_then(|envelope| envelope.unverified()).map_err(malformed)?;
+    let mut objects = Vec::new();
+    for (path, entry) in document.iter() {
+        let entry = entry.map_err(malformed)?;
+        let Ok(path) = TargetPath::new(&path) else { continue };
+        let bytes = signed.target(&path, &entry)?;
+        let name = format!("targets/{}", path.url_path(Some(&sha256(&bytes))));
+        objects.push(object(name, Writes::Immutable, bytes));
+    }
+    Ok(objects)
+}
+
+/// What the destination says is current, if a root of ours vouches for it.
+fn published(destination: &Path, signed: &SignedState) -> Result<Published, PublishError> {
+    let Some(bytes) = read_bounded(&destination.join(TIMESTAMP), LONGEST)? else { return Ok(Published::default()) };
+    let timestamp: Timestamp = vouched(&RoleName::Timestamp, &bytes, signed)?;
+    let name = file_name(&RoleName::Snapshot, timestamp.snapshot.version);
+    let snapshot = match read_bounded(&destination.join(&name), LONGEST)? {
+        Some(bytes) => Some((vouched::<Snapshot>(&RoleName::Snapshot, &bytes, signed)?, bytes)),
+        None => None,
+    };
+    Ok(Published { snapshot, timestamp: Some((timestamp, bytes)) })
+}
+
+/// Reads a document that a root of the chain vouches for, whichever it is.
+fn vouched<T: Document + Clone>(role: &RoleName, bytes: &[u8], signed: &SignedState) -> Result<T, PublishError> {
+    let envelope = Envelope::parse(bytes).map_err(|source| foreign(role, source))?;
+    let mut refused = None;
+    for (root, _) in signed.roots().rev() {
+        let Some(authority) = Authority::of_root(root, role) else { continue };
+        match verify::<T>(&envelope, authority) {
+            Ok(document) => return Ok((*document).clone()),
+            Err(refusal) => refused = refused.or(Some(refusal)),
+        }
+    }
+    Err(PublishError::Foreign(Box::new(refused.expect("there is a root, and it refused"))))
+}
+
+/// Leaves out what is there already, and stops where the same name holds something else.
+fn only_new(objects: Vec<PlannedObject>, destination: &Path) -> Result<Vec<PlannedObject>, PublishError> {
+    let mut new: BTreeMap<String, PlannedObject> = BTreeMap::new();
+    let mut order = Vec::new();
+    for object in objects {
+        match read_bounded(&destination.join(&object.name), LONGEST.max(object.bytes.len() as u64))? {
+            Some(there) if there == object.bytes => continue,
+            Some(_) if object.writes != Writes::Pointer => {
+                return Err(PublishError::Conflict { name: object.name });
+            }
+            _ => {}
+        }
+        if new.insert(object.name.clone(), object.clone()).is_none() {
+            order.push(object.name);
+        }
+    }
+    Ok(order.iter().filter_map(|name| new.remove(name)).collect())
+}
+
+/// Puts the timestamp before new roots where clients of the published root accept it too.
+///
+/// A client between two writes then meets either the old root with a timestamp that both roots vouch for, or the new
+/// one with the same timestamp. Otherwise (the outgoing online keys were compromised, or are not at hand) the pointer
+/// comes last as ever.
+fn in_order(
+    mut objects: Vec<PlannedObject>,
+    destination: &Path,
+    signed: &SignedState,
+    read_by_clients: &[(RoleName, &OnlineDocument)],
+) -> Result<Vec<PlannedObject>, PublishError> {
+    objects.sort_by_key(|object| object.writes);
+    let mut served = None;
+    for (root, _) in signed.roots() {
+        if destination.join(file_name(&RoleName::Root, root.version)).exists() {
+            served = Some(root);
+        }
+    }
+    let (Some(served), true) = (served, objects.iter().any(|object| object.writes == Writes::Root)) else {
+        return Ok(objects);
+    };
+    for (role, document) in read_by_clients {
+        if !accepts(served, role, document)? {
+            return Ok(objects);
+        }
+    }
+    if let Some(pointer) = objects.pop_if(|object| object.writes == Writes::Pointer)
+    {
+        let before = objects.iter().position(|object| object.writes == Writes::Root).unwrap_or(objects.len());
+        objects.insert(before, pointer);
+    }
+    Ok(objects)
+}
+
+fn accepts(root: &Root, role: &RoleName, document: &OnlineDocument) -> Result<bool, PublishError> {
+    let envelope = Envelope::parse(&document.bytes).map_err(|source| foreign(role, source))?;
+    Ok(Authority::of_root(root, role).is_some_and(|authority| crate::trust::tally(&envelope, authority).met()))
+}

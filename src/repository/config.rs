@@ -1,0 +1,246 @@
+//! `trustroot.toml`: the one reviewed file that says who signs what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::RepositoryError;
+use crate::builders::Namespace;
+use crate::metadata::RoleName;
+
+/// The configuration of a trust root. A field that is not known is an error: it could have been meant as a restriction.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct Config {
+    /// What the repository is called, for people.
+    pub name: String,
+    /// Whether this is a trial: throwaway keys are let in, and clients refuse it outside this machine.
+    #[serde(default)]
+    pub trial: bool,
+    /// Who holds keys, by name.
+    #[serde(default)]
+    pub people: BTreeMap<String, Person>,
+    /// Who signs the top-level roles.
+    pub roles: Roles,
+    /// Organisations that keep the keys of their own builders, by namespace.
+    #[serde(default)]
+    pub namespaces: BTreeMap<String, NamespaceConfig>,
+    /// Denials of the catalog: builder IDs, verifier IDs and keys that are refused whatever their namespace says.
+    #[serde(default)]
+    pub denials: Vec<toml::Value>,
+}
+
+/// Somebody, or some machine, that holds keys.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct Person {
+    /// Files with public keys in PEM, relative to the working copy.
+    pub keys: Vec<PathBuf>,
+}
+
+/// The policies of the four top-level roles.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct Roles {
+    /// Names the keys of all the others.
+    pub root: Policy,
+    /// Signs the catalog and delegates to the namespaces.
+    pub targets: Policy,
+    /// Says which versions belong together; online.
+    pub snapshot: Policy,
+    /// Says what is current; online.
+    pub timestamp: Policy,
+}
+
+/// Who signs a role, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct Policy {
+    /// People whose keys may sign.
+    pub signers: Vec<String>,
+    /// How many distinct keys must sign.
+    pub threshold: u64,
+    /// For how many days a signature of this role is good.
+    pub expires_after_days: u32,
+    /// How many days before it expires the next version should be signed.
+    pub sign_within_days: u32,
+}
+
+/// An organisation that keeps the keys of its own builders.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct NamespaceConfig {
+    /// People whose keys may sign.
+    pub signers: Vec<String>,
+    /// How many distinct keys must sign.
+    pub threshold: u64,
+    /// For how many days a signature of this role is good.
+    pub expires_after_days: u32,
+    /// How many days before it expires the next version should be signed.
+    pub sign_within_days: u32,
+    /// What the catalog says about the namespace, in the catalog's own words.
+    pub catalog: toml::Table,
+}
+
+impl NamespaceConfig {
+    /// Who signs the namespace's role, and when.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            signers: self.signers.clone(),
+            threshold: self.threshold,
+            expires_after_days: self.expires_after_days,
+            sign_within_days: self.sign_within_days,
+        }
+    }
+}
+
+/// Longest time that a role may go without being signed, in days.
+const LONGEST_PERIOD: u32 = 3660;
+
+impl Config {
+    /// Reads the configuration and checks that it can be kept: everybody named is there, and every threshold can be met.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Configuration`], with the line where TOML itself is broken, else with the field.
+    pub fn parse(text: &str) -> Result<Self, RepositoryError> {
+        let config: Self = toml::from_str(text)
+            .map_err(|error| RepositoryError::configuration(super::CONFIG_FILE, error.to_string().trim_end()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), RepositoryError> {
+        let wrong = |at: String, problem: String| {
+            Err(RepositoryError::configuration(format!("{}: {at}", super::CONFIG_FILE), problem))
+        };
+        if self.name.is_empty() || self.name.len() > 100 || self.name.chars().any(char::is_control) {
+            return wrong("name".into(), "expected 1 to 100 characters on one line".into());
+        }
+        for (person, held) in &self.people {
+            let good = |c: char| c.is_ascii_alphanumeric() || "._@+-".contains(c);
+            if person.is_empty() || person.len() > 64 || !person.chars().all(good) {
+                return wrong("people".into(), "a name has 1 to 64 letters, digits, `.`, `_`, `@`, `+` and `-`".into());
+            }
+            if held.keys.is_empty() {
+                return wrong(format!("people.{person}"), "holds no key".into());
+            }
+        }
+        for (role, policy) in self.policies() {
+            let at = |field: &str| format!("{}.{field}", place(&role));
+            for signer in &policy.signers {
+                if !self.people.contains_key(signer) {
+                    let problem = format!("`{signer}` is not among the people");
+                    return wrong(at("signers"), problem);
+                }
+            }
+            if policy.signers.iter().collect::<BTreeSet<_>>().len() != policy.signers.len() {
+                return wrong(at("signers"), "names somebody twice".into());
+            }
+            if policy.threshold == 0 {
+                return wrong(at("threshold"), "a threshold is at least 1".into());
+            }
+            if !(1..=LONGEST_PERIOD).contains(&policy.expires_after_days) {
+                return wrong(at("expires-after-days"), format!("expected 1 to {LONGEST_PERIOD}"));
+            }
+            if policy.expires_after_days > self.roles.root.expires_after_days {
+                return wrong(at("expires-after-days"), "root would expire before what it vouches for".into());
+            }
+            if policy.sign_within_days >= policy.expires_after_days {
+                return wrong(at("sign-within-days"), "must be shorter than `expires-after-days`".into());
+            }
+        }
+        for namespace in self.namespaces.keys() {
+            if let Err(error) = Namespace::parse(namespace) {
+                return wrong(format!("namespaces.{namespace}"), error.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// Every role with its policy, the top-level ones first.
+    pub fn policies(&self) -> Vec<(RoleName, Policy)> {
+        let Roles { root, targets, snapshot, timestamp } = &self.roles;
+        let mut policies = vec![
+            (RoleName::Root, root.clone()),
+            (RoleName::Targets, targets.clone()),
+            (RoleName::Snapshot, snapshot.clone()),
+            (RoleName::Timestamp, timestamp.clone()),
+        ];
+        for (name, namespace) in &self.namespaces {
+            // A name that no role can have is refused when the namespaces are checked.
+            policies.extend(RoleName::delegated(name).map(|role| (role, namespace.policy())));
+        }
+        policies
+    }
+
+    /// The policy of one role.
+    ///
+    /// # Errors
+    /// When there is no such role.
+    pub fn policy(&self, role: &RoleName) -> Result<Policy, RepositoryError> {
+        let found = self.policies().into_iter().find(|(known, _)| known == role);
+        found.map(|(_, policy)| policy).ok_or_else(|| RepositoryError::UnknownRole { role: role.clone() })
+    }
+}
+
+/// Where the policy of a role stands in the file.
+pub(super) fn place(role: &RoleName) -> String {
+    match role {
+        RoleName::Delegated(name) => format!("namespaces.{name}"),
+        role => format!("roles.{role}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(change: impl Fn(String) -> String) -> Result<Config, String> {
+        let role = |name: &str| {
+            format!(
+                "[roles.{name}]\nsigners = [\"alice\"]\nthreshold = 1\nexpires-after-days = 10\nsign-within-days = 3\n"
+            )
+        };
+        let roles: String = ["root", "targets", "snapshot", "timestamp"].map(role).concat();
+        let text = format!("name = \"t\"\n[people.alice]\nkeys = [\"keys/alice.pub\"]\n{roles}");
+        Config::parse(&change(text)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_refused_with_its_place() {
+        assert!(with(|text| text).is_ok());
+        for (from, to, expected) in [
+            ("[\"alice\"]", "[\"bob\"]", "trustroot.toml: roles.root.signers: `bob` is not among the people"),
+            ("[\"alice\"]", "[\"alice\", \"alice\"]", "trustroot.toml: roles.root.signers: names somebody twice"),
+            ("threshold = 1", "threshold = 0", "trustroot.toml: roles.root.threshold: a threshold is at least 1"),
+            ("= 10", "= 0", "trustroot.toml: roles.root.expires-after-days: expected 1 to 3660"),
+            ("= 3", "= 10", "trustroot.toml: roles.root.sign-within-days: must be shorter than `expires-after-days`"),
+            ("keys = [\"keys/alice.pub\"]", "keys = []", "trustroot.toml: people.alice: holds no key"),
+            ("name = \"t\"", "name = \"\"", "trustroot.toml: name: expected 1 to 100 characters on one line"),
+        ] {
+            assert_eq!(with(|text| text.replacen(from, to, 1)).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_not_known_is_an_error_and_shows_its_line() {
+        let error = with(|text| text.replacen("threshold", "treshold", 1)).unwrap_err();
+        assert!(error.contains("line 6") && error.contains("treshold"), "{error}");
+    }
+
+    #[test]
+    fn a_namespace_cannot_take_the_name_of_a_top_level_role() {
+        let namespace = "signers = [\"alice\"]\nthreshold = 1\nexpires-after-days = 10\nsign-within-days = 3\ncatalog = {}\n";
+        for name in ["root", "timestamp", "Oppy", "-a", "a_b"] {
+            let error = with(|text| format!("{text}[namespaces.{name}]\n{namespace}")).unwrap_err();
+            assert!(error.contains(&format!("namespaces.{name}")), "{error}");
+        }
+        assert!(with(|text| format!("{text}[namespaces.oppy]\n{namespace}")).is_ok());
+    }
+}

@@ -1,0 +1,29 @@
+//! The maintainer's working copy: the reviewed configuration, the builders as people write them, and the metadata
+//! that has been signed so far.
+//!
+//! ```text
+//! trustroot.toml        who holds keys, who signs which role, namespaces and what is granted to them
+//! keys/*.pub            public keys
+//! builders/<namespace>/<name>.toml, verifiers/<namespace>/<name>.toml
+//! targets/              any other files to distribute, under the same path
+//! signing-events/       proposals and the signatures collected for them
+//! repository/           what has been signed, laid out as it will be published
+//! ```
+//!
+//! Nothing in it is trusted because it lies there: what has been signed is verified from the first root on each time
+//! it is read ([`WorkingCopy::signed`]), and what is only proposed is judged by people in a signing event.
+
+mod config;
+mod document;
+mod error;
+mod proposal;
+mod signed;
+mod working_copy;
+
+pub use config::{Config, NamespaceConfig, Person, Policy, Roles};
+pub use document::{BuilderFile, KeyEntry, NamespaceFile};
+pub use error::RepositoryError;
+pub use proposal::Proposal;
+pub(crate) use proposal::{SPEC_VERSION, expiry};
+pub use signed::{SignedRole, SignedState, file_name};
+pub use working_copy::{CONFIG_FILE, HeldKey, SIGNED_DIRECTORY, WorkingCopy};

@@ -1,0 +1,228 @@
+//! What has been signed so far, verified from the first root on.
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::RepositoryError;
+use crate::crypto::{Digester, sha256};
+use crate::fs::read_bounded;
+use crate::metadata::{Document, Envelope, RoleName, Root, TargetFile, TargetPath, Targets, Version};
+use crate::trust::{Authority, ExpectRoot, Refusal, Request, UpdateStart, Verified, verify};
+
+/// Longest metadata file that is read, in bytes.
+const LONGEST: u64 = 512_000_000;
+
+/// The name of a role's metadata file in a repository with consistent snapshots, percent-encoded.
+pub fn file_name(role: &RoleName, version: Version) -> String {
+    Request { role: role.clone(), version: Some(version), max_length: 0 }.file_name()
+}
+
+/// A targets document that was signed, and whether it still counts.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SignedRole {
+    /// The document.
+    pub document: Verified<Targets>,
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// Whether today's delegator accepts it. After a change of keys it has to be signed again.
+    pub current: bool,
+}
+
+/// The roots and targets documents that have been signed.
+///
+/// Every root follows from the one before it; targets documents verify under a root of the chain, those of namespaces
+/// under a targets document that does.
+#[derive(Debug, Clone)]
+pub struct SignedState {
+    directory: PathBuf,
+    roots: Vec<(Verified<Root>, Vec<u8>)>,
+    /// Newest last.
+    targets: Vec<SignedRole>,
+}
+
+impl SignedState {
+    /// Reads what is signed.
+    ///
+    /// # Errors
+    /// When the chain of roots is broken, or a file cannot be read.
+    pub fn read(directory: &Path, start: UpdateStart) -> Result<Self, RepositoryError> {
+        let mut state = Self::none(directory);
+        let mut expect: Option<ExpectRoot> = None;
+        for version in state.versions(&RoleName::Root)? {
+            let bytes = state.bytes(&RoleName::Root, version)?;
+            match &mut expect {
+                None => {
+                    let first = ExpectRoot::begin(&bytes, start)?;
+                    if first.trusted().version.get() != 1 {
+                        let at = file_name(&RoleName::Root, version);
+                        return Err(RepositoryError::configuration(at, "the chain of roots must begin at version 1"));
+                    }
+                    expect = Some(first);
+                }
+                Some(expect) => expect.root(&bytes)?,
+            }
+            state.roots.extend(expect.as_ref().map(|expect| (expect.trusted().clone(), bytes)));
+        }
+        for version in state.versions(&RoleName::Targets)? {
+            let bytes = state.bytes(&RoleName::Targets, version)?;
+            let envelope = parse(&RoleName::Targets, &bytes)?;
+            let newest = state.roots.len();
+            let found = state.roots.iter().enumerate().rev().find_map(|(index, (root, _))| {
+                let authority = Authority::of_root(root, &RoleName::Targets)?;
+                verify::<Targets>(&envelope, authority).ok().map(|document| (document, index + 1 == newest))
+            });
+            if let Some((document, current)) = found {
+                state.targets.push(SignedRole { document, bytes, current });
+            }
+        }
+        Ok(state)
+    }
+
+    /// The state in which nothing is signed yet.
+    pub(super) fn none(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), roots: Vec::new(), targets: Vec::new() }
+    }
+
+    /// The roots, oldest first, as files.
+    pub fn roots(&self) -> impl DoubleEndedIterator<Item = (&Verified<Root>, &[u8])> {
+        self.roots.iter().map(|(root, bytes)| (root, bytes.as_slice()))
+    }
+
+    /// The newest root.
+    pub fn root(&self) -> Option<&Verified<Root>> {
+        self.roots.last().map(|(root, _)| root)
+    }
+
+    /// The name of the repository that nobody can choose: the SHA-256 of its first root.
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        self.roots.first().map(|(_, bytes)| sha256(bytes))
+    }
+
+    /// The newest top-level targets.
+    pub fn targets(&self) -> Option<&SignedRole> {
+        self.targets.last()
+    }
+
+    /// The newest document of a namespace.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn namespace(&self, role: &RoleName) -> Result<Option<SignedRole>, RepositoryError> {
+        let newest = self.targets.len();
+        for version in self.versions(role)?.into_iter().rev() {
+            let bytes = self.bytes(role, version)?;
+            let envelope = parse(role, &bytes)?;
+            let found = self.targets.iter().enumerate().rev().find_map(|(index, targets)| {
+                let delegations = targets.document.delegations.as_ref()?;
+                let delegation = delegations.to_role(role.as_str())?;
+                let authority = Authority::of_delegation(delegations, &delegation);
+                verify::<Targets>(&envelope, authority).ok().map(|document| (document, index + 1 == newest))
+            });
+            if let Some((document, current)) = found {
+                return Ok(Some(SignedRole { document, bytes, current }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The newest document of a role that names targets.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn role(&self, role: &RoleName) -> Result<Option<SignedRole>, RepositoryError> {
+        match role {
+            RoleName::Targets => Ok(self.targets().cloned()),
+            role => self.namespace(role),
+        }
+    }
+
+    /// One version of a role that names targets, if it is the newest; `None` for the other top-level roles.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(crate) fn role_at(&self, role: &RoleName, version: Version) -> Result<Option<Verified<Targets>>, RepositoryError> {
+        if matches!(role, RoleName::Root | RoleName::Timestamp | RoleName::Snapshot) {
+            return Ok(None);
+        }
+        Ok(self.role(role)?.filter(|newest| newest.version() == version).map(|newest| newest.document))
+    }
+
+    /// The versions of a role that lie here, in order. Nothing is said about their signatures.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn versions(&self, role: &RoleName) -> Result<Vec<Version>, RepositoryError> {
+        let ending = format!(".{}.json", role.encoded());
+        let entries = match fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut versions = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_suffix(&ending));
+            let number = number.filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+            versions.extend(number.and_then(|number| number.parse().ok()).and_then(Version::new));
+        }
+        versions.sort_unstable();
+        Ok(versions)
+    }
+
+    /// A metadata file as it lies here.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn bytes(&self, role: &RoleName, version: Version) -> Result<Vec<u8>, RepositoryError> {
+        self.read_file(&file_name(role, version))
+    }
+
+    /// The content of a target that a signed document names, checked against it.
+    ///
+    /// # Errors
+    /// When it is absent or is something else.
+    pub fn target(&self, path: &TargetPath, named: &TargetFile) -> Result<Vec<u8>, RepositoryError> {
+        let (_, digest) = named.hashes.iter().next().expect("hashes are never empty");
+        let name = format!("targets/{}", path.url_path(Some(digest)));
+        let bytes = self.read_file(&name)?;
+        let mut digester = Digester::new(named.hashes.iter().map(|(algorithm, _)| algorithm));
+        digester.update(&bytes);
+        let same = digester.length() == named.length
+            && named.hashes.iter().zip(digester.finish()).all(|((_, wanted), (_, digest))| wanted == digest);
+        if same { Ok(bytes) } else { Err(RepositoryError::configuration(name, "is not the file that was signed for")) }
+    }
+
+    fn read_file(&self, name: &str) -> Result<Vec<u8>, RepositoryError> {
+        let path = self.directory.join(name);
+        read_bounded(&path, LONGEST)?.ok_or_else(|| {
+            let problem = "does not exist, but signed metadata names it";
+            RepositoryError::configuration(path.to_string_lossy(), problem)
+        })
+    }
+
+    /// The version that must follow in a role.
+    ///
+    /// # Errors
+    /// When there is none, or the directory cannot be read.
+    pub fn next_version(&self, role: &RoleName) -> Result<Version, RepositoryError> {
+        match self.versions(role)?.last() {
+            None => Ok(Version::new(1).expect("1 is not zero")),
+            Some(last) => {
+                last.next().ok_or_else(|| RepositoryError::LastVersion { role: role.clone(), version: *last })
+            }
+        }
+    }
+}
+
+fn parse(role: &RoleName, bytes: &[u8]) -> Result<Envelope, Refusal> {
+    Envelope::parse(bytes).map_err(|source| Refusal::Malformed { role: role.clone(), source })
+}
+
+impl SignedRole {
+    /// The version of the document.
+    pub fn version(&self) -> Version {
+        self.document.version()
+    }
+}

@@ -1,0 +1,285 @@
+//! The directory that maintainers work in.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde_json::Value;
+
+use super::document::{publishable, read_namespace, to_json};
+use super::config::place;
+use super::{Config, NamespaceFile, RepositoryError, SignedState};
+use crate::builders::{CATALOG_MEDIA_TYPE, CATALOG_PATH, Catalog, Namespace};
+use crate::crypto::{VerifyingKey, metadata_key, spki_from_pem};
+use crate::example_keys::example_key_name;
+use crate::fs::read_bounded;
+use crate::metadata::{PublicKey, RoleName, TargetPath};
+use crate::trust::UpdateStart;
+
+/// The reviewed configuration.
+pub const CONFIG_FILE: &str = "trustroot.toml";
+/// Where what has been signed lies, as it will be published.
+pub const SIGNED_DIRECTORY: &str = "repository";
+
+/// Longest configuration that is read, in bytes.
+const LONGEST_CONFIG: u64 = 16 << 20;
+/// Longest file with a public key that is read, in bytes.
+const LONGEST_KEY: u64 = 64 << 10;
+/// Longest of the other files that are distributed, in bytes: they are held in memory while they are signed for.
+const LONGEST_TARGET: u64 = 256 << 20;
+
+/// A working copy: where it is, and its configuration.
+#[derive(Debug, Clone)]
+pub struct WorkingCopy {
+    directory: PathBuf,
+    config: Config,
+}
+
+/// A public key and who holds it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct HeldKey {
+    /// The name of the person in the configuration.
+    pub holder: String,
+    /// The key as metadata will list it, with its holder.
+    pub listed: PublicKey,
+    /// The key.
+    pub key: VerifyingKey,
+}
+
+impl WorkingCopy {
+    /// Opens a working copy.
+    ///
+    /// # Errors
+    /// When there is none, or its configuration is wrong.
+    pub fn open(directory: &Path) -> Result<Self, RepositoryError> {
+        let bytes = read_bounded(&directory.join(CONFIG_FILE), LONGEST_CONFIG)?
+            .ok_or_else(|| RepositoryError::NoWorkingCopy { directory: directory.to_owned() })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| RepositoryError::configuration(CONFIG_FILE, "is not UTF-8 text"))?;
+        Ok(Self { directory: directory.to_owned(), config: Config::parse(&text)? })
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where what has been signed lies.
+    pub fn signed_directory(&self) -> PathBuf {
+        self.directory.join(SIGNED_DIRECTORY)
+    }
+
+    /// Where signing events lie.
+    pub fn events_directory(&self) -> PathBuf {
+        self.directory.join("signing-events")
+    }
+
+    /// What has been signed, verified from the first root on.
+    ///
+    /// # Errors
+    /// See [`SignedState::read`].
+    pub fn signed(&self, start: UpdateStart) -> Result<SignedState, RepositoryError> {
+        SignedState::read(&self.signed_directory(), start)
+    }
+
+    /// The keys of somebody.
+    ///
+    /// # Errors
+    /// When there is no such person, or a key cannot be read or is a throwaway key outside a trial.
+    pub fn keys_of(&self, person: &str) -> Result<Vec<HeldKey>, RepositoryError> {
+        let at = format!("{CONFIG_FILE}: people.{person}");
+        let held = self.config.people.get(person);
+        let held = held.ok_or_else(|| RepositoryError::configuration(at, "there is no such person"))?;
+        held.keys.iter().map(|file| self.read_key(person, file)).collect()
+    }
+
+    fn read_key(&self, person: &str, file: &Path) -> Result<HeldKey, RepositoryError> {
+        let path = self.directory.join(file);
+        let wrong = |problem: String| {
+            RepositoryError::configuration(format!("{CONFIG_FILE}: people.{person}: {}", file.display()), problem)
+        };
+        let leaves = file.components().any(|part| !matches!(part, std::path::Component::Normal(_)));
+        if leaves {
+            return Err(wrong("must be a path below the working copy".to_owned()));
+        }
+        let bytes = read_bounded(&path, LONGEST_KEY)?.ok_or_else(|| wrong("does not exist".to_owned()))?;
+        let text = String::from_utf8(bytes).map_err(|_| wrong("is not PEM".to_owned()))?;
+        if text.contains("PRIVATE KEY") {
+            return Err(wrong("holds a SECRET key: take it out of the working copy, and out of its history".to_owned()));
+        }
+        let plain = spki_from_pem(&text)
+            .and_then(|spki| metadata_key(&spki))
+            .map_err(|problem| wrong(problem.to_string()))?;
+        let key = VerifyingKey::from_metadata(&plain).map_err(|problem| wrong(problem.to_string()))?;
+        if !self.config.trial
+            && let Some(name) = example_key_name(key.canonical_spki())
+        {
+            return Err(RepositoryError::ExampleKey { holder: person.to_owned(), key: name });
+        }
+        Ok(HeldKey { holder: person.to_owned(), listed: plain.held_by(person), key })
+    }
+
+    /// The keys that may sign a role, by its policy.
+    ///
+    /// # Errors
+    /// When there is no such role, a key cannot be read, one key stands there twice, the threshold can never be met, or
+    /// one person alone could sign for root or targets.
+    pub fn keys_for(&self, role: &RoleName) -> Result<Vec<HeldKey>, RepositoryError> {
+        let policy = self.config.policy(role)?;
+        let mut keys: Vec<HeldKey> = Vec::new();
+        let wrong =
+            |problem: String| RepositoryError::configuration(format!("{CONFIG_FILE}: {}", place(role)), problem);
+        let mut most_of_one = 0;
+        for signer in &policy.signers {
+            let held = self.keys_of(signer)?;
+            most_of_one = most_of_one.max(held.len() as u64);
+            for key in held {
+                if let Some(same) = keys.iter().find(|same| same.key.canonical_spki() == key.key.canonical_spki()) {
+                    let problem = format!("one key stands there twice, held by {} and {}", same.holder, key.holder);
+                    return Err(wrong(problem));
+                }
+                keys.push(key);
+            }
+        }
+        if policy.threshold > keys.len() as u64 {
+            let problem = format!("{} of {} keys can never sign", policy.threshold, keys.len());
+            return Err(wrong(problem));
+        }
+        if matches!(role, RoleName::Root | RoleName::Targets) && most_of_one >= policy.threshold {
+            return Err(wrong("one person alone could sign; raise the threshold, or let more people sign".to_owned()));
+        }
+        Ok(keys)
+    }
+
+    /// The builders and verifiers of a namespace.
+    ///
+    /// # Errors
+    /// When one is malformed, or two are about the same ID.
+    pub fn documents(&self, namespace: &Namespace) -> Result<Vec<NamespaceFile>, RepositoryError> {
+        read_namespace(&self.directory, namespace)
+    }
+
+    /// The catalog as the configuration has it.
+    ///
+    /// `minVersion` is the version of each namespace's role that is signed today, so that whoever holds the snapshot
+    /// keys cannot serve an older one.
+    ///
+    /// # Errors
+    /// When it would not pass the rules for catalogs.
+    pub fn catalog(&self, signed: &SignedState) -> Result<Vec<u8>, RepositoryError> {
+        let mut namespaces = serde_json::Map::new();
+        for (name, namespace) in &self.config.namespaces {
+            let at = format!("{CONFIG_FILE}: namespaces.{name}.catalog");
+            let wrong = |problem: String| RepositoryError::configuration(at.clone(), problem);
+            let mut entry = to_json(&toml::Value::Table(namespace.catalog.clone())).map_err(wrong)?;
+            for decided in ["role", "minVersion"] {
+                if entry.get(decided).is_some() {
+                    return Err(RepositoryError::configuration(at, format!("`{decided}` is filled in by the program")));
+                }
+            }
+            let role = RoleName::Delegated(name.as_str().into());
+            let least = signed.namespace(&role)?.map_or(1, |document| document.version().get());
+            entry["role"] = name.as_str().into();
+            entry["minVersion"] = least.into();
+            namespaces.insert(name.clone(), entry);
+        }
+        let denials: Result<Vec<Value>, String> = self.config.denials.iter().map(to_json).collect();
+        let denials =
+            denials.map_err(|problem| RepositoryError::configuration(format!("{CONFIG_FILE}: denials"), problem))?;
+        let mut catalog = serde_json::json!({"mediaType": CATALOG_MEDIA_TYPE, "namespaces": namespaces});
+        if !denials.is_empty() {
+            catalog["denials"] = denials.into();
+        }
+        let bytes = publishable(&catalog);
+        Catalog::parse(&bytes).map_err(|error| RepositoryError::configuration(CONFIG_FILE, error.to_string()))?;
+        Ok(bytes)
+    }
+
+    /// The files that the top-level targets will name: the catalog, and everything below `targets/`.
+    ///
+    /// # Errors
+    /// When one cannot be read, or has a name that belongs to somebody else.
+    pub fn top_level_targets(&self, signed: &SignedState) -> Result<BTreeMap<TargetPath, Vec<u8>>, RepositoryError> {
+        let mut files = BTreeMap::new();
+        let base = self.directory.join("targets");
+        if base.is_dir() {
+            for entry in walkdir::WalkDir::new(&base).sort_by_file_name() {
+                let entry = entry.map_err(std::io::Error::from)?;
+                if !entry.file_type().is_file() || entry.file_name().to_string_lossy().starts_with('.') {
+                    continue;
+                }
+                let relative = entry.path().strip_prefix(&base).expect("below the directory that is walked");
+                let wrong = |problem: String| RepositoryError::configuration(relative.display().to_string(), problem);
+                let text = relative.to_str().ok_or_else(|| wrong("has a name that is not UTF-8".to_owned()))?;
+                let text = text.replace(std::path::MAIN_SEPARATOR, "/");
+                let path = TargetPath::new(&text).map_err(|error| wrong(error.to_string()))?;
+                if text.starts_with("slsa/") {
+                    return Err(wrong("`slsa/` holds the catalog and the builders, which are written elsewhere".into()));
+                }
+                let bytes = read_bounded(entry.path(), LONGEST_TARGET)?.unwrap_or_default();
+                if bytes.windows(11).any(|window| window == b"PRIVATE KEY") {
+                    return Err(wrong("holds a SECRET key, and would be published".to_owned()));
+                }
+                files.insert(path, bytes);
+            }
+        }
+        let catalog = TargetPath::new(CATALOG_PATH).expect("the catalog's path is a target path");
+        files.insert(catalog, self.catalog(signed)?);
+        Ok(files)
+    }
+
+    /// The files that a role will name.
+    ///
+    /// # Errors
+    /// When one is malformed, or the role names no targets.
+    pub fn targets_of(
+        &self,
+        role: &RoleName,
+        signed: &SignedState,
+    ) -> Result<BTreeMap<TargetPath, Vec<u8>>, RepositoryError> {
+        match role {
+            RoleName::Targets => self.top_level_targets(signed),
+            RoleName::Delegated(name) if self.config.namespaces.contains_key(&**name) => {
+                let namespace: Namespace =
+                    Namespace::parse(name).map_err(|_| RepositoryError::UnknownRole { role: role.clone() })?;
+                Ok(self.documents(&namespace)?.into_iter().map(|document| (document.target, document.json)).collect())
+            }
+            other => Err(RepositoryError::UnknownRole { role: other.clone() }),
+        }
+    }
+
+    /// Where a builder's file lies.
+    pub fn builder_file(&self, namespace: &Namespace, name: &str) -> PathBuf {
+        self.directory.join("builders").join(namespace.as_str()).join(format!("{name}.toml"))
+    }
+
+    /// Adds a namespace to the configuration, leaving everything else in the file as it was written.
+    ///
+    /// # Errors
+    /// When it is there already, or the configuration would be wrong with it.
+    pub fn add_namespace(&mut self, namespace: &Namespace, text: &str) -> Result<(), RepositoryError> {
+        if self.config.namespaces.contains_key(namespace.as_str()) {
+            let at = format!("{CONFIG_FILE}: namespaces.{namespace}");
+            return Err(RepositoryError::configuration(at, "is there already"));
+        }
+        let path = self.directory.join(CONFIG_FILE);
+        let mut whole = fs::read_to_string(&path)?;
+        if !whole.ends_with('\n') {
+            whole.push('\n');
+        }
+        whole.push('\n');
+        whole.push_str(text);
+        self.config = Config::parse(&whole)?;
+        // What the catalog would say is judged before anything is written.
+        let probe = Self { directory: self.directory.clone(), config: self.config.clone() };
+        probe.catalog(&SignedState::none(&self.signed_directory()))?;
+        crate::fs::write_durably(&path, whole.as_bytes())?;
+        Ok(())
+    }
+}

@@ -1,0 +1,141 @@
+//! What a signer is shown.
+
+use trustroot::ceremony::{CeremonyError, Review, SigningEvent};
+use trustroot::crypto::{SecretKey, sha256};
+
+use crate::support::Registry;
+
+fn review(registry: &Registry, event: &SigningEvent) -> Review {
+    event.review(&registry.copy(), &registry.signed(), registry.now).unwrap()
+}
+
+fn lines(review: &Review) -> Vec<String> {
+    review.changes.iter().map(|change| format!("{} {}", change.mark.sign(), change.text)).collect()
+}
+
+/// Changes the proposal on disk, as somebody with access to the files could.
+fn tamper(registry: &Registry, name: &str, change: impl Fn(&mut serde_json::Value)) -> SigningEvent {
+    let file = format!("signing-events/{name}/proposal.json");
+    let mut value: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(registry.path(&file)).unwrap()).unwrap();
+    change(&mut value["signed"]);
+    registry.write(&file, &value.to_string());
+    registry.event(name)
+}
+
+#[test]
+fn a_replaced_key_shows_whose_it_is_and_its_full_fingerprint() {
+    let mut registry = Registry::new();
+    registry.hold("root", &["alice", "bob"]).unwrap();
+    let old = hex::encode(sha256(registry.key("carol").canonical_spki()));
+    registry.add_key("carol", SecretKey::ed25519_from_seed(&[9; 32]).unwrap());
+    let new = hex::encode(sha256(registry.key("carol").canonical_spki()));
+    let lines = lines(&review(&registry, &registry.start("root")));
+    assert!(lines.contains(&format!("- key of carol, ed25519, SHA-256 {old}: loses root, targets")), "{lines:#?}");
+    assert!(lines.contains(&format!("+ key of carol, ed25519, SHA-256 {new}: gains root, targets")), "{lines:#?}");
+}
+
+#[test]
+fn keys_replaced_under_their_old_keyids_are_seen() {
+    let registry = Registry::new();
+    registry.hold("root", &["alice", "bob"]).unwrap();
+    registry.start("root");
+    let event = tamper(&registry, "root-v2", |signed| {
+        for key in signed["keys"].as_object_mut().unwrap().values_mut() {
+            key["keyval"]["public"] = hex::encode(sha256(key["keyval"]["public"].as_str().unwrap().as_bytes())).into();
+        }
+    });
+    let removed = lines(&review(&registry, &event)).iter().filter(|line| line.starts_with("- key of")).count();
+    assert_eq!(removed, 4);
+}
+
+#[test]
+fn thresholds_and_expiries_are_compared_in_words() {
+    let registry = Registry::new();
+    registry.hold("root", &["alice", "bob"]).unwrap();
+    registry.edit("trustroot.toml", |text| text.replacen("threshold = 2\nexpires-after-days = 365", "threshold = 3\nexpires-after-days = 700", 1));
+    let review = review(&registry, &registry.start("root"));
+    assert_eq!(review.expiry, "2028-01-30T12:00:00Z, 700 days from now; 335 days later than the version before");
+    assert!(lines(&review).contains(&"~ root: 2 of 3 -> 3 of 3 keys must sign".to_owned()));
+    assert_eq!(review.compared_with, "root v1");
+}
+
+#[test]
+fn what_there_are_no_words_for_is_shown_raw() {
+    let registry = Registry::new();
+    registry.hold("root", &["alice", "bob"]).unwrap();
+    registry.start("root");
+    let event = tamper(&registry, "root-v2", |signed| {
+        signed["x-evil"] = serde_json::json!({"a": {}});
+        signed["consistent_snapshot"] = false.into();
+        signed["roles"]["mirrors"] = serde_json::json!({"keyids": [], "threshold": 1, "extra": 1});
+    });
+    let review = review(&registry, &event);
+    let lines = lines(&review);
+    for expected in
+        ["+ signed.x-evil.a: {}", "~ signed.consistent_snapshot: true -> false", "+ signed.roles.mirrors.extra: 1"]
+    {
+        assert!(lines.contains(&expected.to_owned()), "{expected}: {lines:#?}");
+    }
+    assert_eq!(review.problems, ["consistent snapshots would be off, and clients would meet half-published files"]);
+}
+
+#[test]
+fn text_of_the_proposal_cannot_forge_a_line() {
+    let registry = Registry::new();
+    registry.start("root");
+    let event = tamper(&registry, "root-v1", |signed| {
+        for key in signed["keys"].as_object_mut().unwrap().values_mut() {
+            key["x-tuf-on-ci-keyowner"] = "alice\n  key of bob: keeps root\u{1b}[2J\u{202e}".into();
+        }
+        signed["note\n\u{1b}[1A"] = "\u{7}x".into();
+    });
+    for line in lines(&review(&registry, &event)) {
+        assert!(line.chars().all(|c| (' '..='~').contains(&c)), "{line:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_the_one_proposed_stops_the_event() {
+    let registry = Registry::with_builder();
+    registry.edit("builders/oppy/v1.toml", |text| text.replace("autobuilder", "builder"));
+    let event = registry.start("oppy");
+    let path = event.targets.keys().next().unwrap().as_str().to_owned();
+    let file = format!("signing-events/oppy-v2/targets/{path}");
+    registry.edit(&file, |text| text.replace("LEVEL_3", "LEVEL_2"));
+    let opened = SigningEvent::open(&registry.copy(), &"oppy-v2".parse().unwrap());
+    assert!(matches!(opened, Err(CeremonyError::Malformed { .. })), "{opened:?}");
+}
+
+#[test]
+fn a_builder_that_rises_says_so_by_name() {
+    let mut registry = Registry::with_builder();
+    registry.now += chrono::Duration::days(1);
+    registry.write_builder("v1", crate::support::OPPY, "SLSA_BUILD_LEVEL_2");
+    let lines = lines(&review(&registry, &registry.start("oppy")));
+    let expected = "~   builder Oppy autobuilder (https://oppy.example/slsa/builder/v1): L3 -> L2";
+    assert!(lines.contains(&expected.to_owned()), "{lines:#?}");
+}
+
+#[test]
+fn an_event_of_another_repository_is_not_opened_here() {
+    let registry = Registry::with_builder();
+    let event = registry.start("targets");
+    // Staging and production have the same people, and so the same keys.
+    let mut production = Registry::new();
+    production.now += chrono::Duration::hours(1);
+    production.hold("root", &["alice", "bob"]).unwrap();
+    for (path, content) in registry.files(&format!("signing-events/{}", event.name)) {
+        production.write(&format!("signing-events/{}/{}", event.name, path.display()), std::str::from_utf8(&content).unwrap());
+    }
+    let opened = SigningEvent::open(&production.copy(), &event.name);
+    assert!(matches!(opened, Err(CeremonyError::OtherRepository { .. })), "{opened:?}");
+}
+
+#[test]
+fn the_same_payload_has_the_same_words_on_every_machine() {
+    let (one, other) = (Registry::new(), Registry::new());
+    let (one, other) = (review(&one, &one.start("root")), review(&other, &other.start("root")));
+    assert_eq!((one.groups(), one.words()), (other.groups(), other.words()));
+    assert_eq!(one.words().len(), 32);
+}

@@ -1,0 +1,13 @@
+//! Attacks on signing events and on publishing, and mistakes that must not cost anything.
+//!
+//! One test, one attack. Its name is the promise; it ends with what was refused and what did not change.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod counting;
+mod informed_signing;
+mod publishing;
+mod rules;

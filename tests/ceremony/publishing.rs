@@ -1,0 +1,226 @@
+//! What is published, and what happens when publishing is interrupted or interfered with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use trustroot::client::{
+    CacheMode, FileFetcher, LocalCache, SafeUrl, TrustAnchor, UpdateError, Updater, UpdaterSettings, write_durably,
+};
+use trustroot::metadata::{RoleName, TargetPath};
+use trustroot::publish::{PublishError, PublishPlan, Writes, audit};
+
+use crate::support::{Registry, block_on};
+
+/// A client that keeps its cache from one refresh to the next.
+struct Client {
+    cache: tempfile::TempDir,
+    root: Vec<u8>,
+}
+
+impl Client {
+    fn new(registry: &Registry) -> Self {
+        Self { cache: tempfile::tempdir().unwrap(), root: std::fs::read(registry.path("repository/1.root.json")).unwrap() }
+    }
+
+    fn updater(&self, registry: &Registry) -> Updater {
+        let base = SafeUrl::from_file_path(&registry.published()).unwrap();
+        let settings = UpdaterSettings::new(base.clone(), base.below("targets"));
+        let cache = LocalCache::new(self.cache.path(), CacheMode::ReadWrite);
+        let anchor = TrustAnchor::Pinned(self.root.clone());
+        Updater::new(anchor, settings, cache, Arc::new(FileFetcher), registry.start_time()).unwrap()
+    }
+
+    fn refresh(&self, registry: &Registry) -> Result<(u64, u64, u64), UpdateError> {
+        let mut updater = self.updater(registry);
+        let trusted = block_on(updater.refresh())?;
+        Ok((trusted.root().version.get(), trusted.timestamp().version.get(), trusted.targets().version.get()))
+    }
+}
+
+fn write(registry: &Registry, plan: &PublishPlan, count: usize) {
+    for object in &plan.objects[..count] {
+        let path = registry.published().join(&object.name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write_durably(&path, &object.bytes).unwrap();
+    }
+}
+
+#[test]
+fn what_was_signed_reaches_a_client_and_nothing_is_done_twice() {
+    let registry = Registry::with_builder();
+    let client = Client::new(&registry);
+    let plan = registry.publish().unwrap();
+    assert_eq!(plan.proof.clients, ["root v1 and nothing else"]);
+    assert_eq!(client.refresh(&registry).unwrap(), (1, 1, 1));
+    let mut updater = client.updater(&registry);
+    let signed = registry.signed();
+    let document = signed.namespace(&RoleName::delegated("oppy").unwrap()).unwrap().unwrap();
+    let (path, _) = document.document.iter().next().unwrap();
+    let found = block_on(updater.find(&TargetPath::new(&path).unwrap())).unwrap().unwrap();
+    assert_eq!(found.role.as_str(), "oppy");
+
+    let published = registry.files("public");
+    let again = registry.publish().unwrap();
+    assert!(again.objects.is_empty());
+    assert_eq!(registry.files("public"), published);
+}
+
+#[test]
+fn publishing_can_be_interrupted_after_any_write() {
+    let mut registry = Registry::with_builder();
+    registry.publish().unwrap();
+    let client = Client::new(&registry);
+    client.refresh(&registry).unwrap();
+    registry.now += chrono::Duration::hours(2);
+    registry.edit("trustroot.toml", |text| text.replacen("expires-after-days = 365", "expires-after-days = 366", 1));
+    registry.hold("root", &["alice", "bob"]).unwrap();
+    registry.write("targets/hello.txt", "hello");
+    registry.hold("targets", &["bob", "carol"]).unwrap();
+    let before = registry.files("public");
+
+    let whole = registry.plan(&["online"]).unwrap();
+    assert!(whole.objects.len() >= 5);
+    for count in 0..=whole.objects.len() {
+        // Whoever asks in between sees the state before or the new one, whole.
+        std::fs::remove_dir_all(registry.published()).unwrap();
+        for (path, content) in &before {
+            registry.write(&format!("public/{}", path.display()), std::str::from_utf8(content).unwrap());
+        }
+        write(&registry, &whole, count);
+        for client in [&Client::new(&registry), &client] {
+            let seen = client.refresh(&registry).unwrap();
+            assert!([1, 2].contains(&seen.2), "{seen:?} after {count} writes");
+        }
+        // Running it again goes on from there.
+        registry.publish().unwrap();
+        let (root, _, targets) = Client::new(&registry).refresh(&registry).unwrap();
+        assert_eq!((root, targets), (2, 2));
+    }
+}
+
+#[test]
+fn the_pointer_is_written_last_and_immutable_files_first() {
+    let registry = Registry::with_builder();
+    let plan = registry.plan(&["online"]).unwrap();
+    assert!(!registry.published().exists());
+    let order: Vec<Writes> = plan.objects.iter().map(|object| object.writes).collect();
+    let mut sorted = order.clone();
+    sorted.sort();
+    assert_eq!(order, sorted);
+    assert_eq!(plan.objects.last().unwrap().name, "timestamp.json");
+}
+
+#[test]
+fn the_same_name_with_other_content_stops_everything() {
+    let registry = Registry::with_builder();
+    registry.write("public/1.targets.json", "{}");
+    let before = registry.files("public");
+    assert!(matches!(registry.publish(), Err(PublishError::Conflict { .. })));
+    assert_eq!(registry.files("public"), before);
+
+    // Also where it appears between the plan and the write.
+    std::fs::remove_file(registry.path("public/1.targets.json")).unwrap();
+    let plan = registry.plan(&["online"]).unwrap();
+    registry.write("public/1.root.json", "{}");
+    assert!(matches!(block_on(plan.apply()), Err(PublishError::Conflict { .. })));
+    assert!(!registry.path("public/timestamp.json").exists());
+}
+
+#[test]
+fn another_repository_is_not_published_over() {
+    let registry = Registry::with_builder();
+    registry.publish().unwrap();
+    let mut other = Registry::new();
+    other.add_person("someone");
+    other.edit("trustroot.toml", |text| text.replace("online", "someone"));
+    other.hold("root", &["alice", "bob"]).unwrap();
+    other.hold("targets", &["alice", "bob"]).unwrap();
+    for (path, content) in registry.files("public") {
+        other.write(&format!("public/{}", path.display()), std::str::from_utf8(&content).unwrap());
+    }
+    let before = other.files("public");
+    let refused = other.plan(&["someone"]);
+    assert!(matches!(refused, Err(PublishError::Foreign(_) | PublishError::Conflict { .. })), "{refused:?}");
+    assert_eq!(other.files("public"), before);
+}
+
+#[test]
+fn the_wrong_online_key_publishes_nothing() {
+    let mut registry = Registry::with_builder();
+    registry.add_person("mallory");
+    let error = registry.plan(&["mallory"]).unwrap_err();
+    assert!(matches!(error, PublishError::OnlineKeys { role: RoleName::Snapshot, .. }), "{error}");
+    assert!(!registry.published().exists());
+}
+
+#[test]
+fn roles_are_signed_again_after_their_keys_change() {
+    let mut registry = Registry::with_builder();
+    registry.publish().unwrap();
+    registry.add_person("oppy-new");
+    registry.edit("trustroot.toml", |text| text.replace("signers = [\"oppy-dev\"]", "signers = [\"oppy-new\"]").replace("[people.oppy-dev]", "[people.oppy-new]").replace("keys/oppy-dev.pub", "keys/oppy-new.pub"));
+    registry.hold("targets", &["alice", "carol"]).unwrap();
+    let before = registry.files("public");
+    let error = registry.publish().unwrap_err();
+    assert!(matches!(&error, PublishError::SignAgain { role, .. } if role.as_str() == "oppy"), "{error}");
+    assert_eq!(registry.files("public"), before);
+    registry.hold("oppy", &["oppy-new"]).unwrap();
+    registry.publish().unwrap();
+}
+
+#[test]
+fn online_roles_are_signed_again_before_they_expire_and_after() {
+    let mut registry = Registry::with_builder();
+    registry.publish().unwrap();
+    let client = Client::new(&registry);
+    for (days, timestamp) in [(3, 1), (2, 2), (8, 3)] {
+        registry.now += chrono::Duration::days(days);
+        registry.publish().unwrap();
+        assert_eq!(client.refresh(&registry).unwrap().1, timestamp);
+    }
+}
+
+#[test]
+fn a_rotation_of_the_online_key_is_accepted_by_clients_on_either_side() {
+    let mut registry = Registry::with_builder();
+    registry.publish().unwrap();
+    let client = Client::new(&registry);
+    client.refresh(&registry).unwrap();
+    registry.now += chrono::Duration::hours(2);
+    registry.add_person("online2");
+    registry.edit("trustroot.toml", |text| text.replace("signers = [\"online\"]", "signers = [\"online2\"]").replace("[people.online]\n", "[people.online2]\n").replace("keys/online.pub", "keys/online2.pub"));
+    registry.hold("root", &["alice", "bob"]).unwrap();
+
+    // With both keys the pointer comes before the root, and a client may ask after any write.
+    let plan = registry.plan(&["online", "online2"]).unwrap();
+    let names: Vec<&str> = plan.objects.iter().map(|object| object.name.as_str()).collect();
+    assert_eq!(names, ["2.snapshot.json", "timestamp.json", "2.root.json"]);
+    for count in 1..=plan.objects.len() {
+        write(&registry, &plan, count);
+        client.refresh(&registry).unwrap();
+        Client::new(&registry).refresh(&registry).unwrap();
+    }
+    assert_eq!(client.refresh(&registry).unwrap().0, 2);
+    block_on(audit(&plan, registry.start_time())).unwrap();
+}
+
+#[test]
+fn versions_of_the_working_copy_that_nobody_signed_are_not_published() {
+    let registry = Registry::with_builder();
+    let path: PathBuf = registry.path("repository/1.targets.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    registry.write("repository/2.targets.json", &text.replace("\"version\": 1", "\"version\": 2"));
+    let error = registry.publish().unwrap_err();
+    assert!(matches!(error, PublishError::SignAgain { role: RoleName::Targets, .. }), "{error}");
+    assert!(!registry.published().exists());
+}
+
+#[test]
+fn a_target_that_was_exchanged_after_it_was_signed_is_not_published() {
+    let registry = Registry::with_builder();
+    let (path, content) = registry.files("repository/targets").into_iter().next().unwrap();
+    let changed = String::from_utf8(content).unwrap().replace("oppy", "0ppy");
+    registry.write(&format!("repository/targets/{}", path.display()), &changed);
+    assert!(registry.publish().is_err());
+    assert!(!registry.published().exists());
+}

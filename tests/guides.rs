@@ -1,0 +1,130 @@
+//! Runs the guides that need a shell (variables, waiting, keys made on the spot), and compares what is printed.
+//!
+//! The commands of one guide run in one shell, in a directory of their own. `[..]` stands for the rest of a word or
+//! line, `...` on a line of its own for any lines, and `? 1` after a command for its exit status.
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+struct Step {
+    line: usize,
+    command: String,
+    status: i32,
+    expected: String,
+}
+
+/// The commands in the `console` blocks of a guide.
+fn steps(text: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut inside = false;
+    for (index, line) in text.lines().enumerate() {
+        match line {
+            "```console" => inside = true,
+            "```" => inside = false,
+            _ if !inside => {}
+            _ => {
+                if let Some(command) = line.strip_prefix("$ ") {
+                    let (command, expected) = (command.to_owned(), String::new());
+                    steps.push(Step { line: index + 1, command, status: 0, expected });
+                } else if let Some(status) = line.strip_prefix("? ") {
+                    steps.last_mut().unwrap().status = status.parse().unwrap();
+                } else {
+                    let _ = writeln!(steps.last_mut().unwrap().expected, "{line}");
+                }
+            }
+        }
+    }
+    steps
+}
+
+/// Whether a printed line is the expected one.
+fn line_fits(expected: &str, actual: &str) -> bool {
+    let mut parts = expected.split("[..]");
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = actual.strip_prefix(first) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    for (index, part) in parts.iter().enumerate() {
+        let last = index + 1 == parts.len();
+        let found = if last && !part.is_empty() { rest.rfind(part) } else { rest.find(part) };
+        let Some(at) = found else { return false };
+        rest = &rest[at + part.len()..];
+        if last && part.is_empty() {
+            rest = "";
+        }
+    }
+    rest.is_empty()
+}
+
+fn fits(expected: &[&str], actual: &[&str]) -> bool {
+    match expected {
+        [] => actual.is_empty(),
+        ["...", rest @ ..] => (0..=actual.len()).any(|skipped| fits(rest, &actual[skipped..])),
+        [first, rest @ ..] => actual.first().is_some_and(|line| line_fits(first, line)) && fits(rest, &actual[1..]),
+    }
+}
+
+fn run(guide: &str) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let steps = steps(&std::fs::read_to_string(root.join(guide)).unwrap());
+    assert!(steps.len() > 10, "{guide} has only {} commands", steps.len());
+    let sandbox = tempfile::tempdir().unwrap();
+    let mut script = "exec 3>&1\n".to_owned();
+    for (index, step) in steps.iter().enumerate() {
+        let _ = writeln!(script, "{{ {}\n}} > .out.{index} 2>&1\necho $? > .status.{index}", step.command);
+    }
+    trustroot::client::write_durably(&sandbox.path().join(".script"), script.as_bytes()).unwrap();
+    let bin = Path::new(env!("CARGO_BIN_EXE_trustroot")).parent().unwrap();
+    let examples = bin.join("examples");
+    assert!(examples.join("sign_attestation").exists(), "build the examples first: cargo build --examples");
+    let path = format!("{}:{}:{}", bin.display(), examples.display(), std::env::var("PATH").unwrap());
+    // Nothing here takes long; a guide that waits for ever fails instead.
+    let status = Command::new("timeout")
+        .args(["120", "bash", ".script"])
+        .current_dir(sandbox.path())
+        .env("PATH", path)
+        .env("TRUSTROOT_HOME", sandbox.path().join("home"))
+        .stdin(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    let mut wrong = String::new();
+    for (index, step) in steps.iter().enumerate() {
+        let read = |name: &str| std::fs::read_to_string(sandbox.path().join(format!(".{name}.{index}"))).unwrap_or_default();
+        let (actual, ended) = (read("out"), read("status"));
+        let expected: Vec<&str> = step.expected.trim_end().lines().collect();
+        let printed: Vec<&str> = actual.trim_end().lines().collect();
+        if ended.trim() != step.status.to_string() || !fits(&expected, &printed) {
+            let _ = writeln!(
+                wrong,
+                "{guide}:{}: $ {}\nexpected (status {}):\n{}\nfound (status {}):\n{actual}",
+                step.line, step.command, step.status, step.expected, ended.trim()
+            );
+            break;
+        }
+    }
+    assert!(wrong.is_empty() && status.success(), "{wrong}");
+}
+
+#[test]
+fn the_guide_to_a_first_trust_root_works_as_written() {
+    run("docs/guides/first-trust-root.md");
+}
+
+#[test]
+fn expected_output_is_compared_line_by_line() {
+    for (expected, actual, same) in [
+        ("a [..] c", "a b c", true),
+        ("a [..]", "a b c", true),
+        ("a [..] c", "a b d", false),
+        ("a", "a b", false),
+        ("[..]", "", true),
+        ("x[..]y[..]z", "x1y2z", true),
+    ] {
+        assert_eq!(line_fits(expected, actual), same, "{expected} {actual}");
+    }
+    assert!(fits(&["a", "...", "d"], &["a", "b", "c", "d"]));
+    assert!(!fits(&["a", "...", "e"], &["a", "b", "c", "d"]));
+    assert!(!fits(&["a"], &["a", "b"]));
+}

@@ -1,0 +1,208 @@
+//! A working copy in a temporary directory, with people who sign. Keys have fixed seeds; the time is given.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Duration, Utc};
+use trustroot::ceremony::{AcceptedRisks, CeremonyError, EventName, SigningEvent};
+use trustroot::client::write_durably;
+use trustroot::crypto::{SecretKey, spki_to_pem};
+use trustroot::metadata::{RoleName, Version};
+use trustroot::publish::{PublishError, PublishPlan};
+use trustroot::repository::{Proposal, RepositoryError, SignedState, WorkingCopy};
+use trustroot::trust::UpdateStart;
+
+use super::block_on;
+
+/// A registry and its people. Alice, Bob and Carol hold root and targets (two of three), `online` the online roles.
+pub struct Registry {
+    directory: tempfile::TempDir,
+    people: BTreeMap<String, SecretKey>,
+    pub now: DateTime<Utc>,
+}
+
+pub const OPPY: &str = "https://oppy.example/slsa/builder/v1";
+
+impl Registry {
+    pub fn new() -> Self {
+        let now = "2026-03-01T12:00:00Z".parse().unwrap();
+        let mut registry = Self { directory: tempfile::tempdir().unwrap(), people: BTreeMap::new(), now };
+        let mut text = "name = \"Test registry\"\n".to_owned();
+        for person in ["alice", "bob", "carol", "online"] {
+            registry.add_person(person);
+            text += &format!("[people.{person}]\nkeys = [\"keys/{person}.pub\"]\n");
+        }
+        for (role, signers, threshold, days) in [
+            ("root", "\"alice\", \"bob\", \"carol\"", 2, 365),
+            ("targets", "\"alice\", \"bob\", \"carol\"", 2, 180),
+            ("snapshot", "\"online\"", 1, 14),
+            ("timestamp", "\"online\"", 1, 7),
+        ] {
+            text += &format!(
+                "[roles.{role}]\nsigners = [{signers}]\nthreshold = {threshold}\nexpires-after-days = {days}\n\
+                 sign-within-days = 3\n"
+            );
+        }
+        registry.write("trustroot.toml", &text);
+        registry
+    }
+
+    /// A registry that has signed its root and its targets, with the namespace `oppy` and its builder.
+    pub fn with_builder() -> Self {
+        let mut registry = Self::new();
+        registry.add_oppy();
+        registry.hold("root", &["alice", "bob"]).unwrap();
+        registry.hold("targets", &["alice", "bob"]).unwrap();
+        registry.hold("oppy", &["oppy-dev"]).unwrap();
+        registry
+    }
+
+    /// Grants `https://oppy.example/slsa/` to the namespace `oppy`, up to L3, and writes its builder's document.
+    pub fn add_oppy(&mut self) {
+        self.add_person("oppy-dev");
+        let start = (self.now + Duration::hours(1)).to_rfc3339();
+        self.edit("trustroot.toml", |text| {
+            format!(
+                "{text}\n[people.oppy-dev]\nkeys = [\"keys/oppy-dev.pub\"]\n\n[namespaces.oppy]\nsigners = [\"oppy-dev\"]\n\
+                 threshold = 1\nexpires-after-days = 90\nsign-within-days = 30\n\n[namespaces.oppy.catalog]\n\
+                 grants = {{ builders = [\"https://oppy.example/slsa/\"] }}\n\
+                 caps = [{{ level = \"SLSA_BUILD_LEVEL_3\", validFor = {{ start = \"{start}\" }} }}]\n"
+            )
+        });
+        self.write_builder("v1", OPPY, "SLSA_BUILD_LEVEL_3");
+    }
+
+    /// Writes the document of a builder of `oppy`, with a key of its own.
+    pub fn write_builder(&mut self, file: &str, id: &str, level: &str) {
+        let person = format!("builder-{file}");
+        self.add_person(&person);
+        let spki = self.key(&person).canonical_spki().to_vec();
+        let key = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, spki);
+        let start = (self.now + Duration::hours(1)).to_rfc3339();
+        let text = format!(
+            "builderId = \"{id}\"\ndisplayName = \"Oppy autobuilder\"\nstatus = \"active\"\nthreshold = 1\n\n[[signers]]\n\
+             name = \"2026a\"\ntype = \"key\"\nstatus = \"active\"\nenvelope = \"dsse\"\nsignatureEncoding = \"der\"\n\
+             publicKey = {{ rawBytes = \"{key}\", keyDetails = \"PKIX_ED25519\", validFor = {{ start = \"{start}\" }} }}\n\n\
+             [[qualifications]]\nlevel = \"{level}\"\nspec = \"1.2\"\nvalidFor = {{ start = \"{start}\" }}\n"
+        );
+        self.write(&format!("builders/oppy/{file}.toml"), &text);
+    }
+
+    /// Makes a key for somebody, always the same for a name, and puts its public half into `keys/`.
+    pub fn add_person(&mut self, person: &str) {
+        let seed = trustroot::crypto::sha256(person.as_bytes());
+        self.add_key(person, SecretKey::ed25519_from_seed(&seed).unwrap());
+    }
+
+    /// Gives somebody this key.
+    pub fn add_key(&mut self, person: &str, key: SecretKey) {
+        self.write(&format!("keys/{person}.pub"), &spki_to_pem(key.canonical_spki()).unwrap());
+        self.people.insert(person.to_owned(), key);
+    }
+
+    pub fn key(&self, person: &str) -> &SecretKey {
+        &self.people[person]
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn published(&self) -> PathBuf {
+        self.path("public")
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write_durably(&path, text.as_bytes()).unwrap();
+    }
+
+    pub fn edit(&self, name: &str, change: impl Fn(String) -> String) {
+        let text = std::fs::read_to_string(self.path(name)).unwrap();
+        let changed = change(text.clone());
+        assert_ne!(changed, text, "the edit changes nothing");
+        self.write(name, &changed);
+    }
+
+    pub fn start_time(&self) -> UpdateStart {
+        UpdateStart::at(self.now)
+    }
+
+    pub fn copy(&self) -> WorkingCopy {
+        WorkingCopy::open(self.directory.path()).unwrap()
+    }
+
+    pub fn signed(&self) -> SignedState {
+        self.copy().signed(self.start_time()).unwrap()
+    }
+
+    pub fn propose(&self, role: &str) -> Result<Proposal, RepositoryError> {
+        let role = match role {
+            "root" => RoleName::Root,
+            "targets" => RoleName::Targets,
+            name => RoleName::delegated(name).unwrap(),
+        };
+        let copy = WorkingCopy::open(self.directory.path())?;
+        Proposal::of(&copy, &copy.signed(self.start_time())?, &role, self.now)
+    }
+
+    /// Starts an event under its usual name.
+    pub fn start(&self, role: &str) -> SigningEvent {
+        let proposal = self.propose(role).unwrap();
+        let name = EventName::of(&proposal.role, proposal.version);
+        SigningEvent::start(&self.copy(), &self.signed(), &proposal, &name).unwrap()
+    }
+
+    pub fn event(&self, name: &str) -> SigningEvent {
+        SigningEvent::open(&self.copy(), &name.parse().unwrap()).unwrap()
+    }
+
+    pub fn sign(&self, event: &mut SigningEvent, person: &str) -> Result<Vec<PathBuf>, CeremonyError> {
+        event.sign(&self.signed(), self.key(person))
+    }
+
+    pub fn finish(&self, event: &SigningEvent) -> Result<Version, CeremonyError> {
+        event.finish(&self.copy(), &self.signed(), self.now, &AcceptedRisks::default())
+    }
+
+    /// A whole ceremony.
+    pub fn hold(&self, role: &str, signers: &[&str]) -> Result<Version, CeremonyError> {
+        let mut event = self.start(role);
+        for signer in signers {
+            self.sign(&mut event, signer)?;
+        }
+        self.finish(&event)
+    }
+
+    pub fn plan(&self, keys: &[&str]) -> Result<PublishPlan, PublishError> {
+        let keys: Vec<SecretKey> = keys.iter().map(|person| self.again(person)).collect();
+        block_on(PublishPlan::prove(&self.copy(), &self.published(), &keys, self.start_time()))
+    }
+
+    pub fn publish(&self) -> Result<PublishPlan, PublishError> {
+        let plan = self.plan(&["online"])?;
+        block_on(plan.apply())?;
+        Ok(plan)
+    }
+
+    /// The same secret key once more: it cannot be cloned.
+    fn again(&self, person: &str) -> SecretKey {
+        SecretKey::from_pem(&self.key(person).to_unencrypted_pem(), None).unwrap()
+    }
+
+    /// Every file below a directory, with its content.
+    pub fn files(&self, below: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+        files(&self.path(below))
+    }
+}
+
+/// Every file below a directory, with its content. The lock is none of them.
+pub fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    walkdir::WalkDir::new(directory)
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_file() && entry.file_name() != ".lock")
+        .map(|entry| (entry.path().strip_prefix(directory).unwrap().to_owned(), std::fs::read(entry.path()).unwrap()))
+        .collect()
+}
