@@ -37,6 +37,7 @@
 #[cfg(feature = "client")]
 pub mod client;
 pub mod crypto;
+pub mod example_keys;
 #[cfg(feature = "client")]
 mod fs;
 pub mod metadata;

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod config;
+mod keys;
 mod output;
 mod report;
 mod ui;
@@ -36,6 +37,7 @@ fn run(args: Args) -> Result<(), Report> {
         Command::Get(options) => commands::get::run(&session, &options),
         Command::Verify(options) => commands::verify::run(&session, &options),
         Command::Inspect(options) => commands::inspect::run(&session, &options),
+        Command::Key(command) => commands::key::run(&session, command),
         Command::Completions { shell } => commands::completions::run(shell),
     }
 }

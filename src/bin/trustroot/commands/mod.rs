@@ -3,6 +3,7 @@
 pub(crate) mod completions;
 pub(crate) mod get;
 pub(crate) mod inspect;
+pub(crate) mod key;
 pub(crate) mod refresh;
 pub(crate) mod trust;
 pub(crate) mod verify;
