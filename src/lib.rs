@@ -39,6 +39,7 @@ pub mod ceremony;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod crypto;
+pub mod example_keys;
 #[cfg(feature = "client")]
 mod fs;
 pub mod metadata;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use url::Url;
+use url::{Host, Url};
 
 /// An `http`, `https` or `file` URL. `Display` and `Debug` leave out user information and query, which may hold
 /// credentials.
@@ -66,6 +66,20 @@ impl SafeUrl {
         &self.0
     }
 
+    /// Whether it leads nowhere but to this machine: a `file` URL, or `http` to a loopback address or `localhost`.
+    ///
+    /// Trial repositories, signed with example keys, are taken from there alone.
+    pub fn is_of_this_machine(&self) -> bool {
+        match (self.0.scheme(), self.0.host()) {
+            // A `file` URL with a host may lead to another machine.
+            ("file", None) => true,
+            ("http", Some(Host::Domain(name))) => name == "localhost",
+            ("http", Some(Host::Ipv4(address))) => address.is_loopback(),
+            ("http", Some(Host::Ipv6(address))) => address.is_loopback(),
+            _ => false,
+        }
+    }
+
     /// Whether there is something in it that `Display` hides.
     pub fn holds_credentials(&self) -> bool {
         !self.0.username().is_empty() || self.0.password().is_some() || self.0.query().is_some()
@@ -110,6 +124,27 @@ mod tests {
         assert_eq!(url.to_string(), "https://example.org/tuf");
         assert!(!format!("{url:?}").contains("secret"));
         assert!(!format!("{:?}", SafeUrl::parse("user:secret@example.org").unwrap_err()).contains("secret"));
+    }
+
+    #[test]
+    fn only_this_machine_is_this_machine() {
+        let of_this_machine = |url: &str| SafeUrl::parse(url).unwrap().is_of_this_machine();
+        for url in ["file:///srv/tuf", "http://127.0.0.1:8000/", "http://127.8.9.1/", "http://[::1]:80/", "http://localhost/"]
+        {
+            assert!(of_this_machine(url), "{url}");
+        }
+        for url in [
+            "https://keys.example.org/",
+            "http://10.0.0.1/",
+            "http://localhost.example.org/",
+            "http://127.0.0.1.example.org/",
+            "http://0.0.0.0/",
+            "http://[::ffff:10.0.0.1]/",
+            "http://user:127.0.0.1@example.org/",
+            "file://elsewhere/srv/tuf",
+        ] {
+            assert!(!of_this_machine(url), "{url}");
+        }
     }
 
     #[test]

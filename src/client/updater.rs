@@ -10,6 +10,7 @@ use fs_err as fs;
 use super::fetcher::{Body, FetchError, Fetcher};
 use super::{LocalCache, SafeUrl};
 use crate::crypto::Digester;
+use crate::example_keys::{ExampleKeyListed, refuse_example_keys};
 use crate::fs::{persist, temporary_beside};
 use crate::metadata::{HashAlgorithm, RoleName, TargetPath, Version};
 use crate::trust::{
@@ -175,6 +176,9 @@ pub enum UpdateError {
         /// The cache.
         directory: PathBuf,
     },
+    /// A root lists a key whose secret half everybody has, and the repository is not of this machine.
+    #[error(transparent)]
+    ExampleKey(#[from] ExampleKeyListed),
     /// The target is larger than we are willing to fetch.
     #[error("the target {path} has {length} bytes; at most {limit} are fetched")]
     TargetTooLarge {
@@ -218,6 +222,7 @@ impl UpdateError {
             Self::Io(_) => "io",
             Self::Offline { .. } | Self::TargetOffline { .. } => "offline",
             Self::NoRoot { .. } => "no-root",
+            Self::ExampleKey(_) => "example-key",
             Self::TargetTooLarge { .. } => "target-too-large",
             Self::WrongTargetLength { .. } => "wrong-target-length",
             Self::WrongTargetHash { .. } => "wrong-target-hash",
@@ -226,8 +231,13 @@ impl UpdateError {
 
     /// Whether trust said no, as opposed to being unable to tell.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::WrongTargetLength { .. } | Self::WrongTargetHash { .. })
-            || matches!(self, Self::Fetch(FetchError::TooLong { .. }))
+        matches!(
+            self,
+            Self::Refused { .. }
+                | Self::ExampleKey(_)
+                | Self::WrongTargetLength { .. }
+                | Self::WrongTargetHash { .. }
+        ) || matches!(self, Self::Fetch(FetchError::TooLong { .. }))
     }
 }
 
@@ -323,7 +333,16 @@ impl Updater {
         let mut update = Update::begin(&self.anchor, self.start, limits, connectivity)
             .map_err(|refusal| self.refused(refusal, None))?;
         let mut root_is_kept = false;
+        let mut checked = None;
         loop {
+            // Before anything is kept, let alone looked up, under a root that everybody can sign for.
+            if let Some(root) = update.root()
+                && checked != Some(root.version)
+                && !self.settings.metadata_url.is_of_this_machine()
+            {
+                refuse_example_keys(root)?;
+                checked = Some(root.version);
+            }
             match update.step().map_err(|refusal| self.refused(refusal, None))? {
                 Step::Recall(file) => {
                     let cached = self.cache.read(&file)?;

@@ -7,13 +7,17 @@
 mod backend;
 mod digest;
 mod random;
+mod key_file;
+mod metadata_key;
 mod sign;
 mod spki_key;
 mod verify;
 
 pub use digest::{Digester, sha256};
 pub use random::random;
-pub use sign::{SecretKey, SigningError};
+pub use key_file::{KeyFile, KeyFileError, LONGEST_KEY_FILE, Passphrase};
+pub use metadata_key::{canonical_spki, metadata_key, spki_from_pem, spki_to_pem};
+pub use sign::{KeyAlgorithm, SecretKey, SigningError};
 pub use verify::{Algorithm, KeyProblem, VerifyingKey};
 
 #[cfg(not(any(feature = "aws-lc", feature = "ring")))]

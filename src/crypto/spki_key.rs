@@ -9,15 +9,15 @@ use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
 use super::verify::{Curve, KeyProblem};
 
-const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+pub(super) const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+pub(super) const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
-const ML_DSA_44: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17");
-const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
-const ML_DSA_87: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19");
+pub(super) const ML_DSA_44: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17");
+pub(super) const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
+pub(super) const ML_DSA_87: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19");
 
 /// What a key is, apart from how signatures are made with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +29,22 @@ pub(crate) enum KeyKind {
     MlDsa44,
     MlDsa65,
     MlDsa87,
+}
+
+impl KeyKind {
+    /// Names the kind for people, such as `ed25519` or `rsa-4096`.
+    pub(super) fn describe(self) -> String {
+        match self {
+            Self::Ed25519 => "ed25519".to_owned(),
+            Self::Ec(Curve::P256) => "ecdsa-p256".to_owned(),
+            Self::Ec(Curve::P384) => "ecdsa-p384".to_owned(),
+            Self::Ec(Curve::P521) => "ecdsa-p521".to_owned(),
+            Self::Rsa(bits) => format!("rsa-{bits}"),
+            Self::MlDsa44 => "ml-dsa-44".to_owned(),
+            Self::MlDsa65 => "ml-dsa-65".to_owned(),
+            Self::MlDsa87 => "ml-dsa-87".to_owned(),
+        }
+    }
 }
 
 /// A public key whose encoding has been checked.
@@ -58,10 +74,7 @@ impl SpkiKey {
         match info.algorithm.oid {
             ED25519 => Self::ed25519(raw),
             EC => {
-                let curve = info.algorithm.parameters_oid().map_err(|_| BAD)?;
-                let curve = [(P256, Curve::P256), (P384, Curve::P384), (P521, Curve::P521)]
-                    .into_iter()
-                    .find_map(|(oid, named)| (oid == curve).then_some(named))
+                let curve = Curve::from_oid(info.algorithm.parameters_oid().map_err(|_| BAD)?)
                     .ok_or(KeyProblem::Unsupported("the curve is not P-256, P-384 or P-521"))?;
                 Self::ec(curve, raw)
             }
@@ -113,7 +126,7 @@ impl SpkiKey {
         Self::build(KeyKind::Rsa(bits), RSA, Some(Null.into()), raw)
     }
 
-    fn ml_dsa(kind: KeyKind, raw: &[u8]) -> Result<Self, KeyProblem> {
+    pub(super) fn ml_dsa(kind: KeyKind, raw: &[u8]) -> Result<Self, KeyProblem> {
         let (oid, length) = match kind {
             KeyKind::MlDsa44 => (ML_DSA_44, 1312),
             KeyKind::MlDsa65 => (ML_DSA_65, 1952),
@@ -155,7 +168,11 @@ fn is_reduced(point: &[u8]) -> bool {
 }
 
 impl Curve {
-    fn oid(self) -> ObjectIdentifier {
+    pub(super) fn from_oid(oid: ObjectIdentifier) -> Option<Self> {
+        [Self::P256, Self::P384, Self::P521].into_iter().find(|curve| curve.oid() == oid)
+    }
+
+    pub(super) fn oid(self) -> ObjectIdentifier {
         match self {
             Self::P256 => P256,
             Self::P384 => P384,

@@ -191,16 +191,7 @@ impl VerifyingKey {
 
     /// Names the key for people, such as `ed25519` or `rsa-4096`.
     pub fn describe(&self) -> String {
-        match self.key.kind {
-            KeyKind::Ed25519 => "ed25519".to_owned(),
-            KeyKind::Ec(Curve::P256) => "ecdsa-p256".to_owned(),
-            KeyKind::Ec(Curve::P384) => "ecdsa-p384".to_owned(),
-            KeyKind::Ec(Curve::P521) => "ecdsa-p521".to_owned(),
-            KeyKind::Rsa(bits) => format!("rsa-{bits}"),
-            KeyKind::MlDsa44 => "ml-dsa-44".to_owned(),
-            KeyKind::MlDsa65 => "ml-dsa-65".to_owned(),
-            KeyKind::MlDsa87 => "ml-dsa-87".to_owned(),
-        }
+        self.key.kind.describe()
     }
 
     /// Whether `signature` is this key's signature over `message`.

@@ -15,8 +15,8 @@
 //! that they can be tested without a socket. A file is handed out to be stored as soon as its own checks pass.
 
 use super::trusted_set::{ExpectRoot, ExpectSnapshot, ExpectTargets, ExpectTimestamp, Recalled, TrustedSet};
-use super::{Refusal, UpdateStart};
-use crate::metadata::{MetaFile, RoleName, Version};
+use super::{Refusal, UpdateStart, Verified};
+use crate::metadata::{MetaFile, RoleName, Root, Version};
 
 /// How much is read and walked at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,6 +197,18 @@ impl Update {
     /// The newest root that is trusted so far: its version and the bytes received.
     pub fn newest_root(&self) -> (Version, &[u8]) {
         (self.newest_root.0, &self.newest_root.1)
+    }
+
+    /// The root that is trusted so far; `None` once the outcome has been handed out.
+    pub fn root(&self) -> Option<&Verified<Root>> {
+        match &self.state {
+            State::Root(expect) => Some(expect.trusted()),
+            State::Timestamp(expect) => Some(expect.root()),
+            State::Snapshot(expect) => Some(expect.root()),
+            State::Targets(expect) => Some(expect.root()),
+            State::Done(trusted) => Some(trusted.root()),
+            State::Over => None,
+        }
     }
 
     /// Whether an earlier update trusted a newer root than this one has reached so far.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::dsse::pre_authentication_encoding;
 use super::{ArtifactDigests, input};
-use crate::crypto::{SecretKey, VerifyingKey, sha256};
+use crate::crypto::{KeyAlgorithm, SecretKey, VerifyingKey, sha256};
 
 pub(crate) const LOG_URL: &str = "https://log.example";
 
@@ -25,7 +25,7 @@ impl TestKey {
 
     /// A new ECDSA key.
     pub(crate) fn ecdsa(name: &str) -> Self {
-        Self::named(name, SecretKey::generate_ecdsa_p256().unwrap())
+        Self::named(name, SecretKey::generate(KeyAlgorithm::EcdsaP256).unwrap())
     }
 
     fn named(keyid: &str, secret: SecretKey) -> Self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use trustroot::crypto::SecretKey;
+use trustroot::crypto::{KeyAlgorithm, SecretKey};
 
 /// A key pair, as one delegator lists it.
 #[derive(Clone)]
@@ -27,7 +27,13 @@ impl Key {
 
     /// A new ECDSA key on P-256, listed as the hex of its point.
     pub fn ecdsa() -> Self {
-        Self::of_secret(SecretKey::generate_ecdsa_p256().unwrap())
+        let secret = SecretKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let (_, point) = secret.canonical_spki().split_last_chunk::<65>().unwrap();
+        let public = json!({
+            "keytype": "ecdsa", "scheme": "ecdsa-sha2-nistp256", "keyval": { "public": hex::encode(point) },
+        });
+        let keyid = secret.keyid().as_str().to_owned();
+        Self { keyid, public, sign: Arc::new(move |message| secret.sign(message).unwrap()) }
     }
 
     fn of_secret(secret: SecretKey) -> Self {

@@ -77,6 +77,9 @@ pub(crate) enum Command {
     Ceremony(CeremonyCommand),
     Publish(PublishOptions),
     Check(CheckOptions),
+    /// Make the keys that people and services sign with, or look at one
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Print completions for a shell
     #[command(
         after_help = "Examples:\n  Complete commands in bash\n  $ trustroot completions bash > ~/.local/share/bash-completion/completions/trustroot"
@@ -611,6 +614,66 @@ pub(crate) struct CheckOptions {
 
 fn parse_level(text: &str) -> Result<BuildLevel, String> {
     BuildLevel::from_short(text).ok_or_else(|| "expected L0, L1, L2 or L3".to_owned())
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    Generate(KeyGenerateOptions),
+    Inspect(KeyInspectOptions),
+}
+
+/// Make a secret key
+///
+/// Writes the secret key, encrypted and for its owner alone, and its public half with the ending `.pub`. A file that
+/// is there already is never replaced.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Make a key, asking for its passphrase
+  $ trustroot key generate alice.pem
+
+  Make a key for a service, with the passphrase in a file
+  $ trustroot key generate online.pem --type ecdsa-p256 --passphrase-file passphrase")]
+pub(crate) struct KeyGenerateOptions {
+    /// Where to write the secret key
+    pub(crate) file: PathBuf,
+
+    /// What kind of key; not every client of other projects reads `ecdsa-p384`
+    #[arg(long = "type", value_enum, value_name = "TYPE", default_value_t = KeyType::Ed25519)]
+    pub(crate) kind: KeyType,
+
+    /// A file that holds the passphrase for the new key [default: ask on the terminal, twice]
+    #[arg(long, value_name = "FILE", conflicts_with = "unencrypted")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+
+    /// Do not encrypt the secret key: for throwaway keys, or where the medium is encrypted
+    #[arg(long)]
+    pub(crate) unencrypted: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyType {
+    Ed25519,
+    EcdsaP256,
+    EcdsaP384,
+    #[value(name = "rsa-3072")]
+    Rsa3072,
+}
+
+/// Show what a key file holds, without its secret
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  See the fingerprint of a public key
+  $ trustroot key inspect alice.pub
+
+  See for which roles a root lists it
+  $ trustroot key inspect alice.pub --delegator 1.root.json")]
+pub(crate) struct KeyInspectOptions {
+    /// A secret or public key, as a PEM file
+    pub(crate) file: PathBuf,
+
+    /// A root or targets file in which the key is looked up, unverified
+    #[arg(long, value_name = "METADATA")]
+    pub(crate) delegator: Option<PathBuf>,
 }
 
 fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod config;
+mod keys;
 mod output;
 mod report;
 mod ui;
@@ -42,6 +43,7 @@ fn run(args: Args) -> Result<(), Report> {
         Command::Ceremony(command) => commands::ceremony::run(&session, command),
         Command::Publish(options) => commands::publish::run(&session, &options),
         Command::Check(options) => commands::check::run(&session, &options),
+        Command::Key(command) => commands::key::run(&session, command),
         Command::Completions { shell } => commands::completions::run(shell),
     }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use serde_json::json;
 use trustroot::Printable;
 use trustroot::client::{FetchError, UpdateError};
+use trustroot::example_keys::ExampleKeyListed;
 use trustroot::metadata::{FormatError, RoleName, Version};
 use trustroot::trust::{Refusal, Standing, TallyLine};
 
@@ -176,11 +177,21 @@ pub(crate) fn update_failed(name: &str, error: &UpdateError, time_is_chosen: boo
             .hint("a proxy or login page may have answered instead of the repository")
             .hint("if not, somebody may be sending endless data; do not raise the limit, tell the repository's maintainers"),
         UpdateError::TargetTooLarge { .. } => report.still("nothing was fetched"),
+        UpdateError::ExampleKey(listed) => example_key(report, listed)
+            .still("nothing changed: what was trusted before is still trusted"),
         UpdateError::Fetch(_) => report
             .still("nothing changed: what was trusted before is still trusted")
             .hint("this says nothing about trust; try again, or use what is kept with `--offline`"),
         _ => report,
     }
+}
+
+/// What to do where a root lists an example key.
+pub(crate) fn example_key(report: Report, listed: &ExampleKeyListed) -> Report {
+    report
+        .fact("keyid", Printable(listed.keyid.as_str()).to_string())
+        .hint("example keys are for trials on one machine: such a repository is taken by `file` URL, or by http from this machine")
+        .hint("if this is meant to be a real repository, tell its maintainers to replace that key, and trust nothing it said")
 }
 
 fn still_trusted(kept: &[(RoleName, Version)]) -> String {

@@ -1,6 +1,6 @@
 //! The edge: clock, environment and terminal are read here, once, and passed on.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub(crate) struct Session {
     pub(crate) time_is_chosen: bool,
     pub(crate) offline: bool,
     verbose: bool,
+    /// Whether somebody may be there to answer a question.
+    pub(crate) interactive: bool,
 }
 
 impl Session {
@@ -49,6 +51,8 @@ impl Session {
             time_is_chosen: global.at.is_some(),
             offline: global.offline,
             verbose: global.verbose,
+            // Where neither is a terminal nobody is there, even if the process still has a terminal somewhere.
+            interactive: std::io::stdin().is_terminal() || std::io::stderr().is_terminal(),
         }
     }
 
@@ -145,6 +149,13 @@ fn home(chosen: Option<PathBuf>) -> Option<PathBuf> {
         .or_else(|| variable("XDG_DATA_HOME").map(|data| data.join("trustroot")))
         .or_else(|| variable("HOME").map(|home| home.join(".local/share/trustroot")))
 }
+
+/// Says something that the user should know and that stops nothing; on standard error, in either format.
+pub(crate) fn warn(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{} {text}", paint("warning:", WARNING));
+}
+
+const WARNING: anstyle::Style = anstyle::AnsiColor::Yellow.on_default().effects(anstyle::Effects::BOLD);
 
 /// A path as it is shown: names of files come from elsewhere too.
 pub(crate) fn show_path(path: &Path) -> String {

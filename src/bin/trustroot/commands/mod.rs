@@ -10,6 +10,7 @@ pub(crate) mod inspect;
 mod maintain;
 pub(crate) mod namespace;
 pub(crate) mod publish;
+pub(crate) mod key;
 pub(crate) mod refresh;
 pub(crate) mod trust;
 pub(crate) mod verify;

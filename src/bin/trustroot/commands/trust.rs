@@ -5,12 +5,13 @@ use std::path::Path;
 use serde::Serialize;
 use trustroot::client::{Retries, SafeUrl, Traffic};
 use trustroot::crypto::sha256;
+use trustroot::example_keys::refuse_example_keys;
 use trustroot::trust::ExpectRoot;
 
 use crate::args::{TrustAddOptions, TrustCommand};
 use crate::config::{LONGEST_ROOT, Trust};
 use crate::output::{self, Show};
-use crate::report::{Outcome, Report};
+use crate::report::{Outcome, Report, example_key};
 use crate::ui::{Session, block_on, fetcher, show_path};
 
 pub(crate) fn run(session: &Session, command: TrustCommand) -> Result<(), Report> {
@@ -133,7 +134,13 @@ fn add(session: &Session, options: &TrustAddOptions) -> Result<(), Report> {
                 ));
         }
     }
-    judge_root(session, &root, "the root").map_err(|report| report.still("nothing was pinned"))?;
+    let judged = judge_root(session, &root, "the root").map_err(|report| report.still("nothing was pinned"))?;
+    if !url.is_of_this_machine() {
+        refuse_example_keys(judged.trusted()).map_err(|listed| {
+            let report = Report::new(Outcome::No, "example-key", format!("the root cannot be trusted: {listed}"));
+            example_key(report, &listed).still("nothing was pinned")
+        })?;
+    }
     let trust = session.store()?.add(&options.name, &url, &target_url, &root)?;
     output::show(session.format, &Added { pinned: TrustLine::of(session, &trust)? })
 }

@@ -1,0 +1,312 @@
+//! `trustroot key generate|inspect`
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use trustroot::Printable;
+use trustroot::client::read_bounded;
+use trustroot::crypto::{KeyAlgorithm, KeyFile, Passphrase, SecretKey, VerifyingKey, sha256, spki_to_pem};
+use trustroot::example_keys::example_key_name;
+use trustroot::metadata::{DelegationRule, Envelope, KeyId, PublicKey, Root, Targets};
+
+use crate::args::{KeyCommand, KeyGenerateOptions, KeyInspectOptions, KeyType};
+use crate::keys;
+use crate::output::{self, Show};
+use crate::report::{Outcome, Report};
+use crate::ui::{Session, show_path};
+
+/// Shortest passphrase for a new key, in bytes.
+const SHORTEST_PASSPHRASE: usize = 8;
+
+/// Longest metadata file that a key is looked up in, in bytes.
+const LONGEST_METADATA: u64 = 512_000_000;
+
+pub(crate) fn run(session: &Session, command: KeyCommand) -> Result<(), Report> {
+    match command {
+        KeyCommand::Generate(options) => generate(session, &options),
+        KeyCommand::Inspect(options) => inspect(session, &options),
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Generated {
+    secret_key: String,
+    public_key: String,
+    encrypted: bool,
+    #[serde(flatten)]
+    key: KeyFacts,
+}
+
+impl Show for Generated {
+    fn text(&self) -> String {
+        let encrypted = if self.encrypted { "encrypted" } else { "NOT encrypted" };
+        format!(
+            "made {}, {} key, {encrypted}\n{}  public  {}\n",
+            self.secret_key,
+            self.key.kind,
+            self.key.lines(),
+            self.public_key
+        )
+    }
+}
+
+/// What there is to say of a key.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct KeyFacts {
+    kind: String,
+    keyid: String,
+    /// The SHA-256 of the canonical SubjectPublicKeyInfo: what names the physical key.
+    spki_sha256: String,
+    metadata: Value,
+    /// The name of a key that everybody has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    example_key: Option<&'static str>,
+}
+
+impl KeyFacts {
+    fn of(key: &PublicKey) -> Result<Self, Report> {
+        let verifying = VerifyingKey::from_metadata(key)
+            .map_err(|problem| Report::new(Outcome::WrongQuestion, "key-unsupported", problem.to_string()))?;
+        let spki = verifying.canonical_spki();
+        let metadata = json!({
+            "keytype": key.keytype(), "scheme": key.scheme(), "keyval": {"public": key.public()},
+        });
+        Ok(Self {
+            kind: verifying.describe(),
+            keyid: key.keyid().as_str().to_owned(),
+            spki_sha256: hex::encode(sha256(spki)),
+            metadata,
+            example_key: example_key_name(spki),
+        })
+    }
+
+    fn lines(&self) -> String {
+        let note = self.example_key.map(|name| {
+            format!("  note: this is the example key `{name}`, whose secret half everybody has\n")
+        });
+        format!("  keyid   {}\n  spki    sha256:{}\n{}", self.keyid, self.spki_sha256, note.unwrap_or_default())
+    }
+}
+
+fn generate(session: &Session, options: &KeyGenerateOptions) -> Result<(), Report> {
+    let public_path = beside(&options.file);
+    // Before anybody types a passphrase.
+    for path in [&options.file, &public_path] {
+        if path.symlink_metadata().is_ok() {
+            return Err(keys::file_exists(path));
+        }
+    }
+    let passphrase = if options.unencrypted { None } else { Some(new_passphrase(session, options.passphrase_file.as_deref())?) };
+    let failed = |error: trustroot::crypto::SigningError| {
+        Report::new(Outcome::WrongQuestion, error.code(), error.to_string()).still("nothing was written")
+    };
+    let key = SecretKey::generate(options.kind.algorithm()).map_err(failed)?;
+    let facts = KeyFacts::of(key.public())?;
+    let pem = match &passphrase {
+        Some(passphrase) => key.to_pem(passphrase).map_err(failed)?,
+        None => key.to_unencrypted_pem(),
+    };
+    let public = spki_to_pem(key.canonical_spki())
+        .map_err(|problem| Report::new(Outcome::Bug, "bug", problem.to_string()))?;
+    keys::create_private(&options.file, pem.as_bytes())?;
+    keys::create_public(&public_path, public.as_bytes())?;
+    let generated = Generated {
+        secret_key: show_path(&options.file),
+        public_key: show_path(&public_path),
+        encrypted: passphrase.is_some(),
+        key: facts,
+    };
+    output::show(session.format, &generated)
+}
+
+/// Where the public half goes: `alice.pem` and `alice` have `alice.pub`.
+fn beside(path: &Path) -> PathBuf {
+    if path.extension().is_some_and(|extension| extension == "pem") {
+        return path.with_extension("pub");
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".pub");
+    name.into()
+}
+
+fn new_passphrase(session: &Session, file: Option<&Path>) -> Result<Passphrase, Report> {
+    let passphrase = match file {
+        Some(file) => keys::read_passphrase(file)?,
+        None => {
+            let first = keys::ask(session, "passphrase for the new key: ")?;
+            let again = keys::ask(session, "the same again: ")?;
+            if !first.is(&again) {
+                return Err(Report::new(Outcome::WrongQuestion, "bad-passphrase", "the two passphrases differ")
+                    .still("nothing was written"));
+            }
+            first
+        }
+    };
+    if passphrase.length() < SHORTEST_PASSPHRASE {
+        return Err(Report::new(
+            Outcome::WrongQuestion,
+            "bad-passphrase",
+            format!("the passphrase is too short: {SHORTEST_PASSPHRASE} bytes or more are asked for"),
+        )
+        .still("nothing was written")
+        .hint("several words are easier to remember than eight odd characters"));
+    }
+    Ok(passphrase)
+}
+
+impl KeyType {
+    fn algorithm(self) -> KeyAlgorithm {
+        match self {
+            Self::Ed25519 => KeyAlgorithm::Ed25519,
+            Self::EcdsaP256 => KeyAlgorithm::EcdsaP256,
+            Self::EcdsaP384 => KeyAlgorithm::EcdsaP384,
+            Self::Rsa3072 => KeyAlgorithm::Rsa3072,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Inspected {
+    file: String,
+    /// `secret` or `public`.
+    half: &'static str,
+    encrypted: bool,
+    /// How it is encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption: Option<String>,
+    /// Absent where the key is encrypted: without its passphrase nothing more is known.
+    #[serde(flatten)]
+    key: Option<KeyFacts>,
+    /// Where the delegator lists the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listed: Option<Vec<Listed>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    keyid: String,
+    roles: Vec<String>,
+}
+
+impl Show for Inspected {
+    fn text(&self) -> String {
+        let mut text = match (&self.encryption, &self.key) {
+            (Some(how), _) => format!(
+                "{}: a secret key, encrypted ({how})\n  nothing more can be seen without its passphrase; its public half \
+                 stands in the `.pub` file beside it\n",
+                self.file
+            ),
+            (None, Some(key)) => {
+                let plain = if self.half == "secret" { ", NOT encrypted" } else { "" };
+                format!("{}: a {} {} key{plain}\n{}", self.file, self.half, key.kind, key.lines())
+            }
+            (None, None) => String::new(),
+        };
+        match self.listed.as_deref() {
+            None => {}
+            Some([]) => text.push_str("  listed  nowhere in the delegator (UNVERIFIED)\n"),
+            Some(listed) => {
+                for entry in listed {
+                    let roles = if entry.roles.is_empty() { "no role".to_owned() } else { entry.roles.join(", ") };
+                    let _ = writeln!(
+                        text,
+                        "  listed  as {} for {} (UNVERIFIED)",
+                        Printable(&entry.keyid),
+                        Printable(&roles)
+                    );
+                }
+            }
+        }
+        if let Some(key) = &self.key {
+            let _ = writeln!(text, "  in metadata\n{}", indented(&key.metadata));
+        }
+        text
+    }
+}
+
+fn indented(json: &Value) -> String {
+    format!("{json:#}").lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+}
+
+fn inspect(session: &Session, options: &KeyInspectOptions) -> Result<(), Report> {
+    let text = keys::read_key_file(&options.file)?;
+    let file = KeyFile::read(&text).map_err(|error| keys::bad_key_file(&options.file, &error))?;
+    let (half, encryption, public) = match file {
+        KeyFile::Public(public) => ("public", None, Some(public)),
+        KeyFile::Secret(secret) => ("secret", None, Some(secret.public().clone())),
+        KeyFile::Encrypted(how) => ("secret", Some(how), None),
+        _ => return Err(Report::new(Outcome::Bug, "bug", "a kind of key file that the command does not know")),
+    };
+    let listed = match (&options.delegator, &public) {
+        (None, _) => None,
+        (Some(delegator), Some(public)) => Some(listed(delegator, public)?),
+        (Some(_), None) => {
+            return Err(Report::new(
+                Outcome::WrongQuestion,
+                "passphrase-needed",
+                "the key is encrypted, so it cannot be looked up in the delegator",
+            )
+            .fact("file", show_path(&options.file))
+            .hint("give its public half instead, the `.pub` file beside it"));
+        }
+    };
+    let key = public.as_ref().map(KeyFacts::of).transpose()?;
+    let inspected =
+        Inspected { file: show_path(&options.file), half, encrypted: encryption.is_some(), encryption, key, listed };
+    output::show(session.format, &inspected)
+}
+
+/// Under which keyids, and for which roles, a root or targets document lists a key. The key counts, not how it is
+/// spelled.
+fn listed(path: &Path, key: &PublicKey) -> Result<Vec<Listed>, Report> {
+    let bytes = read_bounded(path, LONGEST_METADATA).map_err(|error| Report::io(&error))?.ok_or_else(|| {
+        Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", show_path(path)))
+    })?;
+    let malformed = |error: trustroot::metadata::FormatError| {
+        Report::new(Outcome::No, "malformed", error.to_string()).fact("file", show_path(path))
+    };
+    let envelope = Envelope::parse(&bytes).map_err(malformed)?;
+    let mut roles: Vec<(String, BTreeSet<KeyId>)> = Vec::new();
+    let keys = match envelope.document_type().unwrap_or_default().as_str() {
+        "targets" => {
+            let targets: Targets = envelope.unverified().map_err(malformed)?;
+            let Some(delegations) = targets.delegations else { return Ok(Vec::new()) };
+            match delegations.rule {
+                DelegationRule::Roles(delegated) => {
+                    roles.extend(delegated.into_iter().map(|role| (role.role.as_str().to_owned(), role.keys.keyids)));
+                }
+                DelegationRule::Bins(bins) => roles.push((format!("{}-…", bins.name_prefix), bins.keyids)),
+            }
+            delegations.keys
+        }
+        _ => {
+            let root: Root = envelope.unverified().map_err(malformed)?;
+            let named = [
+                ("root", root.root),
+                ("timestamp", root.timestamp),
+                ("snapshot", root.snapshot),
+                ("targets", root.targets),
+            ];
+            roles.extend(named.map(|(name, keys)| (name.to_owned(), keys.keyids)));
+            root.keys
+        }
+    };
+    let spki = |key: &PublicKey| VerifyingKey::from_metadata(key).ok().map(|key| key.canonical_spki().to_vec());
+    let wanted = spki(key);
+    let listed = keys.iter().filter(|(_, other)| wanted.is_some() && spki(other) == wanted).map(|(keyid, _)| Listed {
+        keyid: keyid.as_str().to_owned(),
+        roles: roles
+            .iter()
+            .filter(|(_, role)| role.contains(keyid))
+            .map(|(name, _)| name.clone())
+            .collect(),
+    });
+    Ok(listed.collect())
+}

@@ -1,0 +1,172 @@
+//! Opens secret keys: which file, whose passphrase. Nothing secret is printed, or taken from arguments.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use trustroot::client::read_bounded;
+use trustroot::crypto::{KeyFile, KeyFileError, LONGEST_KEY_FILE, Passphrase, SecretKey};
+use zeroize::Zeroizing;
+
+use crate::report::{Outcome, Report};
+use crate::ui::{Session, show_path, warn};
+
+/// Longest passphrase file, in bytes.
+const LONGEST_PASSPHRASE_FILE: u64 = 1024;
+
+/// Which secret key is used, and what opens it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct KeyOptions {
+    /// The secret key to sign with, as a PEM file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+
+    /// A file that holds the key's passphrase [default: ask on the terminal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+/// Opens a secret key, asking for its passphrase where it has one and no file holds it.
+pub(crate) fn open_key(session: &Session, options: &KeyOptions) -> Result<SecretKey, Report> {
+    let text = read_key_file(&options.key)?;
+    warn_of_readers(&options.key);
+    let failed = |error: KeyFileError| bad_key_file(&options.key, &error);
+    let encrypted = matches!(KeyFile::read(&text).map_err(failed)?, KeyFile::Encrypted(_));
+    let passphrase = match (&options.passphrase_file, encrypted) {
+        (_, false) => None,
+        (Some(file), true) => Some(read_passphrase(file)?),
+        (None, true) => Some(ask(session, &format!("passphrase of {}: ", show_path(&options.key)))?),
+    };
+    SecretKey::from_pem(&text, passphrase.as_ref()).map_err(failed)
+}
+
+/// Reads a key file, secret or public, as text.
+pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<String>, Report> {
+    let bytes = match read_bounded(path, LONGEST_KEY_FILE) {
+        Ok(Some(bytes)) => Zeroizing::new(bytes),
+        Ok(None) => return Err(no_such_file(path)),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            return Err(bad_key_file(path, &KeyFileError::TooLong));
+        }
+        Err(error) => return Err(Report::io(&error)),
+    };
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(_) => Err(bad_key_file(path, &KeyFileError::NotPem("it is not text"))),
+    }
+}
+
+/// Reads a passphrase file.
+pub(crate) fn read_passphrase(path: &Path) -> Result<Passphrase, Report> {
+    let bytes = match read_bounded(path, LONGEST_PASSPHRASE_FILE) {
+        Ok(Some(bytes)) => Zeroizing::new(bytes),
+        Ok(None) => return Err(no_such_file(path)),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            return Err(bad_passphrase().fact("file", show_path(path)));
+        }
+        Err(error) => return Err(Report::io(&error)),
+    };
+    Passphrase::from_file_content(bytes).map_err(|_| bad_passphrase().fact("file", show_path(path)))
+}
+
+/// Asks for a passphrase on the terminal.
+pub(crate) fn ask(session: &Session, question: &str) -> Result<Passphrase, Report> {
+    if !session.interactive {
+        return Err(no_terminal());
+    }
+    let typed = rpassword::prompt_password(question).map_err(|_| no_terminal())?;
+    Passphrase::new(Zeroizing::new(typed.into_bytes())).map_err(|_| bad_passphrase())
+}
+
+fn no_terminal() -> Report {
+    Report::new(Outcome::WrongQuestion, "no-terminal", "a passphrase is needed, and there is no terminal to ask on")
+        .hint("name a file that holds it with `--passphrase-file`")
+}
+
+fn bad_passphrase() -> Report {
+    Report::new(Outcome::WrongQuestion, "bad-passphrase", "a passphrase has 1 to 1024 bytes")
+}
+
+fn no_such_file(path: &Path) -> Report {
+    Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", show_path(path)))
+}
+
+/// Says what is wrong with a key file, and what would help.
+pub(crate) fn bad_key_file(path: &Path, error: &KeyFileError) -> Report {
+    let shown = show_path(path);
+    let outcome = if matches!(error, KeyFileError::WrongPassphrase) { Outcome::No } else { Outcome::WrongQuestion };
+    let report = Report::new(outcome, error.code(), error.to_string()).fact("file", shown.clone());
+    let convert = format!("convert it: `openssl pkcs8 -topk8 -v2 aes-256-cbc -scrypt -in {shown} -out NEW`");
+    match error {
+        KeyFileError::OldEncryption | KeyFileError::OtherEncryption => report.hint(convert),
+        KeyFileError::TooCostly(_) => {
+            report.hint("if the file is yours, choose a lower cost").hint(convert)
+        }
+        KeyFileError::Public => report.hint("the secret key usually stands beside it, without `.pub`"),
+        KeyFileError::Unsupported(what) if what.contains("OpenSSH") => {
+            report.hint(format!("make a copy and convert that: `ssh-keygen -p -m PKCS8 -f COPY_OF_{shown}`"))
+        }
+        KeyFileError::Unsupported(what) if what.contains("PKCS#1") => {
+            report.hint(format!("convert it: `openssl rsa -RSAPublicKey_in -in {shown} -pubout -out NEW`"))
+        }
+        KeyFileError::Unsupported(what) if what.contains("compressed") || what.contains("by its name") => report.hint(
+            format!("convert it: `openssl ec -in {shown} -conv_form uncompressed -param_enc named_curve -out NEW`"),
+        ),
+        KeyFileError::NotPem(_) => {
+            report.hint(format!("a key in DER form becomes PEM by `openssl pkey -inform DER -in {shown} -out NEW`"))
+        }
+        _ => report,
+    }
+}
+
+/// A secret that others can read is no secret: said on every use, since that is when something can be done.
+#[cfg(unix)]
+fn warn_of_readers(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    if let Ok(metadata) = fs_err::metadata(path)
+        && metadata.permissions().mode() & 0o077 != 0
+    {
+        let shown = show_path(path);
+        warn(&format!("others on this machine may read the secret key `{shown}`; `chmod 600` it"));
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_of_readers(_: &Path) {}
+
+/// Writes a new file that only its owner may read. What is there already is never replaced.
+pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> Result<(), Report> {
+    create(path, bytes, 0o600)
+}
+
+/// Writes a new file that everybody may read, as far as the process's umask lets them.
+pub(crate) fn create_public(path: &Path, bytes: &[u8]) -> Result<(), Report> {
+    create(path, bytes, 0o666)
+}
+
+fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Report> {
+    let mut options = fs_err::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use fs_err::os::unix::fs::OpenOptionsExt as _;
+        options.mode(mode);
+    }
+    #[cfg(not(unix))]
+    let _ = mode;
+    let mut file = match options.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Err(file_exists(path)),
+        Err(error) => return Err(Report::io(&error)),
+    };
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| {
+        // Half a key is worse than none.
+        let _ = fs_err::remove_file(path);
+        Report::io(&error)
+    })
+}
+
+pub(crate) fn file_exists(path: &Path) -> Report {
+    Report::new(Outcome::WrongQuestion, "file-exists", format!("`{}` exists already", show_path(path)))
+        .still("it was left as it is: a key that is overwritten is lost")
+        .hint("choose another name")
+}
