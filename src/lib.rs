@@ -34,11 +34,13 @@
 //!
 //! Without `client` the crate does no I/O and needs no async runtime.
 
+pub mod builders;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod crypto;
 #[cfg(feature = "client")]
 mod fs;
+mod input;
 pub mod metadata;
 mod printable;
 pub mod trust;

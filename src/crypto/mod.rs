@@ -12,7 +12,7 @@ mod verify;
 
 pub use digest::{Digester, sha256};
 pub use sign::{SecretKey, SigningError};
-pub use verify::{Algorithm, KeyProblem, VerifyingKey};
+pub use verify::{Algorithm, KeyProblem, VerifyingKey, canonical_spki};
 
 #[cfg(not(any(feature = "aws-lc", feature = "ring")))]
 compile_error!("trustroot needs a cryptographic back end: enable the feature `aws-lc` (default) or `ring`");

@@ -215,6 +215,12 @@ impl VerifyingKey {
     }
 }
 
+/// Returns the one DER SubjectPublicKeyInfo of a key, whatever its signatures are made with; `None` where `der` is not
+/// the SubjectPublicKeyInfo of a kind of key that we know.
+pub fn canonical_spki(der: &[u8]) -> Option<Vec<u8>> {
+    SpkiKey::from_der(der).ok().map(|key| key.canonical)
+}
+
 /// What is signed with ML-DSA in TUF (TAP 21): `"tuf" || 0x01 || SHA-512(message)`.
 pub(super) fn tuf_ml_dsa_payload(message: &[u8]) -> Vec<u8> {
     let mut payload = b"tuf\x01".to_vec();
