@@ -34,6 +34,7 @@
 //!
 //! Without `client` the crate does no I/O and needs no async runtime.
 
+pub mod builders;
 #[cfg(feature = "maintainer")]
 pub mod ceremony;
 #[cfg(feature = "client")]
@@ -42,6 +43,7 @@ pub mod crypto;
 pub mod example_keys;
 #[cfg(feature = "client")]
 mod fs;
+mod input;
 pub mod metadata;
 mod printable;
 #[cfg(feature = "maintainer")]

@@ -12,8 +12,8 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::dsse::{Envelope, EnvelopeJson, SignatureJson};
-use super::input::{self, InputError};
 use super::trusted_time::LogEntry;
+use crate::input::{self, InputError};
 use crate::metadata::canonical_json::{JsonError, check_unambiguous};
 
 /// Largest attestation file that is read, in bytes.

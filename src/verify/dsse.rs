@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::input::{self, InputError};
 use crate::crypto::VerifyingKey;
+use crate::input::{self, InputError};
 
 /// Most signatures on one envelope that are looked at.
 pub const MAX_SIGNATURES: usize = 64;

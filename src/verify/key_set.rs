@@ -10,15 +10,12 @@
 //! we cannot read in full (an algorithm that we do not know, no period of validity) is kept for the report and
 //! verifies nothing. It never spoils the keys beside it.
 
-use std::fmt;
-
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::input::{self, InputError};
-use crate::crypto::{Algorithm, KeyProblem, VerifyingKey};
-use crate::printable::Printable;
+use crate::builders::{DisabledKey, PublicKeyJson, TimedKey, ValidFor};
+use crate::crypto::VerifyingKey;
+use crate::input::{self, InputError};
 
 /// The usage of npm's keys that sign attestations. Its other keys sign packages (`npm:signatures`).
 pub const NPM_ATTESTATIONS: &str = "npm:attestations";
@@ -43,54 +40,6 @@ pub struct DeliveredKey {
     pub usage: String,
     /// The key with its period, or why it verifies nothing.
     pub key: Result<TimedKey, DisabledKey>,
-}
-
-/// A public key and when it may be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TimedKey {
-    /// The key.
-    pub key: VerifyingKey,
-    /// When it may be used.
-    pub valid_for: ValidFor,
-}
-
-/// When a key may be used: a period that includes both ends (protobuf-specs, `TimeRange`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub struct ValidFor {
-    /// The first moment.
-    pub start: DateTime<Utc>,
-    /// The last moment, where it is known.
-    pub end: Option<DateTime<Utc>>,
-}
-
-/// Why a key verifies nothing.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-#[non_exhaustive]
-pub enum DisabledKey {
-    /// The entry does not have the shape of a key.
-    #[error("not of the expected shape: {}", Printable(.0))]
-    Shape(String),
-    /// We do not know how its signatures are made.
-    #[error("the key details `{}` are not ones that we know", Printable(.0))]
-    UnknownDetails(String),
-    /// The key's bytes are not a key that this build can use.
-    #[error("{0}")]
-    Unusable(&'static str),
-    /// The key is of another kind or size than its details say.
-    #[error("the details say {expected}, but the key is {found}")]
-    OtherKind {
-        /// What the details say.
-        expected: &'static str,
-        /// What the key is.
-        found: String,
-    },
-    /// No period of validity is given, or one that cannot be read.
-    ///
-    /// An absent period could mean "for ever", or be a misspelt name; only one of the two is safe to assume.
-    #[error("it has no period of validity that can be read")]
-    NoValidity,
 }
 
 impl KeySet {
@@ -124,97 +73,14 @@ impl DeliveredKey {
     fn from_json(json: &Value) -> Self {
         let text = |field: &str| json.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (keyid, usage) = (text("keyId"), text("keyUsage"));
-        let key = PublicKeyJson::deserialize(json.get("publicKey").unwrap_or(&Value::Null))
-            .map_err(|error| DisabledKey::Shape(error.to_string()))
-            .and_then(|key| key.read());
+        let key = PublicKeyJson::read_from(json.get("publicKey"));
         Self { keyid, usage, key }
-    }
-}
-
-impl ValidFor {
-    /// Whether the period includes `time`.
-    pub fn includes(&self, time: DateTime<Utc>) -> bool {
-        self.start <= time && self.end.is_none_or(|end| time <= end)
-    }
-}
-
-impl fmt::Display for ValidFor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "from {}", self.start.to_rfc3339_opts(SecondsFormat::AutoSi, true))?;
-        match self.end {
-            Some(end) => write!(f, " to {}", end.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
-            None => Ok(()),
-        }
     }
 }
 
 #[derive(Deserialize)]
 struct KeySetJson {
     keys: Vec<Value>,
-}
-
-/// `dev.sigstore.common.v1.PublicKey` (protobuf-specs `sigstore_common.proto`) in JSON.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct PublicKeyJson {
-    #[serde(default)]
-    raw_bytes: String,
-    #[serde(default)]
-    key_details: String,
-    valid_for: Option<TimeRangeJson>,
-}
-
-#[derive(Deserialize)]
-struct TimeRangeJson {
-    start: Option<String>,
-    end: Option<String>,
-}
-
-impl PublicKeyJson {
-    pub(super) fn read(&self) -> Result<TimedKey, DisabledKey> {
-        let (algorithm, expected) =
-            key_details(&self.key_details).ok_or_else(|| DisabledKey::UnknownDetails(self.key_details.clone()))?;
-        let der = input::base64(&self.raw_bytes).ok_or(DisabledKey::Unusable("the key is not base64"))?;
-        let key = VerifyingKey::from_spki(&der, algorithm).map_err(|problem| match problem {
-            KeyProblem::Unsupported(why) | KeyProblem::Encoding(why) => DisabledKey::Unusable(why),
-            KeyProblem::SchemeMismatch => DisabledKey::Unusable("the key is not of the kind that its details say"),
-        })?;
-        if key.describe() != expected {
-            return Err(DisabledKey::OtherKind { expected, found: key.describe() });
-        }
-        let valid_for = self.valid_for.as_ref().and_then(TimeRangeJson::read).ok_or(DisabledKey::NoValidity)?;
-        Ok(TimedKey { key, valid_for })
-    }
-}
-
-impl TimeRangeJson {
-    fn read(&self) -> Option<ValidFor> {
-        let start = input::time(self.start.as_ref()?)?;
-        let end = match &self.end {
-            Some(end) => Some(input::time(end)?),
-            None => None,
-        };
-        Some(ValidFor { start, end })
-    }
-}
-
-/// What Sigstore's `PublicKeyDetails` say: how signatures are made, and the kind and size of key.
-///
-/// Left out are the deprecated values, which leave hash or size open, and the ones that no back end has.
-fn key_details(name: &str) -> Option<(Algorithm, &'static str)> {
-    Some(match name {
-        "PKIX_ECDSA_P256_SHA_256" => (Algorithm::EcdsaP256Sha256, "ecdsa-p256"),
-        "PKIX_ECDSA_P384_SHA_384" => (Algorithm::EcdsaP384Sha384, "ecdsa-p384"),
-        "PKIX_ECDSA_P521_SHA_512" => (Algorithm::EcdsaP521Sha512, "ecdsa-p521"),
-        "PKIX_ED25519" => (Algorithm::Ed25519, "ed25519"),
-        "PKIX_RSA_PKCS1V15_2048_SHA256" => (Algorithm::RsaPkcs1Sha256, "rsa-2048"),
-        "PKIX_RSA_PKCS1V15_3072_SHA256" => (Algorithm::RsaPkcs1Sha256, "rsa-3072"),
-        "PKIX_RSA_PKCS1V15_4096_SHA256" => (Algorithm::RsaPkcs1Sha256, "rsa-4096"),
-        "PKIX_RSA_PSS_2048_SHA256" => (Algorithm::RsaPssSha256, "rsa-2048"),
-        "PKIX_RSA_PSS_3072_SHA256" => (Algorithm::RsaPssSha256, "rsa-3072"),
-        "PKIX_RSA_PSS_4096_SHA256" => (Algorithm::RsaPssSha256, "rsa-4096"),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

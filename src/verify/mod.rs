@@ -16,7 +16,6 @@
 mod attestation_file;
 mod certificate;
 pub mod dsse;
-mod input;
 mod key_set;
 mod statement;
 #[cfg(test)]
@@ -24,11 +23,10 @@ mod testing;
 mod trusted_time;
 mod verdict;
 
+pub use crate::builders::{DisabledKey, TimedKey, ValidFor};
+pub use crate::input::InputError;
 pub use attestation_file::{MAX_ATTESTATIONS, MAX_FILE_BYTES, MAX_LOG_ENTRIES, MAX_SIGNATURES_IN_FILE, SkipReason};
-pub use input::InputError;
-pub use key_set::{
-    DeliveredKey, DisabledKey, KeySet, MAX_KEY_SET_BYTES, MAX_KEYS, NPM_ATTESTATIONS, TimedKey, ValidFor,
-};
+pub use key_set::{DeliveredKey, KeySet, MAX_KEY_SET_BYTES, MAX_KEYS, NPM_ATTESTATIONS};
 pub use statement::{ArtifactDigests, IN_TOTO_PAYLOAD_TYPE, MAX_STATEMENT_BYTES, Statement, Subject};
 pub use trusted_time::{
     MAX_ENTRY_BYTES, MAX_LOGS, MAX_TRUSTED_ROOT_BYTES, NoTrustedTime, TransparencyLogs, TrustedTime,

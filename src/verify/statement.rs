@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::input::{self, InputError};
 use crate::crypto::Digester;
+use crate::input::{self, InputError};
 use crate::metadata::HashAlgorithm;
 
 /// The payload type of statements in DSSE envelopes.

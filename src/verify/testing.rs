@@ -4,9 +4,10 @@ use base64::Engine as _;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::ArtifactDigests;
 use super::dsse::pre_authentication_encoding;
-use super::{ArtifactDigests, input};
 use crate::crypto::{KeyAlgorithm, SecretKey, VerifyingKey, sha256};
+use crate::input;
 
 pub(crate) const LOG_URL: &str = "https://log.example";
 

@@ -20,9 +20,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::input::{self, InputError};
-use super::key_set::{DisabledKey, PublicKeyJson, TimedKey, ValidFor};
+use crate::builders::{DisabledKey, PublicKeyJson, TimedKey, ValidFor};
 use crate::crypto::{VerifyingKey, sha256};
+use crate::input::{self, InputError};
 use crate::metadata::canonical_json::Json;
 use crate::printable::Printable;
 
@@ -155,9 +155,7 @@ impl TransparencyLogs {
 impl Log {
     fn from_json(json: &Value) -> Self {
         let text = |pointer: &str| json.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let key = PublicKeyJson::deserialize(json.get("publicKey").unwrap_or(&Value::Null))
-            .map_err(|error| DisabledKey::Shape(error.to_string()))
-            .and_then(|key| key.read());
+        let key = PublicKeyJson::read_from(json.get("publicKey"));
         Self { url: text("/baseUrl").to_owned(), id: input::base64(text("/logId/keyId")).unwrap_or_default(), key }
     }
 }

@@ -8,11 +8,12 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::attestation_file::{self, Material, SkipReason};
 use super::certificate::{self, Integrity};
 use super::dsse::{Candidate, Envelope, SignedBy};
-use super::input::InputError;
-use super::key_set::{DisabledKey, KeySet, NPM_ATTESTATIONS, ValidFor};
+use super::key_set::{KeySet, NPM_ATTESTATIONS};
 use super::statement::{ArtifactDigests, IN_TOTO_PAYLOAD_TYPE, Statement, Subject};
 use super::trusted_time::{LogEntry, NoTrustedTime, Signed, TransparencyLogs, TrustedTime, proved_times};
+use crate::builders::{DisabledKey, ValidFor};
 use crate::crypto::sha256;
+use crate::input::InputError;
 use crate::metadata::HashAlgorithm;
 use crate::printable::Printable;
 
@@ -502,7 +503,7 @@ mod tests {
 
         /// The log's entry about the first signature of an envelope by alice.
         fn entry(&self, envelope: &Value, time: &str) -> Value {
-            let decode = |value: &Value| crate::verify::input::base64(value.as_str().unwrap()).unwrap();
+            let decode = |value: &Value| crate::input::base64(value.as_str().unwrap()).unwrap();
             let (payload, signature) = (decode(&envelope["payload"]), decode(&envelope["signatures"][0]["sig"]));
             log_entry(&self.log, EntryForm::Intoto, &payload, &signature, &self.alice, time)
         }

@@ -1,7 +1,8 @@
-//! Reads documents of other people's formats: the limit first, then one unambiguous reading, then the shape.
+//! Reads JSON documents that are not TUF metadata: the limit first, then one unambiguous reading, then the shape.
 //!
-//! Everything passed in is attacker-controlled. Unknown fields are tolerated, since the formats are not ours and
-//! grow; repeated keys are not, since the next reader could see another value than we do.
+//! Everything passed in is attacker-controlled. Repeated keys are refused, since the next reader could see another value
+//! than we do. Unknown fields are for the reader of each format to judge: other people's formats grow, while a field that
+//! we do not know in one of ours could be a restriction.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -54,25 +55,25 @@ pub enum InputError {
 }
 
 /// Reads one JSON document of at most `limit` bytes.
-pub(super) fn read<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, InputError> {
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, InputError> {
     at_most_bytes(bytes, limit)?;
     check_unambiguous(bytes).map_err(InputError::Json)?;
     shape(bytes)
 }
 
 /// Reads JSON that is known to be unambiguous.
-pub(super) fn shape<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, InputError> {
+pub(crate) fn shape<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, InputError> {
     serde_json::from_slice(bytes).map_err(|error| InputError::Shape { what: error.to_string() })
 }
 
-pub(super) fn at_most_bytes(bytes: &[u8], limit: usize) -> Result<(), InputError> {
+pub(crate) fn at_most_bytes(bytes: &[u8], limit: usize) -> Result<(), InputError> {
     if bytes.len() > limit {
         return Err(InputError::TooLarge { length: bytes.len(), limit });
     }
     Ok(())
 }
 
-pub(super) fn at_most(what: &'static str, count: usize, limit: usize) -> Result<(), InputError> {
+pub(crate) fn at_most(what: &'static str, count: usize, limit: usize) -> Result<(), InputError> {
     if count > limit {
         return Err(InputError::TooMany { what, count, limit });
     }
@@ -82,7 +83,7 @@ pub(super) fn at_most(what: &'static str, count: usize, limit: usize) -> Result<
 /// Decodes base64 in either alphabet of RFC 4648, padded or not: DSSE and protobuf's JSON both allow either.
 ///
 /// Bits that stand for nothing must be zero, so bytes have one spelling in each alphabet.
-pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
     const LENIENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
@@ -91,7 +92,7 @@ pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Reads an RFC 3339 time. Fractions of a second are kept.
-pub(super) fn time(text: &str) -> Option<DateTime<Utc>> {
+pub(crate) fn time(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text).ok().map(|time| time.with_timezone(&Utc))
 }
 
