@@ -79,7 +79,7 @@ fn run(guide: &str) {
     let bin = Path::new(env!("CARGO_BIN_EXE_trustroot")).parent().unwrap();
     let examples = bin.join("examples");
     assert!(examples.join("sign_attestation").exists(), "build the examples first: cargo build --examples");
-    let path = format!("{}:{}:{}", bin.display(), examples.display(), std::env::var("PATH").unwrap());
+    let path = format!("{}:{}:{}", bin.display(), examples.display(), env!("PATH"));
     // Nothing here takes long; a guide that waits for ever fails instead.
     let status = Command::new("timeout")
         .args(["120", "bash", ".script"])
@@ -91,7 +91,8 @@ fn run(guide: &str) {
         .unwrap();
     let mut wrong = String::new();
     for (index, step) in steps.iter().enumerate() {
-        let read = |name: &str| std::fs::read_to_string(sandbox.path().join(format!(".{name}.{index}"))).unwrap_or_default();
+        let read =
+            |name: &str| std::fs::read_to_string(sandbox.path().join(format!(".{name}.{index}"))).unwrap_or_default();
         let (actual, ended) = (read("out"), read("status"));
         let expected: Vec<&str> = step.expected.trim_end().lines().collect();
         let printed: Vec<&str> = actual.trim_end().lines().collect();
@@ -99,7 +100,11 @@ fn run(guide: &str) {
             let _ = writeln!(
                 wrong,
                 "{guide}:{}: $ {}\nexpected (status {}):\n{}\nfound (status {}):\n{actual}",
-                step.line, step.command, step.status, step.expected, ended.trim()
+                step.line,
+                step.command,
+                step.status,
+                step.expected,
+                ended.trim()
             );
             break;
         }

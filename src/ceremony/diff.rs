@@ -144,7 +144,8 @@ pub(super) fn keys_and_roles(before: &Roles, after: &Roles) -> Vec<Change> {
             && old.owner() != new.owner()
         {
             let name = |key: &PublicKey| Printable(key.owner().unwrap_or("nobody")).to_string();
-            changes.push(Change::new(Mark::Changed, format!("the same key passes from {} to {}", name(old), name(new))));
+            changes
+                .push(Change::new(Mark::Changed, format!("the same key passes from {} to {}", name(old), name(new))));
         }
     }
     changes

@@ -47,9 +47,11 @@ impl FromStr for EventName {
     fn from_str(text: &str) -> Result<Self, String> {
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
         if text.is_empty() || text.len() > 100 || !text.chars().all(good) || text.starts_with(['.', '-']) {
-            return Err("an event's name has 1 to 100 lower-case letters, digits, `.`, `_` and `-`, and does not start \
+            return Err(
+                "an event's name has 1 to 100 lower-case letters, digits, `.`, `_` and `-`, and does not start \
                         with `.` or `-`"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         Ok(Self(text.to_owned()))
     }
@@ -93,7 +95,8 @@ impl FiledSignature {
     }
 
     fn is_well_formed(&self) -> bool {
-        let digest = self.payload_sha256.len() == 64 && self.payload_sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let digest = self.payload_sha256.len() == 64
+            && self.payload_sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         digest && !self.keyid.is_empty()
     }
 }

@@ -1,6 +1,7 @@
 //! What a keyholder sees before a key is touched: computed here, from the last signed version and the proposed bytes.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -143,7 +144,8 @@ impl SigningEvent {
                 Some(_) => {}
             }
         }
-        for gone in old_delegations.iter().filter(|old| !delegations(Some(new)).iter().any(|new| new.role == old.role)) {
+        for gone in old_delegations.iter().filter(|old| !delegations(Some(new)).iter().any(|new| new.role == old.role))
+        {
             changes.push(Change::new(Mark::Removed, format!("namespace {}: no longer delegated to", gone.role)));
         }
         changes.extend(keys_and_roles(&keys_of(old), &keys_of(Some(new))));
@@ -227,14 +229,15 @@ fn expiry(now: DateTime<Utc>, new: &Expires, old: Option<&Expires>) -> String {
     if let Some(old) = old {
         let change = days(old.time(), new.time());
         let direction = if change < 0 { "earlier" } else { "later" };
-        text.push_str(&format!("; {} days {direction} than the version before", change.abs()));
+        let _ = write!(text, "; {} days {direction} than the version before", change.abs());
     }
     text
 }
 
 /// A builder or verifier in one line: what it is called, and how its level moves.
 fn headline(old: Option<&Value>, new: Option<&Value>) -> Option<Change> {
-    let text = |value: Option<&Value>, field: &str| value.and_then(|value| value.get(field)?.as_str().map(str::to_owned));
+    let text =
+        |value: Option<&Value>, field: &str| value.and_then(|value| value.get(field)?.as_str().map(str::to_owned));
     let either = |field: &str| text(new, field).or_else(|| text(old, field));
     let (kind, id) = match (either("builderId"), either("verifierId")) {
         (Some(id), _) => ("builder", id),

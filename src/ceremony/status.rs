@@ -197,9 +197,7 @@ impl SigningEvent {
             .collect();
         let digest = hex::encode(self.digest());
         for filed in &self.signatures {
-            let why = if filed.payload_sha256 != digest {
-                "over another payload"
-            } else {
+            let why = if filed.payload_sha256 == digest {
                 let standings: Vec<Standing> = counts
                     .iter()
                     .flat_map(|under| &under.tally.lines)
@@ -214,6 +212,8 @@ impl SigningEvent {
                     standings if standings.contains(&Standing::Invalid) => "not valid",
                     _ => "by a key that cannot be used",
                 }
+            } else {
+                "over another payload"
             };
             uncounted.push(Uncounted { from: filed.keyid.clone(), why: why.to_owned() });
         }
@@ -266,9 +266,11 @@ impl SigningEvent {
         for keyid in &old.keyids {
             let Some(key) = old_keys.get(keyid) else { continue };
             let (Some(owner), Some(spki)) = (key.owner(), spki(key)) else { continue };
-            let signed = under_before.tally.lines.iter().any(|line| {
-                line.keyid == *keyid && matches!(line.standing, Standing::Valid | Standing::SameKey)
-            });
+            let signed = under_before
+                .tally
+                .lines
+                .iter()
+                .any(|line| line.keyid == *keyid && matches!(line.standing, Standing::Valid | Standing::SameKey));
             if has_new.contains(owner) && !stays.contains(&spki) && !signed {
                 missing.insert(owner.to_owned());
             }

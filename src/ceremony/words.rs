@@ -81,7 +81,9 @@ mod tests {
         let words = digest_words(&digest);
         let right = format!("{} {}  {} {}", words[3], words[8].to_uppercase(), words[31], words[0]);
         assert!(challenge.is_met(&digest, &right));
-        for wrong in ["", "y", "yes", &right.replacen(words[3].as_str(), &words[8], 1), &format!("{right} {}", words[0])] {
+        for wrong in
+            ["", "y", "yes", &right.replacen(words[3].as_str(), &words[8], 1), &format!("{right} {}", words[0])]
+        {
             assert!(!challenge.is_met(&digest, wrong), "{wrong}");
         }
         assert!(!challenge.is_met(&[8; 32], &right));

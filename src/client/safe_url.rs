@@ -129,7 +129,8 @@ mod tests {
     #[test]
     fn only_this_machine_is_this_machine() {
         let of_this_machine = |url: &str| SafeUrl::parse(url).unwrap().is_of_this_machine();
-        for url in ["file:///srv/tuf", "http://127.0.0.1:8000/", "http://127.8.9.1/", "http://[::1]:80/", "http://localhost/"]
+        for url in
+            ["file:///srv/tuf", "http://127.0.0.1:8000/", "http://127.8.9.1/", "http://[::1]:80/", "http://localhost/"]
         {
             assert!(of_this_machine(url), "{url}");
         }

@@ -233,10 +233,7 @@ impl UpdateError {
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::Refused { .. }
-                | Self::ExampleKey(_)
-                | Self::WrongTargetLength { .. }
-                | Self::WrongTargetHash { .. }
+            Self::Refused { .. } | Self::ExampleKey(_) | Self::WrongTargetLength { .. } | Self::WrongTargetHash { .. }
         ) || matches!(self, Self::Fetch(FetchError::TooLong { .. }))
     }
 }

@@ -319,8 +319,7 @@ fn encryption(der: &[u8]) -> Result<(EncryptedPrivateKeyInfo<'_>, String), KeyFi
             format!("PBKDF2 with HMAC-{hash}, {iterations} iterations")
         }
         pbes2::Kdf::Scrypt(scrypt) => {
-            let (n, r, p) =
-                (scrypt.cost_parameter, u64::from(scrypt.block_size), u64::from(scrypt.parallelization));
+            let (n, r, p) = (scrypt.cost_parameter, u64::from(scrypt.block_size), u64::from(scrypt.parallelization));
             let said = format!("scrypt with N={n}, r={r}, p={p}");
             let memory = n.saturating_mul(r).saturating_mul(128);
             let work = n.saturating_mul(r).saturating_mul(p);

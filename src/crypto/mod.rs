@@ -6,17 +6,17 @@
 
 mod backend;
 mod digest;
-mod random;
 mod key_file;
 mod metadata_key;
+mod random;
 mod sign;
 mod spki_key;
 mod verify;
 
 pub use digest::{Digester, sha256};
-pub use random::random;
 pub use key_file::{KeyFile, KeyFileError, LONGEST_KEY_FILE, Passphrase};
 pub use metadata_key::{canonical_spki, metadata_key, spki_from_pem, spki_to_pem};
+pub use random::random;
 pub use sign::{KeyAlgorithm, SecretKey, SigningError};
 pub use verify::{Algorithm, KeyProblem, VerifyingKey};
 

@@ -196,8 +196,8 @@ impl SecretKey {
             }
             #[cfg(feature = "aws-lc")]
             Parts::MlDsa { kind, pkcs8 } => {
-                let pair = PqdsaKeyPair::from_pkcs8(ml_dsa_algorithm(*kind), pkcs8)
-                    .map_err(|_| SigningError::NotAKey)?;
+                let pair =
+                    PqdsaKeyPair::from_pkcs8(ml_dsa_algorithm(*kind), pkcs8).map_err(|_| SigningError::NotAKey)?;
                 let spki = SpkiKey::ml_dsa(*kind, pair.public_key().as_ref()).map_err(bad)?;
                 (Pair::MlDsa(pair), spki)
             }
@@ -258,6 +258,7 @@ impl SecretKey {
     }
 }
 
+#[cfg_attr(feature = "aws-lc", expect(clippy::unnecessary_wraps, reason = "ring lacks P-521"))]
 fn ecdsa_algorithm(curve: Curve) -> Result<&'static EcdsaSigningAlgorithm, SigningError> {
     match curve {
         Curve::P256 => Ok(&ECDSA_P256_SHA256_ASN1_SIGNING),

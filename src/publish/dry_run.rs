@@ -80,12 +80,7 @@ pub(super) async fn prove(
 }
 
 /// A client that has been kept up to date until now. Where the published state has expired, it was so before.
-async fn know_published(
-    first: &[u8],
-    base: &SafeUrl,
-    cache: &Path,
-    start: UpdateStart,
-) -> Result<(), PublishError> {
+async fn know_published(first: &[u8], base: &SafeUrl, cache: &Path, start: UpdateStart) -> Result<(), PublishError> {
     let from = "the published state";
     let mut start = start;
     // Each of the four roles may have expired, one before the other.

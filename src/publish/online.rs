@@ -57,7 +57,7 @@ impl Signer<'_> {
             }
         }
         let before = published.snapshot.as_ref().map(|(snapshot, _)| snapshot.version);
-        self.sign(&RoleName::Snapshot, before, policy, meta)
+        self.sign(&RoleName::Snapshot, before, policy, &meta)
     }
 
     /// The timestamp that names this snapshot.
@@ -75,7 +75,7 @@ impl Signer<'_> {
             return Ok(OnlineDocument { version: timestamp.version, bytes: bytes.clone() });
         }
         let before = published.timestamp.as_ref().map(|(timestamp, _)| timestamp.version);
-        self.sign(&RoleName::Timestamp, before, policy, json!({"snapshot.json": described}))
+        self.sign(&RoleName::Timestamp, before, policy, &json!({"snapshot.json": described}))
     }
 
     /// Whether a published document is outside its signing period and today's root vouches for it.
@@ -97,7 +97,7 @@ impl Signer<'_> {
         role: &RoleName,
         before: Option<Version>,
         policy: &Policy,
-        meta: Value,
+        meta: &Value,
     ) -> Result<OnlineDocument, PublishError> {
         let first = Version::new(1).expect("1 is not zero");
         let version = match before {
@@ -119,8 +119,7 @@ impl Signer<'_> {
         let mut signatures = BTreeMap::new();
         for key in self.keys {
             // While keys rotate, the outgoing one signs too, for clients that have not seen the new root yet.
-            let keyids: Vec<KeyId> =
-                self.signed.roots().flat_map(|(root, _)| keyids_of(root, role, key)).collect();
+            let keyids: Vec<KeyId> = self.signed.roots().flat_map(|(root, _)| keyids_of(root, role, key)).collect();
             if !keyids.is_empty() {
                 let signature = hex::encode(key.sign(&payload)?);
                 signatures.extend(keyids.into_iter().map(|keyid| (keyid, signature.clone())));

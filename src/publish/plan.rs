@@ -7,9 +7,7 @@ use super::online::{OnlineDocument, Published, Signer, foreign};
 use super::{Proof, PublishError, dry_run};
 use crate::crypto::{SecretKey, sha256};
 use crate::fs::read_bounded;
-use crate::metadata::{
-    Document, Envelope, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Version,
-};
+use crate::metadata::{Document, Envelope, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Version};
 use crate::repository::{SignedState, WorkingCopy, file_name};
 use crate::trust::{Authority, Refusal, UpdateStart, verify};
 
@@ -73,18 +71,22 @@ impl PublishPlan {
         let current = current_roles(copy, &signed)?;
         let published = published(destination, &signed)?;
 
-        let signer = Signer { signed: &signed, root, keys, now: start.time() };
+        let online = Signer { signed: &signed, root, keys, now: start.time() };
         let config = copy.config();
         let versions = current.iter().map(|(role, role_file)| (role.clone(), role_file.clone())).collect();
-        let snapshot = signer.snapshot(&published, &versions, &config.policy(&RoleName::Snapshot)?)?;
-        let timestamp = signer.timestamp(&published, &snapshot, &config.policy(&RoleName::Timestamp)?)?;
+        let snapshot = online.snapshot(&published, &versions, &config.policy(&RoleName::Snapshot)?)?;
+        let timestamp = online.timestamp(&published, &snapshot, &config.policy(&RoleName::Timestamp)?)?;
 
         let mut objects = Vec::new();
         for (role, (version, bytes)) in &current {
             objects.extend(targets_of(&signed, role, bytes)?);
             objects.push(object(file_name(role, *version), Writes::Immutable, bytes.clone()));
         }
-        objects.push(object(file_name(&RoleName::Snapshot, snapshot.version), Writes::Immutable, snapshot.bytes.clone()));
+        objects.push(object(
+            file_name(&RoleName::Snapshot, snapshot.version),
+            Writes::Immutable,
+            snapshot.bytes.clone(),
+        ));
         for (root, bytes) in signed.roots() {
             objects.push(object(file_name(&RoleName::Root, root.version), Writes::Root, bytes.to_vec()));
         }
@@ -92,7 +94,8 @@ impl PublishPlan {
         let objects = only_new(objects, destination)?;
         let targets = &current[&RoleName::Targets];
         let targets = OnlineDocument { version: targets.0, bytes: targets.1.clone() };
-        let read_by_clients = [(RoleName::Timestamp, &timestamp), (RoleName::Snapshot, &snapshot), (RoleName::Targets, &targets)];
+        let read_by_clients =
+            [(RoleName::Timestamp, &timestamp), (RoleName::Snapshot, &snapshot), (RoleName::Targets, &targets)];
         let objects = in_order(objects, destination, &signed, &read_by_clients)?;
 
         let mut shown = vec![
@@ -131,10 +134,11 @@ fn current_roles(copy: &WorkingCopy, signed: &SignedState) -> Result<RoleFiles, 
                 roles.insert(role, (document.version(), document.bytes));
             }
             Some(document) => return Err(again(&role, newest.unwrap_or_else(|| document.version()))),
-            None => match newest {
-                Some(version) => return Err(again(&role, version)),
-                None => {}
-            },
+            None => {
+                if let Some(version) = newest {
+                    return Err(again(&role, version));
+                }
+            }
         }
     }
     Ok(roles)
@@ -226,8 +230,7 @@ fn in_order(
             return Ok(objects);
         }
     }
-    if let Some(pointer) = objects.pop_if(|object| object.writes == Writes::Pointer)
-    {
+    if let Some(pointer) = objects.pop_if(|object| object.writes == Writes::Pointer) {
         let before = objects.iter().position(|object| object.writes == Writes::Root).unwrap_or(objects.len());
         objects.insert(before, pointer);
     }

@@ -236,7 +236,8 @@ mod tests {
 
     #[test]
     fn a_namespace_cannot_take_the_name_of_a_top_level_role() {
-        let namespace = "signers = [\"alice\"]\nthreshold = 1\nexpires-after-days = 10\nsign-within-days = 3\ncatalog = {}\n";
+        let namespace =
+            "signers = [\"alice\"]\nthreshold = 1\nexpires-after-days = 10\nsign-within-days = 3\ncatalog = {}\n";
         for name in ["root", "timestamp", "Oppy", "-a", "a_b"] {
             let error = with(|text| format!("{text}[namespaces.{name}]\n{namespace}")).unwrap_err();
             assert!(error.contains(&format!("namespaces.{name}")), "{error}");

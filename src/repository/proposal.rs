@@ -106,7 +106,8 @@ fn delegations(copy: &WorkingCopy) -> Result<Value, RepositoryError> {
     let (mut keys, mut roles) = (Map::new(), Vec::new());
     for (name, config) in &copy.config().namespaces {
         let role = RoleName::Delegated(name.as_str().into());
-        let namespace: Namespace = Namespace::parse(name).map_err(|_| RepositoryError::UnknownRole { role: role.clone() })?;
+        let namespace: Namespace =
+            Namespace::parse(name).map_err(|_| RepositoryError::UnknownRole { role: role.clone() })?;
         let held = copy.keys_for(&role)?;
         roles.push(json!({
             "name": name,
@@ -140,8 +141,6 @@ fn keyid(held: &HeldKey) -> KeyId {
 
 /// What a targets document says about files.
 fn entries(targets: &BTreeMap<TargetPath, Vec<u8>>) -> Value {
-    let entry = |bytes: &Vec<u8>| {
-        json!({"length": bytes.len(), "hashes": {HashAlgorithm::Sha256.name(): hex::encode(sha256(bytes))}})
-    };
+    let entry = |bytes: &Vec<u8>| json!({"length": bytes.len(), "hashes": {HashAlgorithm::Sha256.name(): hex::encode(sha256(bytes))}});
     Value::Object(targets.iter().map(|(path, bytes)| (path.as_str().to_owned(), entry(bytes))).collect())
 }

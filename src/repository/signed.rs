@@ -142,7 +142,11 @@ impl SignedState {
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub(crate) fn role_at(&self, role: &RoleName, version: Version) -> Result<Option<Verified<Targets>>, RepositoryError> {
+    pub(crate) fn role_at(
+        &self,
+        role: &RoleName,
+        version: Version,
+    ) -> Result<Option<Verified<Targets>>, RepositoryError> {
         if matches!(role, RoleName::Root | RoleName::Timestamp | RoleName::Snapshot) {
             return Ok(None);
         }

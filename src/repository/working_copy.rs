@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde_json::Value;
 
-use super::document::{publishable, read_namespace, to_json};
 use super::config::place;
+use super::document::{publishable, read_namespace, to_json};
 use super::{Config, NamespaceFile, RepositoryError, SignedState};
 use crate::builders::{CATALOG_MEDIA_TYPE, CATALOG_PATH, Catalog, Namespace};
 use crate::crypto::{VerifyingKey, metadata_key, spki_from_pem};
@@ -55,8 +55,8 @@ impl WorkingCopy {
     pub fn open(directory: &Path) -> Result<Self, RepositoryError> {
         let bytes = read_bounded(&directory.join(CONFIG_FILE), LONGEST_CONFIG)?
             .ok_or_else(|| RepositoryError::NoWorkingCopy { directory: directory.to_owned() })?;
-        let text = String::from_utf8(bytes)
-            .map_err(|_| RepositoryError::configuration(CONFIG_FILE, "is not UTF-8 text"))?;
+        let text =
+            String::from_utf8(bytes).map_err(|_| RepositoryError::configuration(CONFIG_FILE, "is not UTF-8 text"))?;
         Ok(Self { directory: directory.to_owned(), config: Config::parse(&text)? })
     }
 
@@ -111,11 +111,12 @@ impl WorkingCopy {
         let bytes = read_bounded(&path, LONGEST_KEY)?.ok_or_else(|| wrong("does not exist".to_owned()))?;
         let text = String::from_utf8(bytes).map_err(|_| wrong("is not PEM".to_owned()))?;
         if text.contains("PRIVATE KEY") {
-            return Err(wrong("holds a SECRET key: take it out of the working copy, and out of its history".to_owned()));
+            return Err(wrong(
+                "holds a SECRET key: take it out of the working copy, and out of its history".to_owned(),
+            ));
         }
-        let plain = spki_from_pem(&text)
-            .and_then(|spki| metadata_key(&spki))
-            .map_err(|problem| wrong(problem.to_string()))?;
+        let plain =
+            spki_from_pem(&text).and_then(|spki| metadata_key(&spki)).map_err(|problem| wrong(problem.to_string()))?;
         let key = VerifyingKey::from_metadata(&plain).map_err(|problem| wrong(problem.to_string()))?;
         if !self.config.trial
             && let Some(name) = example_key_name(key.canonical_spki())
@@ -220,7 +221,9 @@ impl WorkingCopy {
                 let text = text.replace(std::path::MAIN_SEPARATOR, "/");
                 let path = TargetPath::new(&text).map_err(|error| wrong(error.to_string()))?;
                 if text.starts_with("slsa/") {
-                    return Err(wrong("`slsa/` holds the catalog and the builders, which are written elsewhere".into()));
+                    return Err(wrong(
+                        "`slsa/` holds the catalog and the builders, which are written elsewhere".into(),
+                    ));
                 }
                 let bytes = read_bounded(entry.path(), LONGEST_TARGET)?.unwrap_or_default();
                 if bytes.windows(11).any(|window| window == b"PRIVATE KEY") {

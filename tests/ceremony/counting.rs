@@ -129,9 +129,8 @@ fn a_root_that_replaces_every_key_needs_the_old_keys() {
     for person in ["xavier", "yves", "zoe"] {
         registry.add_person(person);
     }
-    registry.edit("trustroot.toml", |text| {
-        text.replace("alice", "xavier").replace("bob", "yves").replace("carol", "zoe")
-    });
+    registry
+        .edit("trustroot.toml", |text| text.replace("alice", "xavier").replace("bob", "yves").replace("carol", "zoe"));
     let mut event = registry.start("root");
     registry.sign(&mut event, "xavier").unwrap();
     registry.sign(&mut event, "yves").unwrap();

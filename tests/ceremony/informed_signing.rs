@@ -16,8 +16,7 @@ fn lines(review: &Review) -> Vec<String> {
 /// Changes the proposal on disk, as somebody with access to the files could.
 fn tamper(registry: &Registry, name: &str, change: impl Fn(&mut serde_json::Value)) -> SigningEvent {
     let file = format!("signing-events/{name}/proposal.json");
-    let mut value: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(registry.path(&file)).unwrap()).unwrap();
+    let mut value: serde_json::Value = serde_json::from_slice(&std::fs::read(registry.path(&file)).unwrap()).unwrap();
     change(&mut value["signed"]);
     registry.write(&file, &value.to_string());
     registry.event(name)
@@ -53,7 +52,9 @@ fn keys_replaced_under_their_old_keyids_are_seen() {
 fn thresholds_and_expiries_are_compared_in_words() {
     let registry = Registry::new();
     registry.hold("root", &["alice", "bob"]).unwrap();
-    registry.edit("trustroot.toml", |text| text.replacen("threshold = 2\nexpires-after-days = 365", "threshold = 3\nexpires-after-days = 700", 1));
+    registry.edit("trustroot.toml", |text| {
+        text.replacen("threshold = 2\nexpires-after-days = 365", "threshold = 3\nexpires-after-days = 700", 1)
+    });
     let review = review(&registry, &registry.start("root"));
     assert_eq!(review.expiry, "2028-01-30T12:00:00Z, 700 days from now; 335 days later than the version before");
     assert!(lines(&review).contains(&"~ root: 2 of 3 -> 3 of 3 keys must sign".to_owned()));
@@ -126,7 +127,10 @@ fn an_event_of_another_repository_is_not_opened_here() {
     production.now += chrono::Duration::hours(1);
     production.hold("root", &["alice", "bob"]).unwrap();
     for (path, content) in registry.files(&format!("signing-events/{}", event.name)) {
-        production.write(&format!("signing-events/{}/{}", event.name, path.display()), std::str::from_utf8(&content).unwrap());
+        production.write(
+            &format!("signing-events/{}/{}", event.name, path.display()),
+            std::str::from_utf8(&content).unwrap(),
+        );
     }
     let opened = SigningEvent::open(&production.copy(), &event.name);
     assert!(matches!(opened, Err(CeremonyError::OtherRepository { .. })), "{opened:?}");

@@ -19,7 +19,10 @@ struct Client {
 
 impl Client {
     fn new(registry: &Registry) -> Self {
-        Self { cache: tempfile::tempdir().unwrap(), root: std::fs::read(registry.path("repository/1.root.json")).unwrap() }
+        Self {
+            cache: tempfile::tempdir().unwrap(),
+            root: std::fs::read(registry.path("repository/1.root.json")).unwrap(),
+        }
     }
 
     fn updater(&self, registry: &Registry) -> Updater {
@@ -158,7 +161,11 @@ fn roles_are_signed_again_after_their_keys_change() {
     let mut registry = Registry::with_builder();
     registry.publish().unwrap();
     registry.add_person("oppy-new");
-    registry.edit("trustroot.toml", |text| text.replace("signers = [\"oppy-dev\"]", "signers = [\"oppy-new\"]").replace("[people.oppy-dev]", "[people.oppy-new]").replace("keys/oppy-dev.pub", "keys/oppy-new.pub"));
+    registry.edit("trustroot.toml", |text| {
+        text.replace("signers = [\"oppy-dev\"]", "signers = [\"oppy-new\"]")
+            .replace("[people.oppy-dev]", "[people.oppy-new]")
+            .replace("keys/oppy-dev.pub", "keys/oppy-new.pub")
+    });
     registry.hold("targets", &["alice", "carol"]).unwrap();
     let before = registry.files("public");
     let error = registry.publish().unwrap_err();
@@ -188,7 +195,11 @@ fn a_rotation_of_the_online_key_is_accepted_by_clients_on_either_side() {
     client.refresh(&registry).unwrap();
     registry.now += chrono::Duration::hours(2);
     registry.add_person("online2");
-    registry.edit("trustroot.toml", |text| text.replace("signers = [\"online\"]", "signers = [\"online2\"]").replace("[people.online]\n", "[people.online2]\n").replace("keys/online.pub", "keys/online2.pub"));
+    registry.edit("trustroot.toml", |text| {
+        text.replace("signers = [\"online\"]", "signers = [\"online2\"]")
+            .replace("[people.online]\n", "[people.online2]\n")
+            .replace("keys/online.pub", "keys/online2.pub")
+    });
     registry.hold("root", &["alice", "bob"]).unwrap();
 
     // With both keys the pointer comes before the root, and a client may ask after any write.

@@ -25,7 +25,11 @@ fn one_person_can_never_sign_root_or_targets_alone() {
     assert!(error.contains("one person alone could sign"), "{error}");
 
     let registry = Registry::new();
-    set(&registry, "[people.alice]\nkeys = [\"keys/alice.pub\"]", "[people.alice]\nkeys = [\"keys/alice.pub\", \"keys/b.pub\"]");
+    set(
+        &registry,
+        "[people.alice]\nkeys = [\"keys/alice.pub\"]",
+        "[people.alice]\nkeys = [\"keys/alice.pub\", \"keys/b.pub\"]",
+    );
     let mut registry = registry;
     registry.add_person("b");
     let error = registry.propose("root").unwrap_err().to_string();
@@ -170,4 +174,23 @@ fn two_documents_about_one_builder_are_not_signed() {
     registry.write_builder("again", crate::support::OPPY, "SLSA_BUILD_LEVEL_1");
     let error = registry.propose("oppy").unwrap_err().to_string();
     assert!(error.contains("is about the same ID"), "{error}");
+}
+
+#[test]
+fn a_working_copy_without_the_pinned_root_is_not_signed_in() {
+    use trustroot::crypto::sha256;
+    let registry = Registry::with_builder();
+    let pin = sha256(&std::fs::read(registry.path("repository/1.root.json")).unwrap());
+    assert!(registry.signed().roots().any(|(_, bytes)| sha256(bytes) == pin));
+
+    // Somebody else's history under the same names.
+    let mut forged = Registry::new();
+    forged.now += chrono::Duration::hours(1);
+    forged.hold("root", &["alice", "bob"]).unwrap();
+    assert!(forged.signed().roots().all(|(_, bytes)| sha256(bytes) != pin));
+
+    // A root that does not follow from the one before it breaks the chain.
+    let text = std::fs::read_to_string(registry.path("repository/1.root.json")).unwrap();
+    registry.write("repository/2.root.json", &text.replace("\"version\": 1", "\"version\": 2"));
+    assert!(registry.copy().signed(registry.start_time()).is_err());
 }

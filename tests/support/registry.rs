@@ -1,6 +1,7 @@
 //! A working copy in a temporary directory, with people who sign. Keys have fixed seeds; the time is given.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Duration, Utc};
@@ -30,7 +31,7 @@ impl Registry {
         let mut text = "name = \"Test registry\"\n".to_owned();
         for person in ["alice", "bob", "carol", "online"] {
             registry.add_person(person);
-            text += &format!("[people.{person}]\nkeys = [\"keys/{person}.pub\"]\n");
+            writeln!(text, "[people.{person}]\nkeys = [\"keys/{person}.pub\"]").unwrap();
         }
         for (role, signers, threshold, days) in [
             ("root", "\"alice\", \"bob\", \"carol\"", 2, 365),
@@ -38,10 +39,12 @@ impl Registry {
             ("snapshot", "\"online\"", 1, 14),
             ("timestamp", "\"online\"", 1, 7),
         ] {
-            text += &format!(
+            writeln!(
+                text,
                 "[roles.{role}]\nsigners = [{signers}]\nthreshold = {threshold}\nexpires-after-days = {days}\n\
-                 sign-within-days = 3\n"
-            );
+                 sign-within-days = 3"
+            )
+            .unwrap();
         }
         registry.write("trustroot.toml", &text);
         registry

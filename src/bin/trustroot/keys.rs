@@ -98,9 +98,7 @@ pub(crate) fn bad_key_file(path: &Path, error: &KeyFileError) -> Report {
     let convert = format!("convert it: `openssl pkcs8 -topk8 -v2 aes-256-cbc -scrypt -in {shown} -out NEW`");
     match error {
         KeyFileError::OldEncryption | KeyFileError::OtherEncryption => report.hint(convert),
-        KeyFileError::TooCostly(_) => {
-            report.hint("if the file is yours, choose a lower cost").hint(convert)
-        }
+        KeyFileError::TooCostly(_) => report.hint("if the file is yours, choose a lower cost").hint(convert),
         KeyFileError::Public => report.hint("the secret key usually stands beside it, without `.pub`"),
         KeyFileError::Unsupported(what) if what.contains("OpenSSH") => {
             report.hint(format!("make a copy and convert that: `ssh-keygen -p -m PKCS8 -f COPY_OF_{shown}`"))

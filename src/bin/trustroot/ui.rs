@@ -19,6 +19,7 @@ use crate::config::{Trust, TrustName, TrustStore};
 use crate::report::{Outcome, Report, update_failed};
 
 /// What holds for the whole run of the command.
+#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 pub(crate) struct Session {
     pub(crate) format: Format,
     home: Option<PathBuf>,

@@ -7,8 +7,8 @@ use serde_json::Value;
 use trustroot::Printable;
 use trustroot::builders::{BuilderId, Namespace};
 use trustroot::crypto::{VerifyingKey, metadata_key, spki_from_pem};
-use trustroot::metadata::RoleName;
 use trustroot::example_keys::example_key_name;
+use trustroot::metadata::RoleName;
 use trustroot::repository::{BuilderFile, KeyEntry, NamespaceFile, RepositoryError, WorkingCopy};
 
 use super::init::public_key;
@@ -22,9 +22,7 @@ pub(crate) fn run(session: &Session, command: BuilderCommand) -> Result<(), Repo
     match command {
         BuilderCommand::Add(options) => add(session, &options),
         BuilderCommand::AddKey(options) => add_key(session, &options),
-        BuilderCommand::List { namespace, working_copy } => {
-            list(session, &open(&working_copy)?, namespace.as_deref())
-        }
+        BuilderCommand::List { namespace, working_copy } => list(session, &open(&working_copy)?, namespace.as_deref()),
         BuilderCommand::Show { builder_id, working_copy } => show(session, &open(&working_copy)?, &builder_id),
     }
 }
@@ -65,7 +63,9 @@ fn add(session: &Session, options: &BuilderAddOptions) -> Result<(), Report> {
     };
     let safe = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(safe) {
-        return Err(wrong("a file's name has 1 to 100 letters, digits, `.`, `_` and `-`").hint("choose one with `--file`"));
+        return Err(
+            wrong("a file's name has 1 to 100 letters, digits, `.`, `_` and `-`").hint("choose one with `--file`")
+        );
     }
     // Two documents about one ID would be refused when they are signed; it is better said now.
     let documents = copy.documents(&namespace).map_err(|error| repository_failed(&error))?;
@@ -139,7 +139,8 @@ impl Show for Listed {
         for line in &self.documents {
             let signed = if line.signed { "signed" } else { "not signed" };
             let level = line.level.as_deref().unwrap_or("no level");
-            let _ = writeln!(text, "{}  {}  {level}, {}, {signed}  {}", line.namespace, line.id, line.status, line.file);
+            let _ =
+                writeln!(text, "{}  {}  {level}, {}, {signed}  {}", line.namespace, line.id, line.status, line.file);
         }
         if text.is_empty() { "no builders\n".to_owned() } else { text }
     }
@@ -155,9 +156,8 @@ fn documents(session: &Session, copy: &WorkingCopy) -> Result<Vec<(Namespace, Na
         let role = signed.namespace(&RoleName::Delegated(name.as_str().into())).map_err(failed)?;
         for document in copy.documents(&namespace).map_err(failed)? {
             let entry = role.as_ref().and_then(|role| role.document.find(&document.target).ok().flatten());
-            let same = entry.is_some_and(|entry| {
-                signed.target(&document.target, &entry).is_ok_and(|bytes| bytes == document.json)
-            });
+            let same = entry
+                .is_some_and(|entry| signed.target(&document.target, &entry).is_ok_and(|bytes| bytes == document.json));
             all.push((namespace.clone(), document, same));
         }
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use trustroot::Printable;
 use trustroot::ceremony::{
-    AcceptedRisks, Challenge, CeremonyError, Change, EventName, EventState, Mark, Review, SigningEvent, Status, Under,
+    AcceptedRisks, CeremonyError, Challenge, Change, EventName, EventState, Mark, Review, SigningEvent, Status, Under,
 };
 use trustroot::crypto::sha256;
 use trustroot::metadata::RoleName;
@@ -61,9 +61,9 @@ fn choose(
         0 => Err(Report::new(Outcome::WrongQuestion, "no-event", "no signing event waits for this")
             .hint("see where events stand with `trustroot ceremony status NAME`, or start one")),
         _ => {
-            let names: Vec<&str> = open.iter().map(|event| event.name.as_str()).collect();
+            let several: Vec<&str> = open.iter().map(|event| event.name.as_str()).collect();
             Err(Report::new(Outcome::WrongQuestion, "which-event", "several signing events are open")
-                .fact("events", names.join(", "))
+                .fact("events", several.join(", "))
                 .hint("say which one"))
         }
     }
@@ -213,7 +213,8 @@ fn status_text(event: &SigningEvent, status: &Status) -> String {
     let next = match status.state {
         EventState::Open => {
             let missing = missing(status);
-            let who = if missing.is_empty() { "nobody is left who could sign".to_owned() } else { missing.join(" or ") };
+            let who =
+                if missing.is_empty() { "nobody is left who could sign".to_owned() } else { missing.join(" or ") };
             format!("{who} runs `trustroot ceremony sign {} --key FILE`", event.name)
         }
         EventState::Complete => format!("`trustroot ceremony finish {}`", event.name),
@@ -421,8 +422,7 @@ fn review(session: &Session, options: &CeremonyReviewOptions) -> Result<(), Repo
     let signed = read_signed(session, &copy)?;
     let event = choose(&copy, &signed, options.event.as_ref(), REVIEWABLE)?;
     let trusted_from = check_pin(session, &signed, &event, &options.pin)?;
-    let review =
-        event.review(&copy, &signed, session.start.time()).map_err(|error| ceremony_failed(&error))?;
+    let review = event.review(&copy, &signed, session.start.time()).map_err(|error| ceremony_failed(&error))?;
     output::show(session.format, &Reviewed::of(&event, &review, trusted_from))
 }
 
@@ -439,13 +439,7 @@ struct Signed {
 
 impl Show for Signed {
     fn text(&self) -> String {
-        format!(
-            "signed {} v{} ({}): {}\n",
-            self.role,
-            self.version,
-            self.counts.join("; "),
-            self.files.join(", ")
-        )
+        format!("signed {} v{} ({}): {}\n", self.role, self.version, self.counts.join("; "), self.files.join(", "))
     }
 }
 
@@ -505,7 +499,8 @@ fn confirm(session: &Session, review: &Review, given: Option<&[u8; 32]>) -> Resu
     }
     let challenge = Challenge::random().map_err(|error| failed(error.into()))?;
     let places: Vec<String> = challenge.places().iter().map(|place| (place + 1).to_string()).collect();
-    let _ = write!(anstream::stderr(), "\ntype the words number {}, as the second machine shows them: ", places.join(", "));
+    let _ =
+        write!(anstream::stderr(), "\ntype the words number {}, as the second machine shows them: ", places.join(", "));
     let _ = anstream::stderr().flush();
     let mut typed = String::new();
     std::io::stdin().read_line(&mut typed).map_err(|error| Report::io(&error))?;
@@ -524,7 +519,10 @@ struct Finished {
 
 impl Show for Finished {
     fn text(&self) -> String {
-        format!("finished {} v{}: {}\n  sha256  {}\nnext: {}\n", self.role, self.version, self.file, self.sha256, self.next)
+        format!(
+            "finished {} v{}: {}\n  sha256  {}\nnext: {}\n",
+            self.role, self.version, self.file, self.sha256, self.next
+        )
     }
 }
 

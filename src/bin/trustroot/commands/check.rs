@@ -1,5 +1,7 @@
 //! `trustroot check`
 
+use std::fmt::Write as _;
+
 use chrono::{DateTime, Duration, Utc};
 use serde::Serialize;
 use trustroot::builders::Namespace;
@@ -40,9 +42,9 @@ impl Show for Checked {
                 }
                 _ => "not signed yet".to_owned(),
             };
-            text.push_str(&format!("{}: {state}\n", role.role));
+            let _ = writeln!(text, "{}: {state}", role.role);
             for todo in &role.todo {
-                text.push_str(&format!("  to do: {todo}\n"));
+                let _ = writeln!(text, "  to do: {todo}");
             }
         }
         text
@@ -63,10 +65,14 @@ pub(crate) fn run(session: &Session, options: &CheckOptions) -> Result<(), Repor
     if todo == 0 {
         return output::show(session.format, &checked);
     }
-    let report = Report::new(Outcome::No, "to-do", match todo {
-        1 => "1 thing is to be done".to_owned(),
-        todo => format!("{todo} things are to be done"),
-    });
+    let report = Report::new(
+        Outcome::No,
+        "to-do",
+        match todo {
+            1 => "1 thing is to be done".to_owned(),
+            todo => format!("{todo} things are to be done"),
+        },
+    );
     match session.format {
         crate::args::Format::Json => Err(report.partial(serde_json::json!(checked))),
         crate::args::Format::Text => {
@@ -86,7 +92,7 @@ fn check_root(copy: &WorkingCopy, signed: &SignedState, now: DateTime<Utc>) -> R
         todo.push("trustroot.toml says otherwise than the signed root: `trustroot ceremony start root`".to_owned());
     }
     let times = root.map(|root| (root.version.get(), root.expires.time()));
-    Ok(state(copy, &RoleName::Root, times, todo, now)?)
+    state(copy, &RoleName::Root, times, todo, now)
 }
 
 fn check_role(
@@ -110,11 +116,16 @@ fn check_role(
             differs |= !there.is_some_and(|there| says_the_same(path, &there, bytes));
         }
         if differs {
-            todo.push(format!("the working copy says otherwise than what is signed: `trustroot ceremony start {role}`"));
+            todo.push(format!(
+                "the working copy says otherwise than what is signed: `trustroot ceremony start {role}`"
+            ));
         } else if *role == RoleName::Targets && document.current {
             let proposal = Proposal::of(copy, signed, role, now).map_err(failed)?;
             if !same_delegations(&document.bytes, &proposal.document) {
-                todo.push("trustroot.toml delegates otherwise than what is signed: `trustroot ceremony start targets`".to_owned());
+                todo.push(
+                    "trustroot.toml delegates otherwise than what is signed: `trustroot ceremony start targets`"
+                        .to_owned(),
+                );
             }
         }
     } else if let RoleName::Delegated(name) = role {

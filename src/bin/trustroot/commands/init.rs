@@ -1,5 +1,6 @@
 //! `trustroot init`
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -53,7 +54,11 @@ pub(crate) fn run(session: &Session, options: &InitOptions) -> Result<(), Report
         None => directory.file_name().unwrap_or_default().to_string_lossy().into_owned(),
     };
     if name.chars().any(|c| c.is_control() || c == '"' || c == '\\') {
-        return Err(Report::new(Outcome::WrongQuestion, "configuration", "a name has no quotes, backslashes or control characters"));
+        return Err(Report::new(
+            Outcome::WrongQuestion,
+            "configuration",
+            "a name has no quotes, backslashes or control characters",
+        ));
     }
     // Everything is read before anything is written.
     let online = options.online.iter().map(|file| Holder { person: "online".to_owned(), file: file.clone() });
@@ -61,11 +66,13 @@ pub(crate) fn run(session: &Session, options: &InitOptions) -> Result<(), Report
     for holder in options.keyholder.iter().cloned().chain(online) {
         keys.push((holder.person.clone(), public_key(&holder.file)?));
     }
-    let people: String = if keys.is_empty() {
-        "# [people.alice]\n# keys = [\"keys/alice.pub\"]\n".to_owned()
-    } else {
-        keys.iter().map(|(person, _)| format!("[people.{}]\nkeys = [\"keys/{person}.pub\"]\n\n", quoted(person))).collect()
-    };
+    let mut people = String::new();
+    for (person, _) in &keys {
+        let _ = write!(people, "[people.{}]\nkeys = [\"keys/{person}.pub\"]\n\n", quoted(person));
+    }
+    if people.is_empty() {
+        people.push_str("# [people.alice]\n# keys = [\"keys/alice.pub\"]\n");
+    }
     let signers: Vec<String> = options.keyholder.iter().map(|holder| format!("\"{}\"", holder.person)).collect();
     let fill = |text: &str| {
         text.replace("@NAME@", &name)

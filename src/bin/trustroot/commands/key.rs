@@ -86,9 +86,9 @@ impl KeyFacts {
     }
 
     fn lines(&self) -> String {
-        let note = self.example_key.map(|name| {
-            format!("  note: this is the example key `{name}`, whose secret half everybody has\n")
-        });
+        let note = self
+            .example_key
+            .map(|name| format!("  note: this is the example key `{name}`, whose secret half everybody has\n"));
         format!("  keyid   {}\n  spki    sha256:{}\n{}", self.keyid, self.spki_sha256, note.unwrap_or_default())
     }
 }
@@ -101,7 +101,8 @@ fn generate(session: &Session, options: &KeyGenerateOptions) -> Result<(), Repor
             return Err(keys::file_exists(path));
         }
     }
-    let passphrase = if options.unencrypted { None } else { Some(new_passphrase(session, options.passphrase_file.as_deref())?) };
+    let passphrase =
+        if options.unencrypted { None } else { Some(new_passphrase(session, options.passphrase_file.as_deref())?) };
     let failed = |error: trustroot::crypto::SigningError| {
         Report::new(Outcome::WrongQuestion, error.code(), error.to_string()).still("nothing was written")
     };
@@ -111,8 +112,8 @@ fn generate(session: &Session, options: &KeyGenerateOptions) -> Result<(), Repor
         Some(passphrase) => key.to_pem(passphrase).map_err(failed)?,
         None => key.to_unencrypted_pem(),
     };
-    let public = spki_to_pem(key.canonical_spki())
-        .map_err(|problem| Report::new(Outcome::Bug, "bug", problem.to_string()))?;
+    let public =
+        spki_to_pem(key.canonical_spki()).map_err(|problem| Report::new(Outcome::Bug, "bug", problem.to_string()))?;
     keys::create_private(&options.file, pem.as_bytes())?;
     keys::create_public(&public_path, public.as_bytes())?;
     let generated = Generated {
@@ -302,11 +303,7 @@ fn listed(path: &Path, key: &PublicKey) -> Result<Vec<Listed>, Report> {
     let wanted = spki(key);
     let listed = keys.iter().filter(|(_, other)| wanted.is_some() && spki(other) == wanted).map(|(keyid, _)| Listed {
         keyid: keyid.as_str().to_owned(),
-        roles: roles
-            .iter()
-            .filter(|(_, role)| role.contains(keyid))
-            .map(|(name, _)| name.clone())
-            .collect(),
+        roles: roles.iter().filter(|(_, role)| role.contains(keyid)).map(|(name, _)| name.clone()).collect(),
     });
     Ok(listed.collect())
 }

@@ -75,19 +75,19 @@ pub(super) fn ceremony_failed(error: &CeremonyError) -> Report {
             .still("nothing was signed")
             .hint("name the digest of a root that you trust with `--root-sha256`, from your own records")
             .hint("or pin the published repository with `trustroot trust add`, and say `--trust NAME`"),
-        CeremonyError::PinNotInChain { .. } => report
-            .still("nothing was signed")
-            .hint("this is another repository than the one you trust, or its history has been replaced; tell the others"),
+        CeremonyError::PinNotInChain { .. } => report.still("nothing was signed").hint(
+            "this is another repository than the one you trust, or its history has been replaced; tell the others",
+        ),
         CeremonyError::BreaksRules { problems } => {
             let report = problems.iter().fold(report, |report, problem| report.fact("rule", problem.clone()));
             report.still("nothing was signed").hint("put the configuration right, and start the event again")
         }
-        CeremonyError::NotASigner { .. } => report
-            .still("nothing was signed")
-            .hint("check with `trustroot key inspect` that it is the key you mean, and with `ceremony review` who may sign"),
-        CeremonyError::NotConfirmed => report
-            .still("nothing was signed")
-            .hint("compare the digest with a second machine; if it differs there, somebody sees another proposal than you"),
+        CeremonyError::NotASigner { .. } => report.still("nothing was signed").hint(
+            "check with `trustroot key inspect` that it is the key you mean, and with `ceremony review` who may sign",
+        ),
+        CeremonyError::NotConfirmed => report.still("nothing was signed").hint(
+            "compare the digest with a second machine; if it differs there, somebody sees another proposal than you",
+        ),
         CeremonyError::TooFewSignatures { tally, .. } => tally
             .lines
             .iter()
@@ -122,9 +122,9 @@ pub(super) fn publish_failed(error: &PublishError) -> Report {
         error => Report::new(outcome, error.code(), error.to_string()),
     };
     match error {
-        PublishError::NotSigned { role } | PublishError::SignAgain { role, .. } => report
-            .still("nothing was written")
-            .hint(format!("`trustroot ceremony start {role}`, and have it signed")),
+        PublishError::NotSigned { role } | PublishError::SignAgain { role, .. } => {
+            report.still("nothing was written").hint(format!("`trustroot ceremony start {role}`, and have it signed"))
+        }
         PublishError::OnlineKeys { tally, .. } => tally
             .lines
             .iter()

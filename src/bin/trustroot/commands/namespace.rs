@@ -22,8 +22,12 @@ struct Added {
 
 impl Show for Added {
     fn text(&self) -> String {
-        let indented: String = self.configuration.lines().map(|line| format!("  {line}\n")).collect();
-        format!("added to trustroot.toml:\n{indented}next: {}\n", self.next)
+        let mut text = "added to trustroot.toml:\n".to_owned();
+        for line in self.configuration.lines() {
+            let _ = writeln!(text, "  {line}");
+        }
+        let _ = writeln!(text, "next: {}", self.next);
+        text
     }
 }
 
@@ -42,7 +46,8 @@ fn add(session: &Session, options: &NamespaceAddOptions) -> Result<(), Report> {
     for holder in &options.keyholder {
         let pem = public_key(&holder.file)?;
         if !copy.config().people.contains_key(&holder.person) {
-            let _ = writeln!(text, "[people.{}]\nkeys = [\"keys/{}.pub\"]\n", toml_string(&holder.person), holder.person);
+            let _ =
+                writeln!(text, "[people.{}]\nkeys = [\"keys/{}.pub\"]\n", toml_string(&holder.person), holder.person);
         }
         keys.push((&holder.person, pem));
     }
