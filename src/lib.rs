@@ -8,15 +8,19 @@
 //!
 //! - To fetch: [`client::Updater`].
 //! - To embed the decisions without the I/O: [`trust::Update`], which says what to fetch and receives bytes.
-//! - To check an attestation with delivered keys: [`verify`].
+//! - To read the map from builders to keys and levels: [`builders`].
+//! - To check an attestation: [`verify`].
 //! - To see how trust is decided: [`trust::verify`], the one place where signatures are counted.
+//! - To maintain a repository: `repository::WorkingCopy`, `ceremony::SigningEvent`, `publish::PublishPlan`.
 //!
 //! # Layers
 //!
 //! ```text
-//! client                  fetches, and keeps what is trusted: the only layer with I/O
-//!   |
-//! trust    verify         the client workflow; attestations. Pure, and apart from each other
+//! ceremony  publish       signing events; publishing, proved by real clients
+//!      \    /   \
+//!    repository  client   the maintainer's working copy; fetches, and keeps what is trusted
+//!         \      /
+//! trust    builders, verify   the client workflow; the builder map; attestations. Pure
 //!     \    /
 //!     crypto              digests, one signature, one key
 //!        |
@@ -28,7 +32,8 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `cli` (default) | the `trustroot` command |
-//! | `client` | [`client`]: HTTP, `file://`, local cache |
+//! | `maintainer` | `repository`, `ceremony`, `publish`: the other side of the client |
+//! | `client` | `client`: HTTP, `file://`, local cache |
 //! | `aws-lc` (default) | the aws-lc-rs back end |
 //! | `ring` | the ring back end, which serves where `aws-lc` is off: no ML-DSA, no P-521 |
 //!

@@ -27,6 +27,8 @@ impl PublishPlan {
         fs::create_dir_all(&self.destination)?;
         // Two runs at once would each replace the pointer of the other.
         let _lock = Lock::acquire(&self.destination).await?;
+        // Before anybody can see it, so that its version is never used for anything else.
+        write_durably(&self.remember_in, &self.timestamp)?;
         let mut applied = Applied { written: 0, there: 0 };
         for object in &self.objects {
             let path = self.destination.join(&object.name);

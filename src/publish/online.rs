@@ -17,6 +17,23 @@ use crate::trust::{Authority, tally};
 pub(super) struct Published {
     pub(super) snapshot: Option<(Snapshot, Vec<u8>)>,
     pub(super) timestamp: Option<(Timestamp, Vec<u8>)>,
+    /// The newest timestamp that this working copy has published anywhere: no version of an online role is used twice,
+    /// even where the directory was set back or wiped.
+    pub(super) remembered: Option<Timestamp>,
+}
+
+impl Published {
+    /// The newest version of an online role that clients may have seen.
+    fn newest(&self, role: &RoleName) -> Option<Version> {
+        let seen = [self.timestamp.as_ref().map(|(timestamp, _)| timestamp), self.remembered.as_ref()];
+        let named = seen.into_iter().flatten().map(|timestamp| match role {
+            RoleName::Timestamp => timestamp.version,
+            _ => timestamp.snapshot.version,
+        });
+        let there =
+            self.snapshot.as_ref().map(|(snapshot, _)| snapshot.version).filter(|_| *role == RoleName::Snapshot);
+        named.chain(there).max()
+    }
 }
 
 /// A document that the online keys have signed.
@@ -52,12 +69,12 @@ impl Signer<'_> {
         let meta = Value::Object(meta);
         if let Some((snapshot, bytes)) = &published.snapshot {
             let same = snapshot.meta.iter().map(|(name, there)| (name.clone(), there.to_value())).collect();
-            if meta == Value::Object(same) && self.still_good(&RoleName::Snapshot, snapshot, bytes, policy)? {
+            let newest = published.newest(&RoleName::Snapshot) == Some(snapshot.version);
+            if newest && meta == Value::Object(same) && self.still_good(&RoleName::Snapshot, snapshot, bytes, policy)? {
                 return Ok(OnlineDocument { version: snapshot.version, bytes: bytes.clone() });
             }
         }
-        let before = published.snapshot.as_ref().map(|(snapshot, _)| snapshot.version);
-        self.sign(&RoleName::Snapshot, before, policy, &meta)
+        self.sign(&RoleName::Snapshot, published.newest(&RoleName::Snapshot), policy, &meta)
     }
 
     /// The timestamp that names this snapshot.
@@ -70,12 +87,17 @@ impl Signer<'_> {
         let described = describe(snapshot.version, &snapshot.bytes);
         if let Some((timestamp, bytes)) = &published.timestamp
             && timestamp.snapshot.to_value() == described
+            && published.newest(&RoleName::Timestamp) == Some(timestamp.version)
             && self.still_good(&RoleName::Timestamp, timestamp, bytes, policy)?
         {
             return Ok(OnlineDocument { version: timestamp.version, bytes: bytes.clone() });
         }
-        let before = published.timestamp.as_ref().map(|(timestamp, _)| timestamp.version);
-        self.sign(&RoleName::Timestamp, before, policy, &json!({"snapshot.json": described}))
+        self.sign(
+            &RoleName::Timestamp,
+            published.newest(&RoleName::Timestamp),
+            policy,
+            &json!({"snapshot.json": described}),
+        )
     }
 
     /// Whether a published document is outside its signing period and today's root vouches for it.

@@ -52,6 +52,9 @@ pub struct PublishPlan {
     /// What the clients did.
     pub proof: Proof,
     pub(super) destination: PathBuf,
+    /// Where the working copy remembers what it published last.
+    pub(super) remember_in: PathBuf,
+    pub(super) timestamp: Vec<u8>,
     pub(super) first_root: Vec<u8>,
 }
 
@@ -69,7 +72,7 @@ impl PublishPlan {
         let signed = copy.signed(start)?;
         let root = signed.root().ok_or(PublishError::NotSigned { role: RoleName::Root })?;
         let current = current_roles(copy, &signed)?;
-        let published = published(destination, &signed)?;
+        let published = published(destination, copy, &signed)?;
 
         let online = Signer { signed: &signed, root, keys, now: start.time() };
         let config = copy.config();
@@ -106,7 +109,15 @@ impl PublishPlan {
         shown.extend(current.iter().map(|(role, (version, _))| (role.clone(), *version)));
         let first_root = signed.roots().next().map(|(_, bytes)| bytes.to_vec()).unwrap_or_default();
         let proof = dry_run::prove(&signed, destination, &objects, &shown, start).await?;
-        Ok(Self { objects, versions: shown, proof, destination: destination.to_owned(), first_root })
+        Ok(Self {
+            objects,
+            versions: shown,
+            proof,
+            destination: destination.to_owned(),
+            remember_in: copy.signed_directory().join(TIMESTAMP),
+            timestamp: timestamp.bytes,
+            first_root,
+        })
     }
 }
 
@@ -160,15 +171,21 @@ fn targets_of(signed: &SignedState, role: &RoleName, bytes: &[u8]) -> Result<Vec
 }
 
 /// What the destination says is current, if a root of ours vouches for it.
-fn published(destination: &Path, signed: &SignedState) -> Result<Published, PublishError> {
-    let Some(bytes) = read_bounded(&destination.join(TIMESTAMP), LONGEST)? else { return Ok(Published::default()) };
+fn published(destination: &Path, copy: &WorkingCopy, signed: &SignedState) -> Result<Published, PublishError> {
+    let remembered = match read_bounded(&copy.signed_directory().join(TIMESTAMP), LONGEST)? {
+        Some(bytes) => Some(vouched(&RoleName::Timestamp, &bytes, signed)?),
+        None => None,
+    };
+    let Some(bytes) = read_bounded(&destination.join(TIMESTAMP), LONGEST)? else {
+        return Ok(Published { remembered, ..Published::default() });
+    };
     let timestamp: Timestamp = vouched(&RoleName::Timestamp, &bytes, signed)?;
     let name = file_name(&RoleName::Snapshot, timestamp.snapshot.version);
     let snapshot = match read_bounded(&destination.join(&name), LONGEST)? {
         Some(bytes) => Some((vouched::<Snapshot>(&RoleName::Snapshot, &bytes, signed)?, bytes)),
         None => None,
     };
-    Ok(Published { snapshot, timestamp: Some((timestamp, bytes)) })
+    Ok(Published { snapshot, timestamp: Some((timestamp, bytes)), remembered })
 }
 
 /// Reads a document that a root of the chain vouches for, whichever it is.

@@ -235,3 +235,25 @@ fn a_target_that_was_exchanged_after_it_was_signed_is_not_published() {
     assert!(registry.publish().is_err());
     assert!(!registry.published().exists());
 }
+
+#[test]
+fn a_version_of_an_online_role_is_never_used_twice() {
+    let mut registry = Registry::with_builder();
+    registry.publish().unwrap();
+    let first = registry.files("public");
+    let client = Client::new(&registry);
+    registry.now += chrono::Duration::days(5);
+    registry.publish().unwrap();
+    assert_eq!(client.refresh(&registry).unwrap().1, 2);
+
+    // The directory is set back, then wiped: by an attacker, or from a backup.
+    for keep in [true, false] {
+        std::fs::remove_dir_all(registry.published()).unwrap();
+        for (path, content) in first.iter().filter(|_| keep) {
+            registry.write(&format!("public/{}", path.display()), std::str::from_utf8(content).unwrap());
+        }
+        registry.publish().unwrap();
+        client.refresh(&registry).unwrap();
+    }
+    assert_eq!(client.refresh(&registry).unwrap().1, 4);
+}
