@@ -9,6 +9,17 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
+use trustroot::client::write_durably;
+
+use support::{OPPY, Registry};
+
+#[path = "support/mod.rs"]
+mod support;
+
+#[allow(dead_code, reason = "its `main` is for the command line")]
+#[path = "../examples/sign_attestation.rs"]
+mod sign_attestation;
+
 struct Step {
     line: usize,
     command: String,
@@ -66,16 +77,17 @@ fn fits(expected: &[&str], actual: &[&str]) -> bool {
     }
 }
 
-fn run(guide: &str) {
+fn run(guide: &str, prepare: impl Fn(&Path)) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let steps = steps(&std::fs::read_to_string(root.join(guide)).unwrap());
-    assert!(steps.len() > 10, "{guide} has only {} commands", steps.len());
+    assert!(steps.len() > 3, "{guide} has only {} commands", steps.len());
     let sandbox = tempfile::tempdir().unwrap();
+    prepare(sandbox.path());
     let mut script = "exec 3>&1\n".to_owned();
     for (index, step) in steps.iter().enumerate() {
         let _ = writeln!(script, "{{ {}\n}} > .out.{index} 2>&1\necho $? > .status.{index}", step.command);
     }
-    trustroot::client::write_durably(&sandbox.path().join(".script"), script.as_bytes()).unwrap();
+    write_durably(&sandbox.path().join(".script"), script.as_bytes()).unwrap();
     let bin = Path::new(env!("CARGO_BIN_EXE_trustroot")).parent().unwrap();
     let examples = bin.join("examples");
     assert!(examples.join("sign_attestation").exists(), "build the examples first: cargo build --examples");
@@ -114,7 +126,40 @@ fn run(guide: &str) {
 
 #[test]
 fn the_guide_to_a_first_trust_root_works_as_written() {
-    run("docs/guides/first-trust-root.md");
+    run("docs/guides/first-trust-root.md", |_| {});
+}
+
+#[test]
+fn what_a_ceremony_refuses_is_said_as_documented() {
+    run("tests/guides/ceremony.md", |sandbox| {
+        for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/keys.example")).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, sandbox.join(path.file_name().unwrap())).unwrap();
+        }
+    });
+}
+
+/// The README is a verifier's first session, with a repository that was published two hours ago.
+#[test]
+fn the_readme_works_as_written() {
+    run("README.md", |sandbox| {
+        #[expect(clippy::disallowed_methods, reason = "the commands of the README run now")]
+        let now = chrono::Utc::now() - chrono::Duration::hours(2);
+        let registry = Registry::at(now).and_builder();
+        registry.publish().unwrap();
+        for (path, content) in registry.files("public") {
+            let path = sandbox.join("public").join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            write_durably(&path, &content).unwrap();
+        }
+        std::fs::copy(registry.path("repository/1.root.json"), sandbox.join("1.root.json")).unwrap();
+        let artifact = b"hello, world\n";
+        write_durably(&sandbox.join("hello-1.0.tgz"), artifact).unwrap();
+        let good = sign_attestation::attest("hello-1.0.tgz", artifact, OPPY, registry.key("builder-v1")).unwrap();
+        write_durably(&sandbox.join("hello.json"), good.to_string().as_bytes()).unwrap();
+        let forged = sign_attestation::attest("hello-1.0.tgz", artifact, OPPY, registry.key("oppy-dev")).unwrap();
+        write_durably(&sandbox.join("forged.json"), forged.to_string().as_bytes()).unwrap();
+    });
 }
 
 #[test]

@@ -26,7 +26,11 @@ pub const OPPY: &str = "https://oppy.example/slsa/builder/v1";
 
 impl Registry {
     pub fn new() -> Self {
-        let now = "2026-03-01T12:00:00Z".parse().unwrap();
+        Self::at("2026-03-01T12:00:00Z".parse().unwrap())
+    }
+
+    /// Begins at this time.
+    pub fn at(now: DateTime<Utc>) -> Self {
         let mut registry = Self { directory: tempfile::tempdir().unwrap(), people: BTreeMap::new(), now };
         let mut text = "name = \"Test registry\"\n".to_owned();
         for person in ["alice", "bob", "carol", "online"] {
@@ -52,12 +56,17 @@ impl Registry {
 
     /// A registry that has signed its root and its targets, with the namespace `oppy` and its builder.
     pub fn with_builder() -> Self {
-        let mut registry = Self::new();
+        Self::new().and_builder()
+    }
+
+    /// Signs root and targets, with the namespace `oppy` and its builder.
+    pub fn and_builder(mut self) -> Self {
+        let registry = &mut self;
         registry.add_oppy();
         registry.hold("root", &["alice", "bob"]).unwrap();
         registry.hold("targets", &["alice", "bob"]).unwrap();
         registry.hold("oppy", &["oppy-dev"]).unwrap();
-        registry
+        self
     }
 
     /// Grants `https://oppy.example/slsa/` to the namespace `oppy`, up to L3, and writes its builder's document.
