@@ -12,7 +12,8 @@ use super::{BuildLevel, Builder, NamespaceEntry};
 pub struct EffectiveLevel {
     /// The cap of the catalog that is valid then; without one nothing is granted.
     pub cap: Option<BuildLevel>,
-    /// The highest claim of the builder that is valid then; without one nothing is granted.
+    /// The highest claim of the builder that is valid then; of a verifier, the highest level that its summary says.
+    /// Without one nothing is granted.
     pub qualification: Option<BuildLevel>,
     /// What the consumer allows at most.
     pub overlay: Option<BuildLevel>,

@@ -5,6 +5,7 @@
 //! document by the role that the catalog names, reached through the one delegation that the namespace has.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::document::DocumentError;
 use super::namespace::namespace_directories;
@@ -51,7 +52,7 @@ impl Source {
 /// A catalog that top-level `targets` answered for, with what is needed to judge who answers below it.
 #[derive(Debug, Clone)]
 pub struct Registry {
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     source: Source,
     delegations: Option<Delegations>,
     snapshot: Snapshot,
@@ -286,7 +287,7 @@ impl Registry {
             return Err(RegistryError::WrongRole { path, expected: "top-level targets".to_owned(), found });
         }
         let source = Source::of(catalog);
-        let catalog = Catalog::parse(catalog.bytes).map_err(RegistryError::MalformedCatalog)?;
+        let catalog = Arc::new(Catalog::parse(catalog.bytes).map_err(RegistryError::MalformedCatalog)?);
         Ok(Self { catalog, source, delegations: targets.delegations.clone(), snapshot: snapshot.clone() })
     }
 
@@ -416,8 +417,8 @@ pub struct Found<T> {
     pub entry: NamespaceEntry,
     /// What the catalog holds against the ID; each with the time from which it is not to be believed.
     pub denials: Vec<Revocation>,
-    /// What the catalog holds against keys, by the SHA-256 of their canonical SubjectPublicKeyInfo.
-    pub denied_keys: Vec<([u8; 32], Revocation)>,
+    /// The catalog, which may deny keys and says who speaks about which resource.
+    pub catalog: Arc<Catalog>,
     /// Where the document came from.
     pub source: Source,
     /// Where the catalog came from.
@@ -497,14 +498,13 @@ impl<T: MapDocument> Search<'_, T> {
         let Some((document, source)) = self.found else {
             return Err(RegistryError::NoDocument { namespace: self.namespace.clone(), id: self.asked });
         };
-        let denied_keys = self.registry.catalog.denied_keys().map(|(key, denial)| (*key, denial.clone())).collect();
         Ok(Found {
             asked: self.asked,
             document,
             namespace: self.namespace.clone(),
             entry: self.entry.clone(),
             denials: self.denials,
-            denied_keys,
+            catalog: Arc::clone(&self.registry.catalog),
             source,
             catalog_source: self.registry.source.clone(),
         })

@@ -1,5 +1,8 @@
 //! Checks one signature with one key.
 
+use spki::der::Encode;
+use spki::der::asn1::UintRef;
+
 use super::backend;
 use super::spki_key::{KeyKind, SpkiKey};
 use crate::metadata::PublicKey;
@@ -194,6 +197,14 @@ impl VerifyingKey {
         self.key.kind.describe()
     }
 
+    /// Whether `signature`, an ECDSA signature as fixed-width `r` and `s` side by side (IEEE P1363), is this key's over
+    /// `message`. Always `false` for keys of other kinds, and for signatures that are not exactly twice the field's width.
+    #[must_use]
+    pub fn verifies_p1363(&self, message: &[u8], signature: &[u8]) -> bool {
+        let KeyKind::Ec(curve) = self.key.kind else { return false };
+        der_of_p1363(signature, curve.field_bytes()).is_some_and(|der| self.verifies(message, &der))
+    }
+
     /// Whether `signature` is this key's signature over `message`.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
@@ -204,6 +215,15 @@ impl VerifyingKey {
             }
         }
     }
+}
+
+/// Writes `r` and `s`, side by side and each as wide as the field (IEEE P1363), as `Ecdsa-Sig-Value` (RFC 3279).
+fn der_of_p1363(signature: &[u8], field_bytes: usize) -> Option<Vec<u8>> {
+    if signature.len() != 2 * field_bytes {
+        return None;
+    }
+    let (r, s) = signature.split_at(field_bytes);
+    UintRef::new(r).and_then(|r| UintRef::new(s).and_then(|s| vec![r, s].to_der())).ok()
 }
 
 /// What is signed with ML-DSA in TUF (TAP 21): `"tuf" || 0x01 || SHA-512(message)`.

@@ -5,6 +5,8 @@
 //! - a Sigstore bundle (protobuf-specs `sigstore_bundle.proto`, all versions: the parts used have not changed);
 //! - npm's attestations, `{"attestations": [{"predicateType": …, "bundle": …}]}`, as its registry serves them;
 //! - a bare DSSE envelope;
+//! - what `gcloud artifacts docker images describe --show-provenance --format json` prints, with an envelope in each of
+//!   `provenance_summary.provenance[]`;
 //! - any of these, one to a line (JSON lines).
 
 use serde::Deserialize;
@@ -106,6 +108,20 @@ fn json_lines(bytes: &[u8]) -> Result<Vec<BundleJson>, InputError> {
 fn bundles(document: &[u8]) -> Result<Vec<BundleJson>, InputError> {
     match input::shape(document)? {
         DocumentJson {
+            provenance_summary: Some(summary),
+            attestations: None,
+            dsse_envelope: None,
+            message_signature: None,
+            payload: None,
+            ..
+        } => {
+            let envelopes = summary.provenance.into_iter().filter_map(|occurrence| occurrence.envelope);
+            Ok(envelopes.map(|envelope| BundleJson { dsse_envelope: Some(envelope), ..BundleJson::default() }).collect())
+        }
+        DocumentJson { provenance_summary: Some(_), .. } => Err(InputError::Shape {
+            what: "it could be what gcloud prints or something else".to_owned(),
+        }),
+        DocumentJson {
             attestations: Some(attestations),
             dsse_envelope: None,
             message_signature: None,
@@ -136,7 +152,7 @@ fn bundles(document: &[u8]) -> Result<Vec<BundleJson>, InputError> {
         }
         // What could be two things at once would be read differently by the next reader.
         _ => Err(InputError::Shape {
-            what: "expected npm attestations, a Sigstore bundle or a DSSE envelope".to_owned(),
+            what: "expected npm attestations, a Sigstore bundle, a DSSE envelope or what gcloud prints".to_owned(),
         }),
     }
 }
@@ -169,6 +185,20 @@ struct DocumentJson {
     payload: Option<String>,
     payload_type: Option<String>,
     signatures: Option<Vec<SignatureJson>>,
+    #[serde(rename = "provenance_summary")]
+    provenance_summary: Option<GcloudSummaryJson>,
+}
+
+/// Beside the envelope gcloud prints what it read of it; only the envelope is signed, so only that is read.
+#[derive(Deserialize)]
+struct GcloudSummaryJson {
+    #[serde(default)]
+    provenance: Vec<GcloudOccurrenceJson>,
+}
+
+#[derive(Deserialize)]
+struct GcloudOccurrenceJson {
+    envelope: Option<EnvelopeJson>,
 }
 
 /// npm repeats the predicate type here; the one in the statement is signed, so only that one is read.

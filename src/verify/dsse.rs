@@ -107,6 +107,12 @@ impl Envelope {
         self.signatures.iter().map(|signature| signature.keyid.as_str()).filter(|keyid| !keyid.is_empty())
     }
 
+    /// The signatures with the keyids that they carry, in order; nothing about them is verified. A signature that is not
+    /// base64 is empty.
+    pub(super) fn signatures(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.signatures.iter().map(|signature| (signature.keyid.as_str(), signature.bytes.as_slice()))
+    }
+
     /// Finds which of `candidates` signed: distinct physical keys, in the order in which they first appear.
     ///
     /// Keys are told apart by their canonical SubjectPublicKeyInfo, so one key under two names is one signer. One

@@ -21,9 +21,14 @@ pub const MAX_STATEMENT_BYTES: usize = 16 << 20;
 const STATEMENT_V0_1: &str = "https://in-toto.io/Statement/v0.1";
 const STATEMENT_V1: &str = "https://in-toto.io/Statement/v1";
 
-/// The digests of the artifact that is being verified, computed by the caller from the artifact itself.
+/// The digests of the artifact that is being verified: computed by the caller from the artifact itself, or the one by
+/// which the caller names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ArtifactDigests(BTreeMap<HashAlgorithm, Vec<u8>>);
+pub struct ArtifactDigests {
+    computed: BTreeMap<HashAlgorithm, Vec<u8>>,
+    /// The algorithm and the text, where the artifact is known by name alone.
+    named: Option<(String, String)>,
+}
 
 impl ArtifactDigests {
     /// Starts a digest of everything that subjects may be compared by. Feed it the artifact, then turn it into
@@ -41,16 +46,31 @@ impl ArtifactDigests {
         Digester::new(HashAlgorithm::ALL)
     }
 
-    /// The digests, in order of algorithm.
+    /// Takes the one digest by which the caller names the artifact, `ALGORITHM:VALUE`. Subjects are compared by that
+    /// algorithm alone; the value of one that we do not compute (`gce_image_id`) is compared as text.
+    ///
+    /// `None` where there is no algorithm or value, or a value of an algorithm that we compute is not hexadecimal of the
+    /// right length.
+    pub fn named(text: &str) -> Option<Self> {
+        let (name, value) = text.split_once(':').filter(|(name, value)| !name.is_empty() && !value.is_empty())?;
+        let mut computed = BTreeMap::new();
+        if let Some(algorithm) = HashAlgorithm::from_name(name) {
+            let digest = hex::decode(value).ok().filter(|digest| digest.len() == algorithm.length())?;
+            computed.insert(algorithm, digest);
+        }
+        Some(Self { computed, named: Some((name.to_owned(), value.to_owned())) })
+    }
+
+    /// The digests that we compute, in order of algorithm.
     pub fn iter(&self) -> impl Iterator<Item = (HashAlgorithm, &[u8])> {
-        self.0.iter().map(|(algorithm, digest)| (*algorithm, digest.as_slice()))
+        self.computed.iter().map(|(algorithm, digest)| (*algorithm, digest.as_slice()))
     }
 }
 
 impl From<Digester> for ArtifactDigests {
     /// Takes the digests that were computed. A subject that gives another one does not match.
     fn from(digester: Digester) -> Self {
-        Self(digester.finish().into_iter().collect())
+        Self { computed: digester.finish().into_iter().collect(), named: None }
     }
 }
 
@@ -103,12 +123,20 @@ impl Subject {
             .filter_map(|(name, digest)| HashAlgorithm::from_name(name).map(|algorithm| (algorithm, digest.as_str())))
     }
 
-    /// Whether this is `artifact`: at least one digest can be compared, and every one that can be is equal.
+    /// Whether this is `artifact`: at least one digest can be compared, and every one that can be is equal. Of an artifact
+    /// that is named by a digest, that digest is.
     #[must_use]
     pub fn is(&self, artifact: &ArtifactDigests) -> bool {
+        if let Some((name, value)) = &artifact.named {
+            let Some(given) = self.digest.get(name) else { return false };
+            return match HashAlgorithm::from_name(name).and_then(|algorithm| artifact.computed.get(&algorithm)) {
+                Some(digest) => hex::decode(given).ok().as_ref() == Some(digest),
+                None => given == value,
+            };
+        }
         let mut compared = false;
         for (algorithm, digest) in self.comparable() {
-            let expected = artifact.0.get(&algorithm);
+            let expected = artifact.computed.get(&algorithm);
             if expected.is_none() || hex::decode(digest).ok().as_ref() != expected {
                 return false;
             }
@@ -156,6 +184,23 @@ mod tests {
             let changed = format!("00{}", &one_wrong[name][2..]);
             one_wrong.insert(name, changed);
             assert!(!is_hello(&json!(one_wrong)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_digest_that_names_the_artifact_is_the_one_that_is_compared() {
+        let subject = |digest: serde_json::Value| -> Subject { serde_json::from_value(json!({"digest": digest})).unwrap() };
+        let named = |text: &str| ArtifactDigests::named(text).unwrap();
+        let hello = named(&format!("sha256:{SHA256_OF_HELLO}"));
+        assert!(subject(json!({"sha256": SHA256_OF_HELLO.to_uppercase(), "sha512": "else"})).is(&hello));
+        assert!(!subject(json!({"sha256": &SHA256_OF_HELLO[..62]})).is(&hello));
+        assert!(!subject(json!({"sha512": SHA256_OF_HELLO})).is(&hello));
+        let image = named("gce_image_id:8970095005306000053");
+        assert!(subject(json!({"gce_image_id": "8970095005306000053"})).is(&image));
+        assert!(!subject(json!({"gce_image_id": "08970095005306000053"})).is(&image));
+        assert!(!subject(json!({"sha256": "8970095005306000053"})).is(&image));
+        for bad in ["sha256", "sha256:", ":x", "sha256:abcd", "sha256:zz"] {
+            assert_eq!(ArtifactDigests::named(bad), None, "{bad}");
         }
     }
 

@@ -150,6 +150,13 @@ impl TransparencyLogs {
         input::at_most("transparency logs", root.tlogs.len(), MAX_LOGS)?;
         Ok(Self { logs: root.tlogs.iter().map(Log::from_json).collect() })
     }
+
+    /// Joins the logs of several roots. `None` where there is no root.
+    pub(super) fn joined<'a>(roots: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
+        let mut roots = roots.into_iter().peekable();
+        roots.peek()?;
+        Some(Self { logs: roots.flat_map(|root| root.logs.iter().cloned()).collect() })
+    }
 }
 
 impl Log {
