@@ -85,7 +85,11 @@ fn run(guide: &str, prepare: impl Fn(&Path)) {
     prepare(sandbox.path());
     let mut script = "exec 3>&1\n".to_owned();
     for (index, step) in steps.iter().enumerate() {
-        let _ = writeln!(script, "{{ {}\n}} > .out.{index} 2>&1\necho $? > .status.{index}", step.command);
+        let _ = writeln!(
+            script,
+            "{{ {}\n}} > \"$SANDBOX/.out.{index}\" 2>&1\necho $? > \"$SANDBOX/.status.{index}\"",
+            step.command
+        );
     }
     write_durably(&sandbox.path().join(".script"), script.as_bytes()).unwrap();
     let bin = Path::new(env!("CARGO_BIN_EXE_trustroot")).parent().unwrap();
@@ -97,6 +101,7 @@ fn run(guide: &str, prepare: impl Fn(&Path)) {
         .args(["120", "bash", ".script"])
         .current_dir(sandbox.path())
         .env("PATH", path)
+        .env("SANDBOX", sandbox.path())
         .env("TRUSTROOT_HOME", sandbox.path().join("home"))
         .stdin(std::process::Stdio::null())
         .status()

@@ -7,7 +7,8 @@ use fs_err as fs;
 use serde::Serialize;
 use trustroot::client::write_durably;
 use trustroot::crypto::{metadata_key, spki_from_pem, spki_to_pem};
-use trustroot::repository::{CONFIG_FILE, WorkingCopy};
+use trustroot::example_keys::example_key_name;
+use trustroot::repository::{CONFIG_FILE, RepositoryError, WorkingCopy};
 
 use super::maintain::repository_failed;
 use crate::args::{Holder, InitOptions};
@@ -64,7 +65,13 @@ pub(crate) fn run(session: &Session, options: &InitOptions) -> Result<(), Report
     let online = options.online.iter().map(|file| Holder { person: "online".to_owned(), file: file.clone() });
     let mut keys = Vec::new();
     for holder in options.keyholder.iter().cloned().chain(online) {
-        keys.push((holder.person.clone(), public_key(&holder.file)?));
+        let pem = public_key(&holder.file)?;
+        if !options.trial
+            && let Some(key) = spki_from_pem(&pem).ok().and_then(|spki| example_key_name(&spki))
+        {
+            return Err(repository_failed(&RepositoryError::ExampleKey { holder: holder.person, key }));
+        }
+        keys.push((holder.person, pem));
     }
     let mut people = String::new();
     for (person, _) in &keys {
