@@ -116,11 +116,13 @@ fn bundles(document: &[u8]) -> Result<Vec<BundleJson>, InputError> {
             ..
         } => {
             let envelopes = summary.provenance.into_iter().filter_map(|occurrence| occurrence.envelope);
-            Ok(envelopes.map(|envelope| BundleJson { dsse_envelope: Some(envelope), ..BundleJson::default() }).collect())
+            Ok(envelopes
+                .map(|envelope| BundleJson { dsse_envelope: Some(envelope), ..BundleJson::default() })
+                .collect())
         }
-        DocumentJson { provenance_summary: Some(_), .. } => Err(InputError::Shape {
-            what: "it could be what gcloud prints or something else".to_owned(),
-        }),
+        DocumentJson { provenance_summary: Some(_), .. } => {
+            Err(InputError::Shape { what: "it could be what gcloud prints or something else".to_owned() })
+        }
         DocumentJson {
             attestations: Some(attestations),
             dsse_envelope: None,

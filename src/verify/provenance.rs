@@ -79,9 +79,10 @@ pub(super) fn summary(predicate_type: &str, predicate: &Value) -> Option<Result<
     };
     let read = || {
         let levels = match predicate_type {
-            SUMMARY_V1 => predicate.get("verifiedLevels").and_then(Value::as_array).map(|levels| {
-                levels.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-            }),
+            SUMMARY_V1 => predicate
+                .get("verifiedLevels")
+                .and_then(Value::as_array)
+                .map(|levels| levels.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
             _ => text(predicate, "/policy_level").map(|level| vec![level]),
         };
         Ok(Summary {

@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn a_digest_that_names_the_artifact_is_the_one_that_is_compared() {
-        let subject = |digest: serde_json::Value| -> Subject { serde_json::from_value(json!({"digest": digest})).unwrap() };
+        let subject =
+            |digest: serde_json::Value| -> Subject { serde_json::from_value(json!({"digest": digest})).unwrap() };
         let named = |text: &str| ArtifactDigests::named(text).unwrap();
         let hello = named(&format!("sha256:{SHA256_OF_HELLO}"));
         assert!(subject(json!({"sha256": SHA256_OF_HELLO.to_uppercase(), "sha512": "else"})).is(&hello));

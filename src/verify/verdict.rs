@@ -438,7 +438,7 @@ fn naming(named: &[String]) -> String {
     named.first().map(|first| format!("; it names key {}", Printable(first))).unwrap_or_default()
 }
 
-fn about(subjects: &[Subject]) -> String {
+pub(super) fn about(subjects: &[Subject]) -> String {
     let Some(first) = subjects.first() else { return "nothing".to_owned() };
     let more = match subjects.len() {
         1 => String::new(),
