@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("builders", &["metadata", "crypto", "input", "printable"]),
     ("verify", &["builders", "metadata", "crypto", "input", "printable"]),
     ("fs", &[]),
-    ("client", &["trust", "example_keys", "metadata", "crypto", "fs", "printable"]),
+    ("client", &["builders", "trust", "example_keys", "metadata", "crypto", "fs", "printable"]),
     ("repository", &["builders", "trust", "example_keys", "metadata", "crypto", "fs", "printable"]),
     ("ceremony", &["repository", "builders", "trust", "example_keys", "metadata", "crypto", "fs", "printable"]),
     ("publish", &["client", "repository", "builders", "trust", "metadata", "crypto", "fs", "printable"]),

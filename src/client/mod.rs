@@ -7,12 +7,14 @@
 mod fetcher;
 mod http;
 mod local_cache;
+mod registry;
 mod safe_url;
 mod updater;
 
 pub use fetcher::{Body, ChunkFuture, Chunks, DefaultFetcher, FetchError, FetchFuture, Fetcher, FileFetcher};
 pub use http::{HttpFetcher, HttpSettings, Proxies};
 pub use local_cache::{CacheMode, LocalCache, stored_name};
+pub use registry::LookupError;
 pub use safe_url::{SafeUrl, UrlError};
 pub use updater::{Downloaded, Retries, Traffic, TrustAnchor, UpdateError, Updater, UpdaterSettings, is_target};
 

@@ -9,6 +9,7 @@
 mod support;
 
 mod arbitrary_software;
+mod builder_map;
 mod concurrent_updates;
 mod damaged_cache;
 mod delegation_graphs;
