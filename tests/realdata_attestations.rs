@@ -235,6 +235,9 @@ fn nothing_else_in_the_collection_passes() {
             &["nothing-to-judge"]
         } else if path.contains("/gha-raw-dsse/") || path.contains("vsa.jsonl") {
             &["not-signed-by-delivered-keys"]
+        } else if path.contains("/gcb/v1.0-") {
+            // What gcloud prints, with two envelopes.
+            &["none-accepted"]
         } else {
             &["malformed-attestation", "nothing-to-judge", "not-signed-by-delivered-keys"]
         };

@@ -211,9 +211,10 @@ impl ResourceGrant {
     /// # Errors
     /// When it is not a canonical URI.
     pub fn parse(text: &str) -> Result<Self, IdError> {
-        let checked = match web(text) && text.ends_with(':') {
-            true => Err("a prefix of a web address ends in `/`"),
-            false => resource_problem(text),
+        let checked = if web(text) && text.ends_with(':') {
+            Err("a prefix of a web address ends in `/`")
+        } else {
+            resource_problem(text)
         };
         match checked {
             Ok(()) => Ok(Self(text.to_owned())),
@@ -228,10 +229,7 @@ impl ResourceGrant {
 
     /// Whether it covers a resource, which [`check_resource`] has passed.
     pub fn covers(&self, resource: &str) -> bool {
-        match self.0.ends_with(['/', ':']) {
-            true => resource.starts_with(&self.0),
-            false => resource == self.0,
-        }
+        if self.0.ends_with(['/', ':']) { resource.starts_with(&self.0) } else { resource == self.0 }
     }
 }
 

@@ -117,7 +117,7 @@ impl Realm {
         &self.0
     }
 
-    /// Where the realm's Sigstore TrustedRoot stands.
+    /// Where the realm's Sigstore `TrustedRoot` stands.
     pub fn trusted_root_path(&self) -> TargetPath {
         path(format!("sigstore/{}/trusted_root.json", self.0))
     }

@@ -100,7 +100,7 @@ pub enum RegistryError {
         problem: String,
     },
     /// The namespace's metadata is older than the catalog allows.
-    #[error("the role {role} is at {}, and the catalog asks for {least} at least", version(.found))]
+    #[error("the role {role} is at {}, and the catalog asks for {least} at least", version(*found))]
     StaleNamespace {
         /// The role.
         role: String,
@@ -159,7 +159,7 @@ pub enum RegistryError {
     },
 }
 
-fn version(version: &Option<Version>) -> String {
+fn version(version: Option<Version>) -> String {
     version.map_or("no version".to_owned(), |version| version.to_string())
 }
 

@@ -20,13 +20,19 @@ pub enum LookupError {
     Update(#[from] UpdateError),
     /// The map refuses it.
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Registry(Box<RegistryError>),
     /// The repository has no catalog.
     #[error("the repository has no catalog, {path}")]
     NoCatalog {
         /// Where it would stand.
         path: TargetPath,
     },
+}
+
+impl From<RegistryError> for LookupError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(Box::new(error))
+    }
 }
 
 impl LookupError {

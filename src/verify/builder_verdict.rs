@@ -616,12 +616,12 @@ impl Scene<'_> {
         log_entries: &[LogEntry],
         claims: impl Fn(&Statement, &[u8]) -> Result<Claims<'a>, BuilderDenial>,
     ) -> Result<AcceptedBuild, BuilderDenial> {
-        let signed = self.signers_of(envelope);
-        if signed.is_empty() {
+        let keys = self.signers_of(envelope);
+        if keys.is_empty() {
             return Err(self.why_unsigned(envelope, hint));
         }
-        if signed.len() < self.threshold {
-            return Err(self.too_few(signed.len()));
+        if keys.len() < self.threshold {
+            return Err(self.too_few(keys.len()));
         }
         if envelope.payload_type() != IN_TOTO_PAYLOAD_TYPE {
             return Err(BuilderDenial::WrongPayloadType { found: envelope.payload_type().to_owned() });
@@ -634,7 +634,7 @@ impl Scene<'_> {
         let claims = claims(&statement, envelope.payload())?;
 
         let (mut signed_by, mut times, mut invalid) = (Vec::new(), Vec::new(), None);
-        for key in &signed {
+        for key in &keys {
             match self.judge_signer(envelope, key, log_entries) {
                 Ok((signer, at)) => {
                     signed_by.push(signer);
@@ -678,7 +678,7 @@ impl Scene<'_> {
         // Without a type in the message, the type is not signed: only one is then read. And no payload may be taken for
         // the encoding of another.
         let raw = envelope.payload_type() == IN_TOTO_PAYLOAD_TYPE && !envelope.payload().starts_with(b"DSSEv1 ");
-        let mut signed: Vec<KeySigned<'e, '_>> = Vec::new();
+        let mut found: Vec<KeySigned<'e, '_>> = Vec::new();
         for (_, signature) in envelope.signatures() {
             let by = self.signers.iter().find_map(|signer| {
                 let Ok(SignerMethod::Key(method)) = &signer.method else { return None };
@@ -696,12 +696,12 @@ impl Scene<'_> {
             });
             let Some((signer, method)) = by else { continue };
             let spki = method.key.key.canonical_spki();
-            match signed.iter_mut().find(|other| other.method.key.key.canonical_spki() == spki) {
+            match found.iter_mut().find(|other| other.method.key.key.canonical_spki() == spki) {
                 Some(known) => known.signatures.push(signature),
-                None => signed.push(KeySigned { signer, method, signatures: vec![signature] }),
+                None => found.push(KeySigned { signer, method, signatures: vec![signature] }),
             }
         }
-        signed
+        found
     }
 
     /// Judges one signer by the time of its signature (trust model, "When a signature counts"). Returns the times at
@@ -709,12 +709,12 @@ impl Scene<'_> {
     fn judge_signer(
         &self,
         envelope: &Envelope,
-        signed: &KeySigned<'_, '_>,
+        made: &KeySigned<'_, '_>,
         log_entries: &[LogEntry],
     ) -> Result<(BuildSigner, Vec<DateTime<Utc>>), BuilderDenial> {
-        let (name, key) = (&signed.signer.name, &signed.method.key.key);
+        let (name, key) = (&made.signer.name, &made.method.key.key);
         let spki_sha256 = sha256(key.canonical_spki());
-        let dated = Signed { payload: envelope.payload(), signatures: &signed.signatures, key };
+        let dated = Signed { payload: envelope.payload(), signatures: &made.signatures, key };
         let (times, time) = match proved_times(log_entries, self.logs.as_ref(), dated, self.now) {
             Ok(proved) => {
                 let earliest = proved.first().cloned().expect("a proof of time has at least one time");
@@ -765,7 +765,7 @@ impl Scene<'_> {
             name: name.clone(),
             kind: key.describe(),
             spki_sha256,
-            valid_for: signed.method.key.valid_for,
+            valid_for: made.method.key.valid_for,
             status: status.unwrap_or(Status::Active),
             time,
         };
