@@ -31,6 +31,22 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
+/// Displays text of several lines with everything but printable ASCII and line ends escaped.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PrintableLines<'a>(pub(crate) &'a str);
+
+impl fmt::Display for PrintableLines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '\n' | ' '..='~' => f.write_char(character)?,
+                other => write!(f, "{}", other.escape_default())?,
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

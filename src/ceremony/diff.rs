@@ -151,18 +151,10 @@ pub(super) fn keys_and_roles(before: &Roles, after: &Roles) -> Vec<Change> {
     changes
 }
 
-/// Most raw differences that are shown of one document; the rest is counted.
-const MOST_RAW: usize = 200;
-
 /// Every difference between two JSON values, by path. Lists of objects that have names are compared by name.
 pub(super) fn raw(at: &str, old: Option<&Value>, new: Option<&Value>) -> Vec<Change> {
     let mut changes = Vec::new();
     compare(at, old, new, &mut changes);
-    if changes.len() > MOST_RAW {
-        let more = changes.len() - MOST_RAW;
-        changes.truncate(MOST_RAW);
-        changes.push(Change::new(Mark::Changed, format!("{at}: and {more} more differences, which do not fit here")));
-    }
     changes
 }
 
@@ -187,20 +179,25 @@ fn compare(at: &str, old: Option<&Value>, new: Option<&Value>, changes: &mut Vec
         (Some(old), Some(new)) => {
             changes.push(Change::new(Mark::Changed, format!("{at}: {} -> {}", shown(old), shown(new))));
         }
-        (None, Some(new)) => match new {
-            Value::Object(members) if !members.is_empty() => {
-                for (key, value) in members {
-                    compare(&format!("{at}.{}", Printable(key)), None, Some(value), changes);
+        (None, Some(only)) | (Some(only), None) => {
+            let mark = if old.is_none() { Mark::Added } else { Mark::Removed };
+            let side = |value| if old.is_none() { (None, Some(value)) } else { (Some(value), None) };
+            match only {
+                Value::Object(members) if !members.is_empty() => {
+                    for (key, value) in members {
+                        let (old, new) = side(value);
+                        compare(&format!("{at}.{}", Printable(key)), old, new, changes);
+                    }
                 }
-            }
-            Value::Array(items) if items.iter().any(Value::is_object) => {
-                for (name, value) in by_name(items) {
-                    compare(&format!("{at}[{}]", Printable(&name)), None, Some(value), changes);
+                Value::Array(items) if items.iter().any(Value::is_object) => {
+                    for (name, value) in by_name(items) {
+                        let (old, new) = side(value);
+                        compare(&format!("{at}[{}]", Printable(&name)), old, new, changes);
+                    }
                 }
+                only => changes.push(Change::new(mark, format!("{at}: {}", shown(only)))),
             }
-            new => changes.push(Change::new(Mark::Added, format!("{at}: {}", shown(new)))),
-        },
-        (Some(old), None) => changes.push(Change::new(Mark::Removed, format!("{at}: {}", shown(old)))),
+        }
         (None, None) => {}
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::metadata::{FormatError, RoleName, Version};
-use crate::printable::Printable;
+use crate::printable::{Printable, PrintableLines};
 use crate::repository::RepositoryError;
 use crate::trust::Tally;
 
@@ -24,7 +24,7 @@ pub enum CeremonyError {
         name: String,
     },
     /// The event's files cannot be read.
-    #[error("the signing event `{event}` cannot be used: {problem}")]
+    #[error("the signing event `{event}` cannot be used: {}", PrintableLines(.problem))]
     Malformed {
         /// The event.
         event: String,
@@ -35,7 +35,7 @@ pub enum CeremonyError {
     #[error("the proposal cannot be read: {0}")]
     Proposal(#[from] FormatError),
     /// The event belongs to another repository.
-    #[error("the signing event is for the repository with the first root {offered}, not for this one ({expected})")]
+    #[error("the signing event is for the repository with the first root {}, not for this one ({expected})", Printable(.offered))]
     OtherRepository {
         /// The digest of the first root that the event names.
         offered: String,
@@ -52,7 +52,7 @@ pub enum CeremonyError {
     #[error("without a root that you trust, nothing tells this working copy from a forged one")]
     NoPin,
     /// The proposal breaks rules that signing must not help to break.
-    #[error("the proposal breaks a rule: {}", .problems.join("; "))]
+    #[error("the proposal breaks a rule: {}", PrintableLines(&.problems.join("; ")))]
     BreaksRules {
         /// What is wrong, one sentence each.
         problems: Vec<String>,
@@ -84,13 +84,33 @@ pub enum CeremonyError {
         /// Who changes keys.
         owner: String,
     },
-    /// Another payload for the same version of root has been signed, and could still be completed.
-    #[error("another root {version} has been signed, with the payload {digest}; who completes it can use it for ever")]
+    /// Another payload for the same version has been signed, and could still be completed.
+    #[error(
+        "another {role} {version} has been signed, with the payload {digest}; who completes it can use it for ever"
+    )]
     Sibling {
+        /// The role.
+        role: RoleName,
         /// The version.
         version: Version,
         /// The SHA-256 of the other payload.
         digest: String,
+    },
+    /// An event that could hold another payload for this version cannot be read.
+    #[error("the signing event {event} cannot be read, so what it holds for this role is unknown: {}", PrintableLines(.problem))]
+    UnreadableEvent {
+        /// The event.
+        event: String,
+        /// Why.
+        problem: String,
+    },
+    /// The event has been finished.
+    #[error("{role} {version} has been finished: there is nothing left to sign")]
+    Finished {
+        /// The role.
+        role: RoleName,
+        /// The version.
+        version: Version,
     },
     /// What is proposed is no longer the next version.
     #[error("{role} {version} has been signed already, with another payload")]
@@ -133,6 +153,8 @@ impl CeremonyError {
             Self::TooFewSignatures { .. } => "too-few-signatures",
             Self::OutgoingKeyMissing { .. } => "outgoing-key-missing",
             Self::Sibling { .. } => "sibling",
+            Self::UnreadableEvent { .. } => "unreadable-event",
+            Self::Finished { .. } => "finished",
             Self::Superseded { .. } => "superseded",
             Self::Expired { .. } => "expired",
             Self::Signing(_) => "signing-failed",
@@ -151,6 +173,8 @@ impl CeremonyError {
                 | Self::TooFewSignatures { .. }
                 | Self::OutgoingKeyMissing { .. }
                 | Self::Sibling { .. }
+                | Self::UnreadableEvent { .. }
+                | Self::Finished { .. }
                 | Self::Superseded { .. }
                 | Self::Expired { .. }
         )

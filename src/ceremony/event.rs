@@ -120,7 +120,7 @@ pub struct SigningEvent {
     /// Files that should be signatures and are not, with why.
     pub unreadable: Vec<(String, String)>,
     pub(super) document: Vec<u8>,
-    /// Earlier proposals that somebody had signed: a signature stays valid for ever, so its payload is kept.
+    /// Earlier proposals: a signature stays valid for ever, so the payload that it is over is kept.
     superseded: Vec<Vec<u8>>,
     directory: PathBuf,
 }
@@ -146,7 +146,7 @@ impl SigningEvent {
             return Err(malformed(name, problem));
         }
         fs::create_dir_all(directory.join("signatures"))?;
-        keep_signed_payload(&directory)?;
+        keep_payload(&directory, &proposal.document)?;
         let staged = directory.join("targets");
         if staged.exists() {
             fs::remove_dir_all(&staged)?;
@@ -184,7 +184,8 @@ impl SigningEvent {
             _ => envelope.unverified::<Targets>()?.version(),
         };
         let targets = read_targets(&directory.join("targets"), name)?;
-        let (signatures, unreadable) = read_signatures(&directory.join("signatures"))?;
+        let digest = hex::encode(sha256(envelope.signed_bytes()));
+        let (signatures, unreadable) = read_signatures(&directory.join("signatures"), &digest)?;
         let superseded = read_superseded(&directory.join("superseded"))?;
         let name = name.clone();
         let event =
@@ -302,11 +303,16 @@ impl SigningEvent {
     fn check_repository(&self, copy: &WorkingCopy, offered: Option<&str>) -> Result<(), CeremonyError> {
         let first = Version::new(1).expect("1 is not zero");
         let path = copy.signed_directory().join(file_name(&RoleName::Root, first));
-        let Some(first_root) = read_bounded(&path, LONGEST)? else { return Ok(()) };
-        let expected = hex::encode(sha256(&first_root));
-        // The event that made the first root began when there was none.
-        let made_it = self.role == RoleName::Root && self.version == first && offered.is_none();
-        if !made_it && offered != Some(expected.as_str()) {
+        // The event that makes the first root begins when there is none.
+        let makes_it = self.role == RoleName::Root && self.version == first && offered.is_none();
+        if makes_it {
+            return Ok(());
+        }
+        let expected = match read_bounded(&path, LONGEST)? {
+            Some(first_root) => hex::encode(sha256(&first_root)),
+            None => "none".to_owned(),
+        };
+        if offered != Some(expected.as_str()) {
             let offered = offered.unwrap_or("none").to_owned();
             return Err(CeremonyError::OtherRepository { offered, expected });
         }
@@ -368,13 +374,12 @@ fn read_targets(directory: &Path, name: &EventName) -> Result<BTreeMap<TargetPat
     Ok(targets)
 }
 
-/// Keeps the payload of a proposal that is about to be replaced, if somebody has signed it.
-fn keep_signed_payload(directory: &Path) -> Result<(), CeremonyError> {
+/// Keeps a proposal that is about to be replaced: somebody may have signed it in a copy that has not come back yet.
+fn keep_payload(directory: &Path, next: &[u8]) -> Result<(), CeremonyError> {
     let Some(document) = read_bounded(&directory.join("proposal.json"), LONGEST)? else { return Ok(()) };
     let Ok(envelope) = Envelope::parse(&document) else { return Ok(()) };
     let digest = hex::encode(sha256(envelope.signed_bytes()));
-    let (signatures, _) = read_signatures(&directory.join("signatures"))?;
-    if signatures.iter().any(|filed| filed.payload_sha256 == digest) {
+    if document != next {
         let kept = directory.join("superseded");
         fs::create_dir_all(&kept)?;
         write_durably(&kept.join(format!("{digest}.json")), &document)?;
@@ -413,9 +418,15 @@ fn json_files(directory: &Path) -> Result<Vec<PathBuf>, CeremonyError> {
 
 type Unreadable = Vec<(String, String)>;
 
-fn read_signatures(directory: &Path) -> Result<(Vec<FiledSignature>, Unreadable), CeremonyError> {
+/// Those over this payload come first, so that no number of other files crowds them out.
+fn read_signatures(directory: &Path, digest: &str) -> Result<(Vec<FiledSignature>, Unreadable), CeremonyError> {
     let (mut signatures, mut unreadable) = (Vec::new(), Vec::new());
-    for path in json_files(directory)?.into_iter().take(MOST_SIGNATURES) {
+    let mut paths = json_files(directory)?;
+    paths.sort_by_key(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        (!name.starts_with(&digest[..16]), name)
+    });
+    for path in paths.into_iter().take(MOST_SIGNATURES) {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let read = read_bounded(&path, LONGEST_SIGNATURE).map_err(|error| error.to_string()).and_then(|bytes| {
             let filed: FiledSignature =

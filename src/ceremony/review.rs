@@ -14,6 +14,9 @@ use crate::metadata::{Document, Expires, RoleName, Root, TargetPath, Targets, Ve
 use crate::printable::Printable;
 use crate::repository::{SignedRole, SignedState, WorkingCopy};
 
+/// Most changes that one event may hold: what nobody reads must not be signed.
+const MOST_CHANGES: usize = 10_000;
+
 /// What would be signed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -77,11 +80,19 @@ impl SigningEvent {
                 let before = signed.role(role)?.filter(|before| before.version() < new.version());
                 let changes = self.target_changes(signed, before.as_ref(), &new)?;
                 let old = before.as_ref().map(|before| &*before.document);
-                let with = name(role.as_str(), old.map(Targets::version));
+                let mut with = name(role.as_str(), old.map(Targets::version));
+                if before.as_ref().is_some_and(|before| !before.current) {
+                    with.push_str(
+                        ", which the keys of TODAY have not signed: whoever holds the outgoing keys may have written it",
+                    );
+                }
                 (with, expiry(now, &new.expires, old.map(|old| &old.expires)), changes)
             }
         };
-        let findings = rules::judge(self, copy, signed, now)?;
+        let mut findings = rules::judge(self, copy, signed, now)?;
+        if changes.len() > MOST_CHANGES {
+            findings.problems.push(format!("it changes {} things, more than anybody can check at once", changes.len()));
+        }
         Ok(Review {
             repository: signed.digest(),
             file: self.file_name(),
@@ -103,6 +114,10 @@ impl SigningEvent {
             let mut signed = value["signed"].take();
             if let Value::Object(members) = &mut signed {
                 members.retain(|field, _| !with_words.contains(&field.as_str()));
+            }
+            // The lines about files have said lengths and hashes, and nothing else of an entry.
+            if let Some(Value::Object(targets)) = signed.get_mut("targets") {
+                targets.retain(|_, entry| forget(entry, &["length", "hashes"]));
             }
             without_worded_keys(&mut signed);
             if let Some(delegations) = signed.get_mut("delegations") {
@@ -151,7 +166,7 @@ impl SigningEvent {
         changes.extend(keys_and_roles(&keys_of(old), &keys_of(Some(new))));
         changes.extend(self.file_changes(signed, old)?);
         let bytes = before.map(|before| before.bytes.as_slice());
-        changes.extend(self.raw_changes(bytes, &["targets", "expires", "version"]));
+        changes.extend(self.raw_changes(bytes, &["expires", "version"]));
         Ok(changes)
     }
 
@@ -188,23 +203,51 @@ impl SigningEvent {
     }
 }
 
-/// Leaves out of a delegator's keys and roles what the lines about keys have said, and entries of which nothing is left.
-fn without_worded_keys(delegator: &mut Value) {
-    // Whether something is left to show.
-    let forget = |value: &mut Value, fields: &[&str]| match value {
+/// Takes fields out of an object; says whether something is left to show.
+fn forget(value: &mut Value, fields: &[&str]) -> bool {
+    match value {
         Value::Object(members) => {
             members.retain(|field, _| !fields.contains(&field.as_str()));
             !members.is_empty()
         }
         _ => true,
-    };
-    if let Some(Value::Object(keys)) = delegator.get_mut("keys") {
-        keys.retain(|_, key| forget(key, &["keytype", "keyval", "x-tuf-on-ci-keyowner"]));
     }
+}
+
+/// Leaves out of a delegator's keys and roles what the lines about keys have said, and entries of which nothing is left.
+/// Those lines are about keys that a role lists, and of root about the four roles.
+fn without_worded_keys(delegator: &mut Value) {
+    let mut listed = std::collections::BTreeSet::new();
+    let list = |role: &Value, listed: &mut std::collections::BTreeSet<String>| {
+        let keyids = role.get("keyids").and_then(Value::as_array).into_iter().flatten();
+        listed.extend(keyids.filter_map(Value::as_str).map(str::to_owned));
+    };
     match delegator.get_mut("roles") {
-        Some(Value::Object(roles)) => roles.retain(|_, role| forget(role, &["keyids", "threshold"])),
-        Some(Value::Array(roles)) => roles.retain_mut(|role| forget(role, &["keyids", "threshold"])),
+        Some(Value::Object(roles)) => roles.retain(|name, role| {
+            if !["root", "targets", "snapshot", "timestamp"].contains(&name.as_str()) {
+                return true;
+            }
+            list(role, &mut listed);
+            forget(role, &["keyids", "threshold"])
+        }),
+        Some(Value::Array(roles)) => roles.retain_mut(|role| {
+            list(role, &mut listed);
+            forget(role, &["keyids", "threshold"])
+        }),
         _ => {}
+    }
+    if let Some(Value::Object(keys)) = delegator.get_mut("keys") {
+        keys.retain(|keyid, key| {
+            if !listed.contains(keyid) {
+                return true;
+            }
+            if let Some(keyval) = key.get_mut("keyval")
+                && !forget(keyval, &["public"])
+            {
+                forget(key, &["keyval"]);
+            }
+            forget(key, &["keytype", "x-tuf-on-ci-keyowner"])
+        });
     }
 }
 

@@ -59,7 +59,7 @@ pub struct Sibling {
     pub digest: String,
     /// The event that it lies in.
     pub event: EventName,
-    /// Who signed it.
+    /// Who signed it; empty where the payload is not here, so that nobody can tell.
     pub counts: Vec<Under>,
 }
 
@@ -75,9 +75,13 @@ pub struct Status {
     pub uncounted: Vec<Uncounted>,
     /// Other payloads for the same role and version that somebody has signed.
     pub siblings: Vec<Sibling>,
+    /// Events that cannot be read, with why: they may hold another payload for this version.
+    pub unreadable_events: Vec<(EventName, String)>,
     /// Who changes keys without the outgoing key having signed.
     pub outgoing_missing: BTreeSet<String>,
 }
+
+type SiblingsAndUnreadable = (Vec<Sibling>, Vec<(EventName, String)>);
 
 /// Risks that people accept by name when they finish an event.
 #[derive(Debug, Clone, Default)]
@@ -85,7 +89,7 @@ pub struct Status {
 pub struct AcceptedRisks {
     /// People whose outgoing key is lost or stolen, and so cannot agree to its replacement.
     pub lost: Vec<String>,
-    /// Digests of sibling payloads of a root that have been signed and could be completed.
+    /// Digests of sibling payloads that have been signed and could be completed.
     pub siblings: Vec<String>,
 }
 
@@ -171,10 +175,12 @@ impl SigningEvent {
             None if counts.iter().all(|under| under.tally.met()) => EventState::Complete,
             None => EventState::Open,
         };
+        let (siblings, unreadable_events) = self.siblings(copy, signed)?;
         Ok(Status {
             state,
             uncounted: self.uncounted(&counts),
-            siblings: self.siblings(copy, signed)?,
+            siblings,
+            unreadable_events,
             outgoing_missing: self.outgoing_missing(&delegators, &counts),
             counts,
         })
@@ -232,14 +238,33 @@ impl SigningEvent {
 
     /// Payloads of other events that propose the same version, and of earlier proposals of this one, if a key that may
     /// sign has signed them.
-    fn siblings(&self, copy: &WorkingCopy, signed: &SignedState) -> Result<Vec<Sibling>, CeremonyError> {
+    fn siblings(&self, copy: &WorkingCopy, signed: &SignedState) -> Result<SiblingsAndUnreadable, CeremonyError> {
         let own = self.digest();
-        let mut payloads: Vec<Self> = self.payloads().collect();
+        let (mut payloads, mut unreadable): (Vec<Self>, Vec<_>) = (self.payloads().collect(), Vec::new());
         for name in Self::names(copy)?.into_iter().filter(|name| *name != self.name) {
-            // An event that cannot be read has nothing that could be published.
-            payloads.extend(Self::open(copy, &name).iter().flat_map(Self::payloads));
+            match Self::open(copy, &name) {
+                Ok(other) => payloads.extend(other.payloads()),
+                Err(error) => unreadable.push((name, error.to_string())),
+            }
         }
         let mut siblings = Vec::new();
+        // A signature over a payload that is not here was made somewhere where that payload is.
+        let known: BTreeSet<String> = payloads.iter().map(|other| hex::encode(other.digest())).collect();
+        let events: BTreeMap<&EventName, &Self> = payloads
+            .iter()
+            .filter(|other| other.role == self.role && other.version == self.version)
+            .map(|other| (&other.name, other))
+            .collect();
+        for (name, event) in events {
+            let strays: BTreeSet<&String> = event
+                .signatures
+                .iter()
+                .map(|filed| &filed.payload_sha256)
+                .filter(|digest| !known.contains(*digest))
+                .collect();
+            let stray = |digest: &String| Sibling { digest: digest.clone(), event: name.clone(), counts: Vec::new() };
+            siblings.extend(strays.into_iter().map(stray));
+        }
         for other in payloads.iter().filter(|other| other.role == self.role && other.version == self.version) {
             if other.digest() == own {
                 continue;
@@ -250,7 +275,7 @@ impl SigningEvent {
                 siblings.push(Sibling { digest, event: other.name.clone(), counts });
             }
         }
-        Ok(siblings)
+        Ok((siblings, unreadable))
     }
 
     /// People who are to have another key in a role of root, and whose key of before has not signed.
@@ -261,7 +286,10 @@ impl SigningEvent {
         };
         let spki = |key: &PublicKey| VerifyingKey::from_metadata(key).ok().map(|key| key.canonical_spki().to_vec());
         let stays: BTreeSet<_> = new.keyids.iter().filter_map(|keyid| spki(new_keys.get(keyid)?)).collect();
-        let has_new: BTreeSet<&str> = new.keyids.iter().filter_map(|keyid| new_keys.get(keyid)?.owner()).collect();
+        // However the name is spelled.
+        let spelled = |owner: &str| owner.trim().to_lowercase();
+        let has_new: BTreeSet<String> =
+            new.keyids.iter().filter_map(|keyid| new_keys.get(keyid)?.owner()).map(spelled).collect();
         let mut missing = BTreeSet::new();
         for keyid in &old.keyids {
             let Some(key) = old_keys.get(keyid) else { continue };
@@ -271,7 +299,7 @@ impl SigningEvent {
                 .lines
                 .iter()
                 .any(|line| line.keyid == *keyid && matches!(line.standing, Standing::Valid | Standing::SameKey));
-            if has_new.contains(owner) && !stays.contains(&spki) && !signed {
+            if has_new.contains(&spelled(owner)) && !stays.contains(&spki) && !signed {
                 missing.insert(owner.to_owned());
             }
         }
@@ -326,10 +354,12 @@ impl SigningEvent {
             return Err(CeremonyError::OutgoingKeyMissing { owner: owner.clone() });
         }
         let sibling = status.siblings.iter().find(|sibling| !accepted.siblings.contains(&sibling.digest));
-        if role == RoleName::Root
-            && let Some(sibling) = sibling
-        {
-            return Err(CeremonyError::Sibling { version, digest: sibling.digest.clone() });
+        if let Some(sibling) = sibling {
+            return Err(CeremonyError::Sibling { role, version, digest: sibling.digest.clone() });
+        }
+        if let Some((event, problem)) = status.unreadable_events.first() {
+            let (event, problem) = (event.as_str().to_owned(), problem.clone());
+            return Err(CeremonyError::UnreadableEvent { event, problem });
         }
         if signed.next_version(&self.role)? != version {
             return Err(CeremonyError::Superseded { role, version });

@@ -16,6 +16,8 @@ pub use http::{HttpFetcher, HttpSettings, Proxies};
 pub use local_cache::{CacheMode, LocalCache, stored_name};
 pub use registry::LookupError;
 pub use safe_url::{SafeUrl, UrlError};
-pub use updater::{Downloaded, Retries, Traffic, TrustAnchor, UpdateError, Updater, UpdaterSettings, is_target};
+pub use updater::{
+    Downloaded, KeptTargets, Retries, Traffic, TrustAnchor, UpdateError, Updater, UpdaterSettings, is_target,
+};
 
 pub use crate::fs::{read_bounded, write_durably, write_private};

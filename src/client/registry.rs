@@ -117,7 +117,7 @@ impl Updater {
             let (path, length) = (found.path, found.file.length);
             return Err(UpdateError::TargetTooLarge { path, length, limit });
         }
-        let bytes = self.target_bytes(&found, None).await?;
+        let bytes = self.kept_target(&found).await?;
         Ok(Some((found, bytes)))
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fs_err as fs;
 
 use super::fetcher::{Body, FetchError, Fetcher};
-use super::{LocalCache, SafeUrl};
+use super::{LocalCache, SafeUrl, stored_name};
 use crate::crypto::Digester;
 use crate::example_keys::{ExampleKeyListed, refuse_example_keys};
 use crate::fs::{persist, temporary_beside};
@@ -41,6 +41,20 @@ pub struct UpdaterSettings {
     pub connectivity: Connectivity,
     /// How often a file is asked for.
     pub retries: Retries,
+    /// Where targets of the builder map are kept.
+    pub kept_targets: KeptTargets,
+}
+
+/// Where targets of the builder map are kept, so that the same question can be asked offline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "they are kept, read or neither")]
+pub enum KeptTargets {
+    /// In this directory, under their encoded paths.
+    In(PathBuf),
+    /// Nothing new is kept; what lies in this directory is used where it is current.
+    ReadFrom(PathBuf),
+    /// Nowhere.
+    Nowhere,
 }
 
 /// How often a file is asked for where asking again may help.
@@ -109,6 +123,7 @@ impl UpdaterSettings {
             limits: Limits::default(),
             connectivity: Connectivity::Online,
             retries: Retries::default(),
+            kept_targets: KeptTargets::Nowhere,
         }
     }
 }
@@ -456,6 +471,24 @@ impl Updater {
         let mut bytes = Vec::new();
         self.stream_target(target, copy, &mut bytes).await?;
         Ok(bytes)
+    }
+
+    /// Fetches a target into memory, or reads it from where targets are kept.
+    pub(super) async fn kept_target(&mut self, target: &FoundTarget) -> Result<Vec<u8>, UpdateError> {
+        let file = |directory: &Path| directory.join(stored_name(&target.path.encoded(), ""));
+        match self.settings.kept_targets.clone() {
+            KeptTargets::In(directory) if self.settings.connectivity == Connectivity::Online => {
+                fs::create_dir_all(&directory)?;
+                let file = file(&directory);
+                self.download(target, &file, None, |_| {}).await?;
+                // Checked once more as it is read: another process may have replaced it.
+                self.target_bytes(target, Some(&file)).await
+            }
+            KeptTargets::In(directory) | KeptTargets::ReadFrom(directory) => {
+                self.target_bytes(target, Some(&file(&directory))).await
+            }
+            KeptTargets::Nowhere => self.target_bytes(target, None).await,
+        }
     }
 
     /// Hands a target's bytes to `sink`. They are trusted only once this returns `Ok`.

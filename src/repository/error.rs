@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::metadata::{RoleName, Version};
-use crate::printable::Printable;
+use crate::printable::{Printable, PrintableLines};
 use crate::trust::Refusal;
 
 /// Why a working copy cannot be read or changed. Nothing has been written then.
@@ -18,7 +18,7 @@ pub enum RepositoryError {
         directory: PathBuf,
     },
     /// A file that people write says something that cannot be.
-    #[error("{at}: {problem}")]
+    #[error("{}: {}", PrintableLines(.at), PrintableLines(.problem))]
     Configuration {
         /// The file, and the place in it.
         at: String,
@@ -54,7 +54,7 @@ pub enum RepositoryError {
         version: Version,
     },
     /// A document does not pass the rules for builders, verifiers or the catalog.
-    #[error("{at}: {problem}")]
+    #[error("{}: {}", PrintableLines(.at), PrintableLines(.problem))]
     Document {
         /// The file.
         at: String,
@@ -62,7 +62,7 @@ pub enum RepositoryError {
         problem: String,
     },
     /// A key whose secret half is public is listed outside a trial.
-    #[error("{holder} holds the throwaway key `{key}` of keys.example, whose secret half is public")]
+    #[error("{} holds the throwaway key `{key}` of keys.example, whose secret half is public", Printable(.holder))]
     ExampleKey {
         /// Who holds it.
         holder: String,

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::crypto::Digester;
 use crate::input::{self, InputError};
 use crate::metadata::HashAlgorithm;
+use crate::printable::Printable;
 
 /// The payload type of statements in DSSE envelopes.
 pub const IN_TOTO_PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -64,6 +65,17 @@ impl ArtifactDigests {
     /// The digests that we compute, in order of algorithm.
     pub fn iter(&self) -> impl Iterator<Item = (HashAlgorithm, &[u8])> {
         self.computed.iter().map(|(algorithm, digest)| (*algorithm, digest.as_slice()))
+    }
+}
+
+impl std::fmt::Display for ArtifactDigests {
+    /// The digest by which the artifact is named; else the first that was computed.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.named, self.computed.iter().next()) {
+            (Some((name, value)), _) => write!(f, "{}:{}", Printable(name), Printable(value)),
+            (None, Some((algorithm, digest))) => write!(f, "{algorithm}:{}", hex::encode(digest)),
+            (None, None) => f.write_str("nothing"),
+        }
     }
 }
 

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand, ValueEnum};
-use trustroot::builders::BuildLevel;
+use trustroot::builders::{BuildLevel, BuilderId};
 use trustroot::ceremony::EventName;
 use trustroot::metadata::TargetPath;
+use trustroot::verify::ArtifactDigests;
 
 use crate::config::TrustName;
 use crate::keys::KeyOptions;
@@ -63,6 +64,7 @@ pub(crate) enum Command {
     Trust(TrustCommand),
     Refresh(RefreshOptions),
     Get(GetOptions),
+    Lookup(LookupOptions),
     Verify(VerifyOptions),
     Inspect(InspectOptions),
     Init(InitOptions),
@@ -179,32 +181,84 @@ pub(crate) struct GetOptions {
     pub(crate) output: Option<PathBuf>,
 }
 
-/// Check that an attestation about a file was signed with a key that a trusted repository delivers
-///
-/// The keys are read from a target of npm's `keys.json` shape. Exit status 0 means yes, 1 no, 3 that it could not be
-/// told.
+/// Show who a builder or verifier is: keys, level and status, and where each fact comes from
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  See which keys a builder signs with, and its level today
+  $ trustroot lookup https://oppy.example/slsa/builder/v1")]
+pub(crate) struct LookupOptions {
+    /// The builder's ID, exactly as its provenance gives it; or a verifier's
+    #[arg(value_parser = parse_id)]
+    pub(crate) id: BuilderId,
+
+    /// Which repository [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) trust: Option<TrustName>,
+}
+
+/// Check that an attestation vouches for a file
+///
+/// By the name of a builder (`--builder`): its provenance, signed with keys that the repository delivers for it, at the
+/// level asked for. By the name of a verifier (`--verifier`): its summary. Or with a file of keys (`--key-target`, in
+/// npm's `keys.json` shape), which says nothing about levels. Exit status 0 means yes, 1 no, 3 that it could not be told.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("by").required(true).args(["builder", "verifier", "key_target"]), group = clap::ArgGroup::new("what").required(true).args(["artifact", "digest"]), after_help = "Examples:
+  Check that a builder built a file, at Build L3
+  $ trustroot verify hello-1.0.tgz --attestation hello.json \\
+      --builder https://oppy.example/slsa/builder/v1 --min-level L3
+
+  Check a container image by its digest
+  $ trustroot verify --digest sha256:71efcbb3… --attestation provenance.json \\
+      --builder https://cloudbuild.example/worker --min-level L3
+
   Check a package against the key of its registry
   $ trustroot verify sigstore-2.3.1.tgz --attestation sigstore-2.3.1.json \\
       --key-target registry.npmjs.org/keys.json --trust sigstore")]
 pub(crate) struct VerifyOptions {
     /// The file that the attestation is about
-    pub(crate) artifact: PathBuf,
+    pub(crate) artifact: Option<PathBuf>,
 
-    /// The attestation: a DSSE envelope, a Sigstore bundle, npm's attestations document, or lines of these
+    /// What the attestation is about, by a digest as its subject gives it, instead of a file
+    #[arg(long, value_name = "NAME:VALUE", value_parser = parse_digest)]
+    pub(crate) digest: Option<ArtifactDigests>,
+
+    /// The attestation: a DSSE envelope, a Sigstore bundle, npm's or gcloud's document, or lines of these
     #[arg(long, value_name = "FILE")]
     pub(crate) attestation: PathBuf,
 
+    /// The builder that must have built it
+    #[arg(long, value_name = "ID", value_parser = parse_id, requires = "min_level")]
+    pub(crate) builder: Option<BuilderId>,
+
+    /// The verifier that must have passed it
+    #[arg(long, value_name = "ID", value_parser = parse_id, requires_all = ["min_level", "resource"])]
+    pub(crate) verifier: Option<BuilderId>,
+
+    /// The resource that the verifier must have passed it as
+    #[arg(long, value_name = "URI", requires = "verifier")]
+    pub(crate) resource: Option<String>,
+
+    /// The SLSA Build level that it must have, at least
+    #[arg(long, value_name = "LEVEL", value_parser = parse_level)]
+    pub(crate) min_level: Option<BuildLevel>,
+
+    /// The highest level that you grant, whatever others say
+    #[arg(long, value_name = "LEVEL", value_parser = parse_level, requires = "min_level")]
+    pub(crate) max_level: Option<BuildLevel>,
+
+    /// The package that you take it for; it must be one that the builder may build
+    #[arg(long, value_name = "PACKAGE", requires = "builder")]
+    pub(crate) package: Option<String>,
+
     /// The target that holds the keys
     #[arg(long, value_name = "TARGET", value_parser = parse_target)]
-    pub(crate) key_target: TargetPath,
+    pub(crate) key_target: Option<TargetPath>,
 
     /// What the attestation must say, by the type of its predicate [default: anything]
     ///
     /// Without this, a registry's word that it published a file counts as much as a builder's word on how it was
     /// built. The verdict shows which it was.
-    #[arg(long, value_name = "URI")]
+    #[arg(long, value_name = "URI", requires = "key_target")]
     pub(crate) predicate_type: Option<String>,
 
     /// What the keys must be meant for
@@ -215,11 +269,20 @@ pub(crate) struct VerifyOptions {
     #[arg(long, value_name = "NAME")]
     pub(crate) trust: Option<TrustName>,
 
-    /// The target that names the transparency logs whose word on the signing time is taken
+    /// With `--key-target`: the target that names the transparency logs whose word on the signing time is taken
     ///
-    /// A repository without this target still verifies; the signing time is then unknown.
+    /// A repository without this target still verifies; the signing time is then unknown. For builders and verifiers,
+    /// the catalog says whose word is taken.
     #[arg(long, value_name = "TARGET", value_parser = parse_target, default_value = "trusted_root.json")]
     pub(crate) log_target: TargetPath,
+}
+
+fn parse_id(text: &str) -> Result<BuilderId, String> {
+    BuilderId::parse(text).map_err(|error| error.to_string())
+}
+
+fn parse_digest(text: &str) -> Result<ArtifactDigests, String> {
+    ArtifactDigests::named(text).ok_or_else(|| "expected NAME:VALUE, such as sha256:71ef…".to_owned())
 }
 
 /// Show what a metadata file says and who signed it, without trusting it

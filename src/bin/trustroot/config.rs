@@ -60,9 +60,14 @@ impl Trust {
         self.directory.join("metadata")
     }
 
+    /// Where its targets are kept.
+    pub(crate) fn targets_directory(&self) -> PathBuf {
+        self.directory.join("targets")
+    }
+
     /// Where a target of it is kept.
     pub(crate) fn target_file(&self, target: &TargetPath) -> PathBuf {
-        self.directory.join("targets").join(stored_name(&target.encoded(), ""))
+        self.targets_directory().join(stored_name(&target.encoded(), ""))
     }
 }
 

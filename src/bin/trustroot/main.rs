@@ -35,6 +35,7 @@ fn run(args: Args) -> Result<(), Report> {
         Command::Trust(command) => commands::trust::run(&session, command),
         Command::Refresh(options) => commands::refresh::run(&session, &options),
         Command::Get(options) => commands::get::run(&session, &options),
+        Command::Lookup(options) => commands::lookup::run(&session, &options),
         Command::Verify(options) => commands::verify::run(&session, &options),
         Command::Inspect(options) => commands::inspect::run(&session, &options),
         Command::Init(options) => commands::init::run(&session, &options),

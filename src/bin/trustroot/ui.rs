@@ -9,8 +9,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use trustroot::Printable;
 use trustroot::client::{
-    CacheMode, DefaultFetcher, HttpSettings, LocalCache, Proxies, Traffic, TrustAnchor, UpdateError, Updater,
-    UpdaterSettings,
+    CacheMode, DefaultFetcher, HttpSettings, KeptTargets, LocalCache, Proxies, Traffic, TrustAnchor, UpdateError,
+    Updater, UpdaterSettings,
 };
 use trustroot::trust::{Connectivity, UpdateStart};
 
@@ -81,6 +81,12 @@ impl Session {
         if self.offline {
             settings.connectivity = Connectivity::Offline;
         }
+        // A chosen time keeps nothing.
+        let kept = trust.targets_directory();
+        settings.kept_targets = match mode {
+            CacheMode::ReadWrite => KeptTargets::In(kept),
+            CacheMode::ReadOnly => KeptTargets::ReadFrom(kept),
+        };
         let anchor = TrustAnchor::Pinned(trust.root.clone());
         let cache = LocalCache::new(trust.metadata_directory(), mode);
         Updater::new(anchor, settings, cache, fetcher(), self.start).map_err(|error| self.update_failed(trust, &error))

@@ -8,12 +8,14 @@ pub(crate) mod get;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod key;
+pub(crate) mod lookup;
 mod maintain;
 pub(crate) mod namespace;
 pub(crate) mod publish;
 pub(crate) mod refresh;
 pub(crate) mod trust;
 pub(crate) mod verify;
+mod verify_build;
 
 use serde::Serialize;
 use trustroot::metadata::{Document, RoleName, Version};

@@ -16,6 +16,7 @@ use trustroot::verify::{
 };
 
 use super::get::{Fetched, not_named, target};
+use super::verify_build;
 use crate::args::VerifyOptions;
 use crate::config::Trust;
 use crate::output::{self, Show};
@@ -24,14 +25,21 @@ use crate::ui::{Session, block_on, show_path, show_time};
 
 pub(crate) fn run(session: &Session, options: &VerifyOptions) -> Result<(), Report> {
     let trust = session.trust(options.trust.as_ref())?;
-    let artifact = digest(&options.artifact)?;
+    let artifact = match (&options.artifact, &options.digest) {
+        (Some(artifact), _) => digest(artifact)?,
+        (None, Some(digest)) => digest.clone(),
+        (None, None) => unreachable!("the command line asks for one"),
+    };
     let attestation_file = read_bounded(&options.attestation, MAX_FILE_BYTES as u64)
         .map_err(|error| Report::io(&error))?
         .ok_or_else(|| {
             let path = show_path(&options.attestation);
             Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{path}` does not exist"))
         })?;
-    let delivered = block_on(deliver(session, &trust, options))?;
+    let Some(key_target) = &options.key_target else {
+        return verify_build::run(session, &trust, options, &artifact, &attestation_file);
+    };
+    let delivered = block_on(deliver(session, &trust, options, key_target))?;
 
     let mut request = Request::new(&artifact, &attestation_file, &delivered.keys, session.start.time());
     request.key_usage = &options.key_usage;
@@ -53,16 +61,21 @@ struct Delivered {
     no_logs: Option<String>,
 }
 
-async fn deliver(session: &Session, trust: &Trust, options: &VerifyOptions) -> Result<Delivered, Report> {
+async fn deliver(
+    session: &Session,
+    trust: &Trust,
+    options: &VerifyOptions,
+    key_target: &TargetPath,
+) -> Result<Delivered, Report> {
     let mut updater = session.updater(trust)?;
-    let wanted = target(session, trust, &mut updater, &options.key_target, None, Some(MAX_KEY_SET_BYTES)).await?;
-    let keys_from = wanted.ok_or_else(|| not_named(trust, &options.key_target))?;
+    let wanted = target(session, trust, &mut updater, key_target, None, Some(MAX_KEY_SET_BYTES)).await?;
+    let keys_from = wanted.ok_or_else(|| not_named(trust, key_target))?;
     let unreadable = |path: &TargetPath, error: &dyn std::fmt::Display| {
         Report::new(Outcome::CouldNotTell, "unreadable-target", format!("the target {path} cannot be used: {error}"))
             .fact("trust", trust.name.as_str())
     };
     let keys = KeySet::parse(keys_from.bytes.as_deref().unwrap_or_default())
-        .map_err(|error| unreadable(&options.key_target, &error))?;
+        .map_err(|error| unreadable(key_target, &error))?;
     // That the logs cannot be had is no verdict on the keys: the signing time is unknown then. That they are refused
     // is another matter.
     let asked = target(session, trust, &mut updater, &options.log_target, None, Some(MAX_TRUSTED_ROOT_BYTES)).await;
@@ -101,6 +114,15 @@ async fn deliver(session: &Session, trust: &Trust, options: &VerifyOptions) -> R
     Ok(Delivered { keys, logs, registry, keys_from, logs_from, no_logs })
 }
 
+/// What the question is about, as it is shown.
+pub(super) fn artifact_name(options: &VerifyOptions) -> String {
+    match (&options.artifact, &options.digest) {
+        (Some(path), _) => show_path(path),
+        (None, Some(digest)) => digest.to_string(),
+        (None, None) => String::new(),
+    }
+}
+
 /// Hashes the artifact as it streams by: it may be of any size.
 fn digest(path: &Path) -> Result<ArtifactDigests, Report> {
     let io = |error: std::io::Error| match error.kind() {
@@ -136,7 +158,7 @@ fn denied(options: &VerifyOptions, trust: &Trust, delivered: &Delivered, denial:
         _ => Report::new(Outcome::No, denial.code(), format!("not verified: {denial}")),
     };
     report = report
-        .fact("artifact", show_path(&options.artifact))
+        .fact("artifact", artifact_name(options))
         .fact("attestation", show_path(&options.attestation))
         .fact("keys", delivered.keys_from.clone());
     if let Denial::NoneAccepted { refused } = denial {
@@ -200,7 +222,7 @@ impl Answer {
             .collect();
         Self {
             verified: true,
-            artifact: show_path(&options.artifact),
+            artifact: artifact_name(options),
             digests: Value::Object(digests),
             attestations: verdict.accepted.iter().map(accepted_json).collect(),
             refused: verdict
@@ -251,7 +273,7 @@ fn accepted_json(accepted: &Accepted) -> Value {
 }
 
 fn lines(session: &Session, options: &VerifyOptions, delivered: &Delivered, verdict: &Verdict) -> String {
-    let mut text = format!("verified: {}\n", show_path(&options.artifact));
+    let mut text = format!("verified: {}\n", artifact_name(options));
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:9}  {value}");
     };
