@@ -26,6 +26,10 @@ pub(super) fn judge(
     now: DateTime<Utc>,
 ) -> Result<Findings, CeremonyError> {
     let mut problems = Problems { list: Vec::new(), notes: Vec::new(), trial: copy.config().trial };
+    let next = signed.next_version(&event.role)?;
+    if event.version != next && !signed.versions(&event.role)?.contains(&event.version) {
+        problems.add(format!("it would be {}, where {next} follows what is signed", event.version));
+    }
     match &event.role {
         RoleName::Root => {
             let root: Root = event.envelope.unverified()?;
@@ -35,6 +39,11 @@ pub(super) fn judge(
         role => {
             let targets: Targets = event.envelope.unverified()?;
             problems.check_expiry(&targets.expires, now);
+            if let Some(root) = signed.root()
+                && targets.expires.time() > root.expires.time()
+            {
+                problems.add(format!("it would be good for longer than the root, which expires on {}", root.expires));
+            }
             if *role == RoleName::Targets {
                 problems.check_catalog(event, signed, &targets, now)?;
             } else {
@@ -108,6 +117,9 @@ impl Problems {
             {
                 self.add(format!("{role} lists the throwaway key `{name}`, whose secret half is public"));
             }
+            if listed.to_value()["keyval"].as_object().is_none_or(|keyval| keyval.len() != 1) {
+                self.add(format!("{role} lists the key {keyid} with more than its public half"));
+            }
             *held.entry(listed.owner()).or_default() += 1;
         }
         let threshold = of.threshold.get();
@@ -151,6 +163,17 @@ impl Problems {
             None => Vec::new(),
         };
         let keys = targets.delegations.as_ref().map(|all| all.keys.clone()).unwrap_or_default();
+        self.check_shared_keys(signed, &keys, &delegations);
+        for gone in
+            old.iter().flat_map(|old| old.namespaces.keys()).filter(|name| !catalog.namespaces.contains_key(*name))
+        {
+            let role = RoleName::Delegated(gone.as_str().into());
+            for bytes in signed_files(signed, &role)?.values() {
+                if let Some(id) = revocations(bytes) {
+                    self.add(format!("the namespace {gone} would go, and with it revoked keys of {id}"));
+                }
+            }
+        }
         let namespaces: BTreeSet<String> = catalog.namespaces.keys().map(|name| name.as_str().to_owned()).collect();
         for delegation in &delegations {
             let role = &delegation.role;
@@ -183,6 +206,37 @@ impl Problems {
             }
         }
         Ok(())
+    }
+
+    /// One physical key signs for one role that names targets: their documents look alike, so what it signed for one
+    /// would be good for the other.
+    fn check_shared_keys(
+        &mut self,
+        signed: &SignedState,
+        keys: &BTreeMap<KeyId, PublicKey>,
+        delegations: &[Delegation],
+    ) {
+        let spki = |keys: &BTreeMap<KeyId, PublicKey>, keyid: &KeyId| {
+            let key = VerifyingKey::from_metadata(keys.get(keyid)?).ok()?;
+            Some(key.canonical_spki().to_vec())
+        };
+        let mut users: BTreeMap<Vec<u8>, RoleName> = BTreeMap::new();
+        if let Some(root) = signed.root() {
+            for key in root.targets.keyids.iter().filter_map(|keyid| spki(&root.keys, keyid)) {
+                users.insert(key, RoleName::Targets);
+            }
+        }
+        for delegation in delegations {
+            for key in delegation.keys.keyids.iter().filter_map(|keyid| spki(keys, keyid)) {
+                let other = users.entry(key).or_insert_with(|| delegation.role.clone()).clone();
+                if other != delegation.role {
+                    let role = &delegation.role;
+                    self.add(format!(
+                        "one key would sign for {other} and for {role}: a document of one is one of the other"
+                    ));
+                }
+            }
+        }
     }
 
     /// The documents of a namespace, against the catalog that is signed.
@@ -252,12 +306,16 @@ impl Problems {
     }
 }
 
-/// The builder, if a document holds something revoked.
+/// The builder or verifier, if its document holds something revoked.
 fn revocations(bytes: &[u8]) -> Option<BuilderId> {
-    let builder = Builder::parse(bytes).ok()?;
+    let (id, status, signers) = match (Builder::parse(bytes), Verifier::parse(bytes)) {
+        (Ok(builder), _) => (builder.id, builder.status, builder.signers),
+        (_, Ok(verifier)) => (verifier.id, verifier.status, verifier.signers),
+        _ => return None,
+    };
     let revoked = |status: &Status| matches!(status, Status::Revoked(_));
-    let any = revoked(&builder.status) || builder.signers.iter().any(|signer| revoked(&signer.status));
-    any.then_some(builder.id)
+    let any = revoked(&status) || signers.iter().any(|signer| revoked(&signer.status));
+    any.then_some(id)
 }
 
 /// The catalog that was signed last.

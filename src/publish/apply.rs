@@ -27,11 +27,16 @@ impl PublishPlan {
         fs::create_dir_all(&self.destination)?;
         // Two runs at once would each replace the pointer of the other.
         let _lock = Lock::acquire(&self.destination).await?;
+        let there = read_bounded(&self.destination.join(super::plan::TIMESTAMP), u64::MAX - 1)?;
+        if there != self.seen && there.as_deref() != Some(&self.timestamp) {
+            return Err(PublishError::Overtaken);
+        }
         // Before anybody can see it, so that its version is never used for anything else.
         write_durably(&self.remember_in, &self.timestamp)?;
         let mut applied = Applied { written: 0, there: 0 };
         for object in &self.objects {
             let path = self.destination.join(&object.name);
+            no_way_out(&self.destination, &object.name)?;
             if write_object(&path, &object.name, object.writes, &object.bytes)? {
                 applied.written += 1;
             } else {
@@ -40,6 +45,18 @@ impl PublishPlan {
         }
         Ok(applied)
     }
+}
+
+/// Refuses a name that a symbolic link in the directory leads somewhere else.
+fn no_way_out(destination: &Path, name: &str) -> Result<(), PublishError> {
+    let mut path = destination.to_owned();
+    for part in name.split('/') {
+        path.push(part);
+        if path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
+            return Err(PublishError::Conflict { name: name.to_owned() });
+        }
+    }
+    Ok(())
 }
 
 /// Whether it had to be written.

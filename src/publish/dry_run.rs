@@ -92,10 +92,12 @@ async fn know_published(first: &[u8], base: &SafeUrl, cache: &Path, start: Updat
                 let Refusal::Expired { expires, .. } = *refusal else { break };
                 start = UpdateStart::at(expires.time() - chrono::Duration::seconds(1));
             }
+            // A state that clients refuse, as an interrupted rotation leaves it: what they kept of it stays in the cache.
+            Err(UpdateError::Refused { .. } | UpdateError::Fetch(_)) => break,
             Err(error) => return Err(refused(from, error)),
         }
     }
-    // Nothing can be learnt from a state that was never good at one time.
+    // Nothing more can be learnt from a state that was never good at one time.
     Ok(())
 }
 

@@ -63,6 +63,15 @@ pub enum PublishError {
         /// What it looks for.
         what: String,
     },
+    /// Somebody else published between the plan and the write.
+    #[error("somebody else has published meanwhile")]
+    Overtaken,
+    /// The destination is a working copy.
+    #[error("`{}` is a working copy, not a directory to publish to", Printable(&.directory.to_string_lossy()))]
+    WorkingCopy {
+        /// The directory.
+        directory: std::path::PathBuf,
+    },
     /// A name that never changes its content is taken by something else.
     #[error("`{}` is published already with another content", Printable(.name))]
     Conflict {
@@ -84,6 +93,8 @@ impl PublishError {
             Self::Foreign(_) => "foreign-repository",
             Self::Refused { .. } => "clients-would-refuse",
             Self::NotFound { .. } => "clients-would-not-find",
+            Self::Overtaken => "overtaken",
+            Self::WorkingCopy { .. } => "working-copy",
             Self::Conflict { .. } => "conflict",
         }
     }

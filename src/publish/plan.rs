@@ -7,8 +7,10 @@ use super::online::{OnlineDocument, Published, Signer, foreign};
 use super::{Proof, PublishError, dry_run};
 use crate::crypto::{SecretKey, sha256};
 use crate::fs::read_bounded;
-use crate::metadata::{Document, Envelope, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Version};
-use crate::repository::{SignedState, WorkingCopy, file_name};
+use crate::metadata::{
+    DelegationRule, Document, Envelope, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Version,
+};
+use crate::repository::{CONFIG_FILE, SignedState, WorkingCopy, file_name};
 use crate::trust::{Authority, Refusal, UpdateStart, verify};
 
 /// Longest metadata file of the published state that is read, in bytes.
@@ -55,6 +57,8 @@ pub struct PublishPlan {
     /// Where the working copy remembers what it published last.
     pub(super) remember_in: PathBuf,
     pub(super) timestamp: Vec<u8>,
+    /// The pointer that the plan was made over.
+    pub(super) seen: Option<Vec<u8>>,
     pub(super) first_root: Vec<u8>,
 }
 
@@ -69,9 +73,12 @@ impl PublishPlan {
         keys: &[SecretKey],
         start: UpdateStart,
     ) -> Result<Self, PublishError> {
+        if destination.join(CONFIG_FILE).exists() {
+            return Err(PublishError::WorkingCopy { directory: destination.to_owned() });
+        }
         let signed = copy.signed(start)?;
         let root = signed.root().ok_or(PublishError::NotSigned { role: RoleName::Root })?;
-        let current = current_roles(copy, &signed)?;
+        let current = current_roles(&signed)?;
         let published = published(destination, copy, &signed)?;
 
         let online = Signer { signed: &signed, root, keys, now: start.time() };
@@ -116,6 +123,7 @@ impl PublishPlan {
             destination: destination.to_owned(),
             remember_in: copy.signed_directory().join(TIMESTAMP),
             timestamp: timestamp.bytes,
+            seen: published.timestamp.map(|(_, bytes)| bytes),
             first_root,
         })
     }
@@ -128,7 +136,7 @@ fn object(name: String, writes: Writes, bytes: Vec<u8>) -> PlannedObject {
 type RoleFiles = BTreeMap<RoleName, (Version, Vec<u8>)>;
 
 /// The newest document of each role that names targets. A namespace that has not signed yet is left out.
-fn current_roles(copy: &WorkingCopy, signed: &SignedState) -> Result<RoleFiles, PublishError> {
+fn current_roles(signed: &SignedState) -> Result<RoleFiles, PublishError> {
     let again = |role: &RoleName, version| PublishError::SignAgain { role: role.clone(), version };
     let targets = signed.targets().ok_or(PublishError::NotSigned { role: RoleName::Targets })?;
     // A newer version that does not verify was put there by hand.
@@ -137,8 +145,11 @@ fn current_roles(copy: &WorkingCopy, signed: &SignedState) -> Result<RoleFiles, 
         return Err(again(&RoleName::Targets, newest.unwrap_or_else(|| targets.version())));
     }
     let mut roles = RoleFiles::from([(RoleName::Targets, (targets.version(), targets.bytes.clone()))]);
-    for name in copy.config().namespaces.keys() {
-        let role = RoleName::Delegated(name.as_str().into());
+    let delegated = match targets.document.delegations.as_ref().map(|all| &all.rule) {
+        Some(DelegationRule::Roles(roles)) => roles.iter().map(|delegation| delegation.role.clone()).collect(),
+        _ => Vec::new(),
+    };
+    for role in delegated {
         let newest = signed.versions(&role)?.last().copied();
         match signed.namespace(&role)? {
             Some(document) if document.current && newest == Some(document.version()) => {
@@ -177,15 +188,20 @@ fn published(destination: &Path, copy: &WorkingCopy, signed: &SignedState) -> Re
         None => None,
     };
     let Some(bytes) = read_bounded(&destination.join(TIMESTAMP), LONGEST)? else {
-        return Ok(Published { remembered, ..Published::default() });
+        let snapshot = newest_snapshot(destination, signed)?;
+        return Ok(Published { snapshot, remembered, ..Published::default() });
     };
     let timestamp: Timestamp = vouched(&RoleName::Timestamp, &bytes, signed)?;
-    let name = file_name(&RoleName::Snapshot, timestamp.snapshot.version);
-    let snapshot = match read_bounded(&destination.join(&name), LONGEST)? {
-        Some(bytes) => Some((vouched::<Snapshot>(&RoleName::Snapshot, &bytes, signed)?, bytes)),
-        None => None,
-    };
+    let snapshot = newest_snapshot(destination, signed)?;
     Ok(Published { snapshot, timestamp: Some((timestamp, bytes)), remembered })
+}
+
+/// The newest snapshot in the directory, also where a run was interrupted before the pointer named it.
+fn newest_snapshot(destination: &Path, signed: &SignedState) -> Result<Option<(Snapshot, Vec<u8>)>, PublishError> {
+    let there = signed.versions_in(destination, &RoleName::Snapshot)?;
+    let Some(version) = there.last() else { return Ok(None) };
+    let bytes = read_bounded(&destination.join(file_name(&RoleName::Snapshot, *version)), LONGEST)?.unwrap_or_default();
+    Ok(Some((vouched::<Snapshot>(&RoleName::Snapshot, &bytes, signed)?, bytes)))
 }
 
 /// Reads a document that a root of the chain vouches for, whichever it is.

@@ -42,7 +42,12 @@ impl Proposal {
         now: DateTime<Utc>,
     ) -> Result<Self, RepositoryError> {
         let version = signed.next_version(role)?;
-        let expires = expiry(now, &copy.config().policy(role)?);
+        let mut expires = expiry(now, &copy.config().policy(role)?);
+        if let Some(root) = signed.root().filter(|_| *role != RoleName::Root) {
+            // What outlives its root could not be used any longer, and would only look as if it could.
+            let last = root.expires.time().to_rfc3339_opts(SecondsFormat::Secs, true);
+            expires = expires.min(last);
+        }
         let head = |kind: &str| {
             Map::from_iter([
                 ("_type".to_owned(), json!(kind)),

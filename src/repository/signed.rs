@@ -46,7 +46,8 @@ impl SignedState {
     /// Reads what is signed.
     ///
     /// # Errors
-    /// When the chain of roots is broken, or a file cannot be read.
+    /// When the chain of roots is broken, a targets file is signed by no keys that ever were the role's, or a file cannot
+    /// be read.
     pub fn read(directory: &Path, start: UpdateStart) -> Result<Self, RepositoryError> {
         let mut state = Self::none(directory);
         let mut expect: Option<ExpectRoot> = None;
@@ -73,9 +74,9 @@ impl SignedState {
                 let authority = Authority::of_root(root, &RoleName::Targets)?;
                 verify::<Targets>(&envelope, authority).ok().map(|document| (document, index + 1 == newest))
             });
-            if let Some((document, current)) = found {
-                state.targets.push(SignedRole { document, bytes, current });
-            }
+            let (document, current) = found.ok_or_else(|| nobody_signed(&RoleName::Targets, version))?;
+            check_number(&RoleName::Targets, version, &document)?;
+            state.targets.push(SignedRole { document, bytes, current });
         }
         Ok(state)
     }
@@ -111,7 +112,7 @@ impl SignedState {
     /// When a file cannot be read.
     pub fn namespace(&self, role: &RoleName) -> Result<Option<SignedRole>, RepositoryError> {
         let newest = self.targets.len();
-        for version in self.versions(role)?.into_iter().rev() {
+        if let Some(version) = self.versions(role)?.pop() {
             let bytes = self.bytes(role, version)?;
             let envelope = parse(role, &bytes)?;
             let found = self.targets.iter().enumerate().rev().find_map(|(index, targets)| {
@@ -120,9 +121,9 @@ impl SignedState {
                 let authority = Authority::of_delegation(delegations, &delegation);
                 verify::<Targets>(&envelope, authority).ok().map(|document| (document, index + 1 == newest))
             });
-            if let Some((document, current)) = found {
-                return Ok(Some(SignedRole { document, bytes, current }));
-            }
+            let (document, current) = found.ok_or_else(|| nobody_signed(role, version))?;
+            check_number(role, version, &document)?;
+            return Ok(Some(SignedRole { document, bytes, current }));
         }
         Ok(None)
     }
@@ -158,8 +159,14 @@ impl SignedState {
     /// # Errors
     /// When the directory cannot be read.
     pub fn versions(&self, role: &RoleName) -> Result<Vec<Version>, RepositoryError> {
+        self.versions_in(&self.directory, role)
+    }
+
+    /// The versions of a role that lie in another directory of the same layout.
+    #[expect(clippy::unused_self, reason = "goes with the one above")]
+    pub(crate) fn versions_in(&self, directory: &Path, role: &RoleName) -> Result<Vec<Version>, RepositoryError> {
         let ending = format!(".{}.json", role.encoded());
-        let entries = match fs::read_dir(&self.directory) {
+        let entries = match fs::read_dir(directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
@@ -218,6 +225,20 @@ impl SignedState {
             }
         }
     }
+}
+
+/// A file that nobody signed for must not decide which version comes next.
+fn nobody_signed(role: &RoleName, version: Version) -> RepositoryError {
+    let problem = "no keys that ever were this role's signed it: somebody put it there; remove it";
+    RepositoryError::configuration(format!("{}/{}", super::SIGNED_DIRECTORY, file_name(role, version)), problem)
+}
+
+fn check_number(role: &RoleName, version: Version, document: &Targets) -> Result<(), RepositoryError> {
+    if document.version == version {
+        return Ok(());
+    }
+    let at = format!("{}/{}", super::SIGNED_DIRECTORY, file_name(role, version));
+    Err(RepositoryError::configuration(at, format!("holds {} of the role", document.version)))
 }
 
 fn parse(role: &RoleName, bytes: &[u8]) -> Result<Envelope, Refusal> {

@@ -92,7 +92,7 @@ fn changing_the_proposal_voids_what_was_collected() {
 }
 
 #[test]
-fn a_root_is_not_finished_while_a_sibling_has_signatures_unless_that_is_accepted() {
+fn an_event_is_not_finished_while_a_sibling_has_signatures_unless_that_is_accepted() {
     let mut registry = Registry::new();
     let mut first = registry.start("root");
     registry.sign(&mut first, "alice").unwrap();
@@ -182,5 +182,49 @@ fn signatures_arrive_in_any_order_from_copies_that_do_not_conflict() {
     let alice = registry.sign(&mut at_alice, "alice").unwrap();
     let bob = registry.sign(&mut at_bob, "bob").unwrap();
     assert_ne!(alice, bob);
+    assert_eq!(counted(&status(&registry, &registry.event("root-v1"))), [2]);
+}
+
+#[test]
+fn a_signature_over_a_payload_that_is_not_here_stops_the_event() {
+    let mut registry = Registry::new();
+    // A copy leaves, is signed there, and comes back after the proposal was replaced.
+    let away = registry.start("root");
+    std::fs::remove_dir_all(registry.path("signing-events/root-v1")).unwrap();
+    registry.now += chrono::Duration::days(1);
+    let mut event = registry.start("root");
+    registry.sign(&mut event, "alice").unwrap();
+    registry.sign(&mut event, "bob").unwrap();
+    let mut late = away;
+    registry.sign(&mut late, "carol").unwrap();
+    let event = registry.event("root-v1");
+    let digest = hex::encode(late.digest());
+    let error = registry.finish(&event).unwrap_err();
+    assert!(matches!(&error, CeremonyError::Sibling { digest: found, .. } if *found == digest), "{error}");
+    assert!(registry.signed().root().is_none());
+}
+
+#[test]
+fn an_unreadable_event_stops_the_others_of_its_version() {
+    let registry = Registry::new();
+    let mut event = registry.start("root");
+    registry.sign(&mut event, "alice").unwrap();
+    registry.sign(&mut event, "bob").unwrap();
+    registry.write("signing-events/other/event.json", "{\"role\": \"root\",}");
+    assert!(matches!(registry.finish(&event), Err(CeremonyError::UnreadableEvent { .. })));
+    assert!(registry.signed().root().is_none());
+}
+
+#[test]
+fn any_number_of_junk_files_does_not_hide_a_signature() {
+    let registry = Registry::new();
+    let mut event = registry.start("root");
+    registry.sign(&mut event, "alice").unwrap();
+    registry.sign(&mut event, "bob").unwrap();
+    for number in 0..1100 {
+        let digest = format!("{number:064x}");
+        let text = format!("{{\"payloadSha256\": \"{digest}\", \"keyid\": \"k\", \"sig\": \"00\"}}");
+        registry.write(&format!("signing-events/root-v1/signatures/{}.k{number}.json", &digest[..16]), &text);
+    }
     assert_eq!(counted(&status(&registry, &registry.event("root-v1"))), [2]);
 }

@@ -143,3 +143,71 @@ fn the_same_payload_has_the_same_words_on_every_machine() {
     assert_eq!((one.groups(), one.words()), (other.groups(), other.words()));
     assert_eq!(one.words().len(), 32);
 }
+
+#[test]
+fn padding_hides_no_change_from_the_review() {
+    let mut registry = Registry::with_builder();
+    registry.now += chrono::Duration::days(1);
+    registry.add_person("eve");
+    registry.write_builder("eve", "https://oppy.example/slsa/builder/eve", "SLSA_BUILD_LEVEL_3");
+    registry.edit("builders/oppy/eve.toml", |text| {
+        let padding: String = (0..3000).map(|number| format!("a{number} = 1\n")).collect();
+        format!("{text}\n[extensions]\n{padding}")
+    });
+    let lines = lines(&review(&registry, &registry.start("oppy")));
+    assert!(lines.len() > 3000);
+    assert!(lines.iter().any(|line| line.contains(".signers[2026a].publicKey.rawBytes")), "the key is hidden");
+}
+
+#[test]
+fn custom_fields_of_a_file_are_shown() {
+    let registry = Registry::with_builder();
+    registry.start("targets");
+    let event = tamper(&registry, "targets-v2", |signed| {
+        signed["targets"]["slsa/v1/catalog.json"]["custom"] = serde_json::json!({"usage": "evil"});
+    });
+    let lines = lines(&review(&registry, &event));
+    assert!(lines.iter().any(|line| line.contains("custom.usage: \"evil\"")), "{lines:#?}");
+}
+
+#[test]
+fn what_a_key_entry_holds_beside_its_public_half_is_shown_and_refused() {
+    let registry = Registry::new();
+    registry.start("root");
+    let event = tamper(&registry, "root-v1", |signed| {
+        let keys = signed["keys"].as_object_mut().unwrap();
+        keys.values_mut().next().unwrap()["keyval"]["private"] = "00".into();
+        keys.insert(
+            "ab".to_owned(),
+            serde_json::json!({"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": "00"}}),
+        );
+    });
+    let review = review(&registry, &event);
+    let lines = lines(&review);
+    assert!(lines.iter().any(|line| line.contains("keyval.private")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("signed.keys.ab.keyval.public")), "{lines:#?}");
+    assert!(review.problems.iter().any(|problem| problem.contains("more than its public half")));
+}
+
+#[test]
+fn a_targets_document_by_outgoing_keys_is_named_as_such() {
+    let mut registry = Registry::with_builder();
+    for person in ["dan", "fred"] {
+        registry.add_person(person);
+    }
+    registry.edit("trustroot.toml", |text| {
+        let text = text.replacen(
+            "[roles.root]",
+            "[people.dan]\nkeys = [\"keys/dan.pub\"]\n[people.fred]\nkeys = [\"keys/fred.pub\"]\n[roles.root]",
+            1,
+        );
+        text.replacen(
+            "[roles.targets]\nsigners = [\"alice\", \"bob\", \"carol\"]",
+            "[roles.targets]\nsigners = [\"dan\", \"fred\"]",
+            1,
+        )
+    });
+    registry.hold("root", &["alice", "bob"]).unwrap();
+    let review = review(&registry, &registry.start("targets"));
+    assert!(review.compared_with.contains("the keys of TODAY have not signed"), "{}", review.compared_with);
+}

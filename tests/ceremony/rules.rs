@@ -163,6 +163,7 @@ fn a_revoked_key_is_not_dropped_from_a_document_nor_with_it() {
     let problems = broken(&registry, "oppy", &["oppy-dev"]);
     assert!(problems.contains("revoked"), "{problems}");
 
+    std::fs::remove_dir_all(registry.path("signing-events")).unwrap();
     std::fs::remove_file(registry.path("builders/oppy/v1.toml")).unwrap();
     let problems = broken(&registry, "oppy", &["oppy-dev"]);
     assert!(problems.contains("revoked"), "{problems}");
@@ -193,4 +194,59 @@ fn a_working_copy_without_the_pinned_root_is_not_signed_in() {
     let text = std::fs::read_to_string(registry.path("repository/1.root.json")).unwrap();
     registry.write("repository/2.root.json", &text.replace("\"version\": 1", "\"version\": 2"));
     assert!(registry.copy().signed(registry.start_time()).is_err());
+}
+
+#[test]
+fn a_version_that_jumps_is_not_signed() {
+    let registry = Registry::new();
+    registry.hold("root", &["alice", "bob"]).unwrap();
+    registry.start("root");
+    let file = "signing-events/root-v2/proposal.json";
+    registry.edit(file, |text| text.replace("\"version\": 2", "\"version\": 9007199254740991"));
+    let event = registry.event("root-v2");
+    let problems = event.review(&registry.copy(), &registry.signed(), registry.now).unwrap().problems;
+    assert!(problems.iter().any(|problem| problem.contains("where v2 follows")), "{problems:?}");
+}
+
+#[test]
+fn targets_never_outlive_their_root() {
+    let mut registry = Registry::new();
+    registry.add_oppy();
+    registry.hold("root", &["alice", "bob"]).unwrap();
+    registry.start("targets");
+    registry.edit("signing-events/targets-v1/proposal.json", |text| text.replace("2026-08-28", "2028-08-28"));
+    let event = registry.event("targets-v1");
+    let problems = event.review(&registry.copy(), &registry.signed(), registry.now).unwrap().problems;
+    assert!(problems.iter().any(|problem| problem.contains("longer than the root")), "{problems:?}");
+    // What is proposed late in the life of a root ends with it.
+    registry.now += chrono::Duration::days(300);
+    let late = String::from_utf8(registry.propose("targets").unwrap().document).unwrap();
+    assert!(late.contains("\"expires\": \"2027-03-01T12:00:00Z\""), "{late}");
+}
+
+#[test]
+fn one_key_never_signs_for_two_roles_that_name_targets() {
+    let mut registry = Registry::new();
+    registry.add_oppy();
+    registry.hold("root", &["alice", "bob"]).unwrap();
+    registry.edit("trustroot.toml", |text| text.replace("signers = [\"oppy-dev\"]", "signers = [\"alice\"]"));
+    let problems = broken(&registry, "targets", &["alice", "bob"]);
+    assert!(problems.contains("one key would sign for targets and for oppy"), "{problems}");
+}
+
+#[test]
+fn a_namespace_does_not_go_with_its_revocations() {
+    let mut registry = Registry::with_builder();
+    registry.now += chrono::Duration::days(1);
+    registry.edit("builders/oppy/v1.toml", |text| {
+        text.replacen(
+            "type = \"key\"\nstatus = \"active\"",
+            "type = \"key\"\nstatus = \"revoked\"\nrevocation = { reason = \"keyCompromise\" }",
+            1,
+        )
+    });
+    registry.hold("oppy", &["oppy-dev"]).unwrap();
+    registry.edit("trustroot.toml", |text| text.replace("namespaces.oppy", "namespaces.oppy2"));
+    let problems = broken(&registry, "targets", &["alice", "bob"]);
+    assert!(problems.contains("the namespace oppy would go, and with it revoked keys"), "{problems}");
 }

@@ -402,7 +402,7 @@ pub(crate) struct NamespaceAddOptions {
     #[arg(long, value_name = "LEVEL", value_parser = parse_level)]
     pub(crate) cap: BuildLevel,
 
-    /// From when on the cap holds [default: now, rounded up to the next hour]
+    /// From when on the cap holds; it must not have passed when the ceremony ends [default: in a week]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) cap_start: Option<DateTime<Utc>>,
 
@@ -471,7 +471,8 @@ pub(crate) struct BuilderAddOptions {
     #[arg(long, value_name = "LEVEL", value_parser = parse_level)]
     pub(crate) level: Option<BuildLevel>,
 
-    /// From when on its keys and its level count [default: now, rounded up to the next hour]
+    /// From when on its keys and its level count; it must not have passed when the ceremony ends
+    /// [default: in a week]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) start: Option<DateTime<Utc>>,
 

@@ -12,7 +12,7 @@ use trustroot::metadata::RoleName;
 use trustroot::repository::{BuilderFile, KeyEntry, NamespaceFile, RepositoryError, WorkingCopy};
 
 use super::init::public_key;
-use super::maintain::{next_hour, open, repository_failed};
+use super::maintain::{in_a_week, open, repository_failed};
 use crate::args::{BuilderAddKeyOptions, BuilderAddOptions, BuilderCommand, Holder};
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
@@ -52,7 +52,7 @@ fn add(session: &Session, options: &BuilderAddOptions) -> Result<(), Report> {
         return Err(wrong(format!("there is no namespace {namespace}")).hint("add it with `trustroot namespace add`"));
     }
     let id = BuilderId::parse(&options.builder_id).map_err(|error| wrong(error.to_string()))?;
-    let start = options.start.map_or_else(|| next_hour(session.start.time()), show_time);
+    let start = options.start.map_or_else(|| in_a_week(session.start.time()), show_time);
     let mut file = BuilderFile::new(id.clone(), &options.name);
     file.keys = key_entries(&copy, &options.key, &start)?;
     file.qualification = options.level.map(|level| (level.as_document().to_owned(), start.clone()));

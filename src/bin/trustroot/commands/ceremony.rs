@@ -9,16 +9,18 @@ use trustroot::Printable;
 use trustroot::ceremony::{
     AcceptedRisks, CeremonyError, Challenge, Change, EventName, EventState, Mark, Review, SigningEvent, Status, Under,
 };
+use trustroot::client::{CacheMode, LocalCache};
 use trustroot::crypto::sha256;
-use trustroot::metadata::RoleName;
+use trustroot::metadata::{Envelope, RoleName, Root, Targets};
 use trustroot::repository::{Proposal, SignedState, WorkingCopy};
-use trustroot::trust::Standing;
+use trustroot::trust::{LocalFile, Standing};
 
 use super::maintain::{ceremony_failed, open, repository_failed, role};
 use crate::args::{
     CeremonyCommand, CeremonyFinishOptions, CeremonyReviewOptions, CeremonySignOptions, CeremonyStartOptions,
     CeremonyStatusOptions, PinOptions,
 };
+use crate::config::TrustName;
 use crate::keys::open_key;
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report, signer, standing};
@@ -51,8 +53,9 @@ fn choose(
     }
     let mut open = Vec::new();
     for name in SigningEvent::names(copy).map_err(failed)? {
-        let event = SigningEvent::open(copy, &name).map_err(failed)?;
-        if states.contains(&event.status(copy, signed).map_err(failed)?.state) {
+        // One that cannot be read is said by `status`; it does not stand in the way of the others.
+        let Ok(event) = SigningEvent::open(copy, &name) else { continue };
+        if event.status(copy, signed).is_ok_and(|status| states.contains(&status.state)) {
             open.push(event);
         }
     }
@@ -198,18 +201,7 @@ fn status_text(event: &SigningEvent, status: &Status) -> String {
     for owner in &status.outgoing_missing {
         let _ = writeln!(text, "  {} changes keys: the outgoing key must sign too", Printable(owner));
     }
-    for sibling in &status.siblings {
-        let counts: Vec<String> = sibling.counts.iter().map(count).collect();
-        let _ = writeln!(
-            text,
-            "  sibling: another {} {} in event {} has signatures ({})\n    payload  sha256 {}",
-            event.role,
-            event.version,
-            sibling.event,
-            counts.join("; "),
-            sibling.digest
-        );
-    }
+    text.push_str(&siblings_text(event, status));
     let next = match status.state {
         EventState::Open => {
             let missing = missing(status);
@@ -217,11 +209,32 @@ fn status_text(event: &SigningEvent, status: &Status) -> String {
                 if missing.is_empty() { "nobody is left who could sign".to_owned() } else { missing.join(" or ") };
             format!("{who} runs `trustroot ceremony sign {} --key FILE`", event.name)
         }
+        EventState::Complete if !status.outgoing_missing.is_empty() => {
+            format!("they sign with it, or `trustroot ceremony finish {} --lost NAME`", event.name)
+        }
         EventState::Complete => format!("`trustroot ceremony finish {}`", event.name),
         EventState::Finished => "`trustroot publish`".to_owned(),
         _ => format!("`trustroot ceremony start {}`", event.role),
     };
     let _ = writeln!(text, "next: {next}");
+    text
+}
+
+/// What else has been signed, or may have been, for the same version.
+fn siblings_text(event: &SigningEvent, status: &Status) -> String {
+    let mut text = String::new();
+    for sibling in &status.siblings {
+        let counts: Vec<String> = sibling.counts.iter().map(count).collect();
+        let known = if counts.is_empty() { "its payload is not here".to_owned() } else { counts.join("; ") };
+        let _ = writeln!(
+            text,
+            "  sibling: another {} {} has signatures, in event {} ({known})\n    payload  sha256 {}",
+            event.role, event.version, sibling.event, sibling.digest
+        );
+    }
+    for (name, problem) in &status.unreadable_events {
+        let _ = writeln!(text, "  event {name} cannot be read, and may hold another: {}", Printable(problem));
+    }
     text
 }
 
@@ -309,16 +322,61 @@ fn check_pin(
     };
     match chosen {
         // Nothing vouches for a first root but the comparison of its digest.
-        None if signed.root().is_none() && event.role == RoleName::Root => Ok(None),
+        None if signed.root().is_none() && event.role == RoleName::Root && event.version.get() == 1 => Ok(None),
         None => Err(ceremony_failed(&CeremonyError::NoPin)),
         Some((digest, what)) => {
             let found = signed.roots().find(|(_, bytes)| sha256(bytes) == digest);
             match found {
-                Some((root, _)) => Ok(Some(format!("root {}, {what}", root.version))),
+                Some((root, _)) => {
+                    if let Some(name) = &pin.trust {
+                        not_behind(session, signed, event, name)?;
+                    }
+                    Ok(Some(format!("root {}, {what}{}", root.version, newest_root(signed))))
+                }
                 None => Err(ceremony_failed(&CeremonyError::PinNotInChain { pin: hex::encode(digest) })),
             }
         }
     }
+}
+
+/// The newest root of the working copy, for comparing with one's own records.
+fn newest_root(signed: &SignedState) -> String {
+    match signed.roots().next_back() {
+        Some((root, bytes)) => format!("; newest here: root {}, sha256 {}", root.version, hex::encode(sha256(bytes))),
+        None => String::new(),
+    }
+}
+
+/// Refuses a working copy that is older than what this machine has seen published.
+fn not_behind(session: &Session, signed: &SignedState, event: &SigningEvent, name: &TrustName) -> Result<(), Report> {
+    let trust = session.store()?.load(name)?;
+    let cache = LocalCache::new(trust.metadata_directory(), CacheMode::ReadOnly);
+    for role in [&RoleName::Root, &RoleName::Targets, &event.role] {
+        let Some(bytes) = cache.read(&LocalFile::Role(role.clone())).map_err(|error| Report::io(&error))? else {
+            continue;
+        };
+        let seen = Envelope::parse(&bytes).and_then(|envelope| match role {
+            RoleName::Root => envelope.unverified::<Root>().map(|root| root.version),
+            _ => envelope.unverified::<Targets>().map(|targets| targets.version),
+        });
+        let here = match role {
+            RoleName::Root => signed.root().map(|root| root.version),
+            role => signed.role(role).map_err(|error| repository_failed(&error))?.map(|signed| signed.version()),
+        };
+        if let Ok(seen) = seen
+            && here.is_none_or(|here| here < seen)
+        {
+            let here = here.map_or_else(|| "none".to_owned(), |here| here.to_string());
+            return Err(Report::new(
+                Outcome::No,
+                "stale-working-copy",
+                format!("the working copy is behind: {role} {seen} has been published, and the newest here is {here}"),
+            )
+            .still("nothing was signed")
+            .hint("get the newest working copy; if this is said to be it, somebody has set it back: tell the others"));
+        }
+    }
+    Ok(())
 }
 
 #[derive(Debug, Serialize)]
@@ -348,8 +406,8 @@ impl Show for Reviewed {
 }
 
 impl Reviewed {
-    fn of(event: &SigningEvent, review: &Review, trusted_from: Option<String>) -> Self {
-        let text = review_text(event, review, trusted_from.as_deref());
+    fn of(event: &SigningEvent, review: &Review, status: &Status, trusted_from: Option<String>) -> Self {
+        let text = review_text(event, review, status, trusted_from.as_deref());
         Self {
             repository: review.repository.map(hex::encode),
             trusted_from,
@@ -373,7 +431,7 @@ impl Reviewed {
     }
 }
 
-fn review_text(event: &SigningEvent, review: &Review, trusted_from: Option<&str>) -> String {
+fn review_text(event: &SigningEvent, review: &Review, status: &Status, trusted_from: Option<&str>) -> String {
     let repository = match review.repository {
         Some(digest) => format!("first root sha256 {}", hex::encode(digest)),
         None => "a new one: this proposes its first root".to_owned(),
@@ -396,6 +454,7 @@ fn review_text(event: &SigningEvent, review: &Review, trusted_from: Option<&str>
     for problem in &review.problems {
         let _ = writeln!(text, "  BREAKS A RULE: {}", Printable(problem));
     }
+    text.push_str(&siblings_text(event, status));
     let _ = writeln!(text, "\npayload sha256\n  {}", review.groups());
     text.push_str("in words, to compare aloud with a second machine\n");
     for (row, words) in review.words().chunks(4).enumerate() {
@@ -423,7 +482,13 @@ fn review(session: &Session, options: &CeremonyReviewOptions) -> Result<(), Repo
     let event = choose(&copy, &signed, options.event.as_ref(), REVIEWABLE)?;
     let trusted_from = check_pin(session, &signed, &event, &options.pin)?;
     let review = event.review(&copy, &signed, session.start.time()).map_err(|error| ceremony_failed(&error))?;
-    output::show(session.format, &Reviewed::of(&event, &review, trusted_from))
+    let status = event.status(&copy, &signed).map_err(|error| ceremony_failed(&error))?;
+    let reviewed = Reviewed::of(&event, &review, &status, trusted_from);
+    output::show(session.format, &reviewed)?;
+    if review.problems.is_empty() {
+        return Ok(());
+    }
+    Err(ceremony_failed(&CeremonyError::BreaksRules { problems: review.problems }))
 }
 
 #[derive(Debug, Serialize)]
@@ -451,15 +516,16 @@ fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(), Report> 
     let trusted_from = check_pin(session, &signed, &event, &options.pin)?;
     let review = event.review(&copy, &signed, session.start.time()).map_err(failed)?;
     // The review goes where the questions go: the result on standard output is the signature's.
-    let shown = Reviewed::of(&event, &review, trusted_from);
+    let status = event.status(&copy, &signed).map_err(failed)?;
+    let shown = Reviewed::of(&event, &review, &status, trusted_from);
     let _ = anstream::stderr().write_all(shown.text.as_bytes());
     if !review.problems.is_empty() {
         return Err(failed(CeremonyError::BreaksRules { problems: review.problems }));
     }
-    match event.status(&copy, &signed).map_err(failed)?.state {
-        EventState::Superseded | EventState::Finished => {
-            return Err(failed(CeremonyError::Superseded { role: event.role.clone(), version: event.version }));
-        }
+    let (role, version) = (event.role.clone(), event.version);
+    match status.state {
+        EventState::Superseded => return Err(failed(CeremonyError::Superseded { role, version })),
+        EventState::Finished => return Err(failed(CeremonyError::Finished { role, version })),
         _ => {}
     }
     confirm(session, &review, options.payload_sha256.as_ref())?;
@@ -527,6 +593,14 @@ impl Show for Finished {
 }
 
 fn finish(session: &Session, options: &CeremonyFinishOptions) -> Result<(), Report> {
+    if session.time_is_chosen {
+        return Err(Report::new(
+            Outcome::WrongQuestion,
+            "chosen-time",
+            "whether a cap or level would start in the past is judged now, not at a time of your choice",
+        )
+        .hint("leave out `--at`"));
+    }
     let failed = |error: CeremonyError| ceremony_failed(&error);
     let copy = open(&options.working_copy)?;
     let signed = read_signed(session, &copy)?;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use trustroot::client::write_durably;
 use trustroot::crypto::{metadata_key, spki_from_pem, spki_to_pem};
 use trustroot::example_keys::example_key_name;
-use trustroot::repository::{CONFIG_FILE, RepositoryError, WorkingCopy};
+use trustroot::repository::{CONFIG_FILE, Config, RepositoryError, WorkingCopy};
 
 use super::maintain::repository_failed;
 use crate::args::{Holder, InitOptions};
@@ -82,23 +82,29 @@ pub(crate) fn run(session: &Session, options: &InitOptions) -> Result<(), Report
     }
     let signers: Vec<String> = options.keyholder.iter().map(|holder| format!("\"{}\"", holder.person)).collect();
     let fill = |text: &str| {
-        text.replace("@NAME@", &name)
-            .replace("@TRIAL@", if options.trial { "true" } else { "false" })
+        text.replace("@TRIAL@", if options.trial { "true" } else { "false" })
             .replace("@PEOPLE@", &people)
             .replace("@SIGNERS@", &signers.join(", "))
             .replace("@THRESHOLD@", &options.threshold.to_string())
+            .replace("@NAME@", &name)
     };
+    let complete = !options.keyholder.is_empty() && options.online.is_some();
+    if complete {
+        Config::parse(&fill(TEMPLATE[0].1)).map_err(|error| repository_failed(&error))?;
+    }
     fs::create_dir_all(directory).map_err(io)?;
     let mut files = Vec::new();
     for (person, pem) in &keys {
         files.push(keep_public_key(directory, person, pem)?);
     }
     for (file, text) in TEMPLATE.iter().rev() {
-        // The configuration comes last: with it the working copy is there.
+        // What somebody else wrote stays. The configuration comes last: with it the working copy is there.
+        if directory.join(file).exists() {
+            continue;
+        }
         write_durably(&directory.join(file), fill(text).as_bytes()).map_err(io)?;
         files.push((*file).to_owned());
     }
-    let complete = !options.keyholder.is_empty() && options.online.is_some();
     if complete {
         WorkingCopy::open(directory).map_err(|error| repository_failed(&error))?;
     }

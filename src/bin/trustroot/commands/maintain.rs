@@ -29,10 +29,10 @@ pub(super) fn role(name: &str) -> Result<RoleName, Report> {
     }
 }
 
-/// The full hour that follows: what begins then has not begun before it could be published.
-pub(super) fn next_hour(now: DateTime<Utc>) -> String {
-    let hour = TimeDelta::hours(1);
-    show_time(now.duration_trunc(hour).map_or(now, |start| start + hour))
+/// A week from now, at a full hour: what begins then has not begun before a ceremony can be held.
+pub(super) fn in_a_week(now: DateTime<Utc>) -> String {
+    let start = now + TimeDelta::days(7);
+    show_time(start.duration_trunc(TimeDelta::hours(1)).unwrap_or(start))
 }
 
 pub(super) fn repository_failed(error: &RepositoryError) -> Report {

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use trustroot::builders::Namespace;
+use trustroot::crypto::spki_from_pem;
 
 use super::init::{keep_public_key, public_key};
-use super::maintain::{next_hour, open, repository_failed};
+use super::maintain::{in_a_week, open, repository_failed};
 use crate::args::{NamespaceAddOptions, NamespaceCommand};
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
@@ -45,10 +46,16 @@ fn add(session: &Session, options: &NamespaceAddOptions) -> Result<(), Report> {
     let mut keys = Vec::new();
     for holder in &options.keyholder {
         let pem = public_key(&holder.file)?;
-        if !copy.config().people.contains_key(&holder.person) {
-            let _ =
-                writeln!(text, "[people.{}]\nkeys = [\"keys/{}.pub\"]\n", toml_string(&holder.person), holder.person);
+        if copy.config().people.contains_key(&holder.person) {
+            let held = copy.keys_of(&holder.person).map_err(|error| repository_failed(&error))?;
+            let spki = spki_from_pem(&pem).unwrap_or_default();
+            if !held.iter().any(|held| held.key.canonical_spki() == spki) {
+                let problem = format!("{} is there already, with another key", holder.person);
+                return Err(Report::new(Outcome::WrongQuestion, "configuration", problem).still("nothing was written"));
+            }
+            continue;
         }
+        let _ = writeln!(text, "[people.{}]\nkeys = [\"keys/{}.pub\"]\n", toml_string(&holder.person), holder.person);
         keys.push((&holder.person, pem));
     }
     let list = |items: &[String]| items.iter().map(|item| toml_string(item)).collect::<Vec<_>>().join(", ");
@@ -64,7 +71,7 @@ fn add(session: &Session, options: &NamespaceAddOptions) -> Result<(), Report> {
             grants.push(format!("{kind} = [{}]", list(granted)));
         }
     }
-    let start = options.cap_start.map_or_else(|| next_hour(session.start.time()), show_time);
+    let start = options.cap_start.map_or_else(|| in_a_week(session.start.time()), show_time);
     let _ = write!(
         text,
         "[namespaces.{namespace}]\nsigners = [{}]\nthreshold = {}\nexpires-after-days = 90\nsign-within-days = 30\n\n\
