@@ -102,7 +102,12 @@ async fn know_published(first: &[u8], base: &SafeUrl, cache: &Path, start: Updat
 }
 
 fn directory_url(directory: &Path) -> Result<SafeUrl, PublishError> {
-    let absolute = std::path::absolute(directory)?;
+    // A path with `..` in it and its URL would not begin alike. What does not exist yet has a parent that may.
+    let absolute = match (directory.canonicalize(), directory.parent(), directory.file_name()) {
+        (Ok(canonical), _, _) => canonical,
+        (_, Some(parent), Some(name)) if parent.is_dir() => parent.canonicalize()?.join(name),
+        _ => std::path::absolute(directory)?,
+    };
     SafeUrl::from_file_path(&absolute).ok_or_else(|| {
         let message = format!("`{}` cannot be written as a URL", absolute.display());
         std::io::Error::new(std::io::ErrorKind::InvalidInput, message).into()
