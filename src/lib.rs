@@ -50,6 +50,8 @@ mod printable;
 pub mod publish;
 #[cfg(feature = "maintainer")]
 pub mod repository;
+#[cfg(feature = "maintainer")]
+pub mod serve;
 pub mod trust;
 pub mod verify;
 

@@ -12,6 +12,7 @@ pub(crate) mod namespace;
 pub(crate) mod publish;
 pub(crate) mod key;
 pub(crate) mod refresh;
+pub(crate) mod serve;
 pub(crate) mod trust;
 pub(crate) mod verify;
 
