@@ -55,6 +55,8 @@ mod printable;
 pub mod publish;
 #[cfg(feature = "maintainer")]
 pub mod repository;
+#[cfg(feature = "maintainer")]
+pub mod serve;
 pub mod trust;
 pub mod verify;
 

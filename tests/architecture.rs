@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("client", &["builders", "trust", "example_keys", "metadata", "crypto", "fs", "printable"]),
     ("repository", &["builders", "trust", "example_keys", "metadata", "crypto", "fs", "printable"]),
     ("ceremony", &["repository", "builders", "trust", "example_keys", "metadata", "crypto", "fs", "printable"]),
+    ("serve", &["metadata", "crypto", "printable"]),
     ("publish", &["client", "repository", "builders", "trust", "metadata", "crypto", "fs", "printable"]),
 ];
 

@@ -78,6 +78,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Ceremony(CeremonyCommand),
     Publish(PublishOptions),
+    Serve(ServeOptions),
     Check(CheckOptions),
     /// Make the keys that people and services sign with, or look at one
     #[command(subcommand)]
@@ -662,6 +663,26 @@ pub(crate) struct PublishOptions {
 
     #[command(flatten)]
     pub(crate) working_copy: WorkingCopyOptions,
+}
+
+/// Serve a published repository over HTTP, for trials and small installations
+///
+/// Prints one line with the address, then answers until it is interrupted. Clients trust nothing that it says: what they
+/// get is checked against their pinned root.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Serve to this machine, at a port that is free
+  $ trustroot serve public
+
+  Serve to the network
+  $ trustroot serve public --listen 0.0.0.0:8080")]
+pub(crate) struct ServeOptions {
+    /// The directory that was published to: the one that holds `timestamp.json`
+    pub(crate) directory: PathBuf,
+
+    /// The address and port to listen at; port 0 takes one that is free
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    pub(crate) listen: std::net::SocketAddr,
 }
 
 /// Check a working copy: what is wrong, what is not signed yet, and what is due

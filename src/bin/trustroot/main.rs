@@ -43,6 +43,7 @@ fn run(args: Args) -> Result<(), Report> {
         Command::Builder(command) => commands::builder::run(&session, command),
         Command::Ceremony(command) => commands::ceremony::run(&session, command),
         Command::Publish(options) => commands::publish::run(&session, &options),
+        Command::Serve(options) => commands::serve::run(&session, &options),
         Command::Check(options) => commands::check::run(&session, &options),
         Command::Key(command) => commands::key::run(&session, command),
         Command::Completions { shell } => commands::completions::run(shell),

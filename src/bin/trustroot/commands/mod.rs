@@ -13,6 +13,7 @@ mod maintain;
 pub(crate) mod namespace;
 pub(crate) mod publish;
 pub(crate) mod refresh;
+pub(crate) mod serve;
 pub(crate) mod trust;
 pub(crate) mod verify;
 mod verify_build;

@@ -1,0 +1,61 @@
+//! `trustroot serve`
+
+use serde_json::json;
+use trustroot::serve::{ServeError, ServeLimits, Server};
+
+use crate::args::{Format, ServeOptions};
+use crate::output;
+use crate::report::{Outcome, Report, ascii_json};
+use crate::ui::{Session, block_on, show_path};
+
+pub(crate) fn run(session: &Session, options: &ServeOptions) -> Result<(), Report> {
+    block_on(async {
+        let server = Server::bind(&options.directory, options.listen, ServeLimits::default())
+            .await
+            .map_err(|error| not_served(&error))?;
+        // Before anybody is told that there is something to end.
+        let stop = told_to_stop().map_err(|error| Report::io(&error))?;
+        let directory = show_path(&options.directory);
+        let url = format!("http://{}/", server.address());
+        // One line in either format: scripts read the port from it while the server runs.
+        let line = match session.format {
+            Format::Text => format!("serving {directory} at {url}\n"),
+            Format::Json => ascii_json(&format!("{}\n", json!({"serving": directory, "url": url}))),
+        };
+        output::raw(line.as_bytes())?;
+        server.run(stop).await;
+        Ok(())
+    })
+}
+
+fn not_served(error: &ServeError) -> Report {
+    match error {
+        ServeError::NotARepository(_) => Report::new(Outcome::WrongQuestion, error.code(), error.to_string())
+            .still("nothing is served")
+            .hint("name the directory that `trustroot publish` wrote to, and publish first"),
+        ServeError::Listen { .. } => Report::new(Outcome::WrongQuestion, error.code(), error.to_string())
+            .hint("`--listen 127.0.0.1:0` takes a port that is free"),
+        _ => Report::new(Outcome::CouldNotTell, error.code(), error.to_string()),
+    }
+}
+
+/// Ends when this process is asked to end.
+#[cfg(unix)]
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}
