@@ -41,6 +41,18 @@ pub enum PublishError {
         /// Who signed.
         tally: Tally,
     },
+    /// More signatures than fit into what clients read.
+    #[error("{role} {version} would have {length} bytes, and clients read {limit}; give fewer of the online keys")]
+    TooLong {
+        /// The role.
+        role: RoleName,
+        /// The version that was signed.
+        version: Version,
+        /// How long it would be.
+        length: usize,
+        /// What clients read.
+        limit: usize,
+    },
     /// A key could not sign.
     #[error("a key could not sign: {0}")]
     Signing(#[from] SigningError),
@@ -89,6 +101,7 @@ impl PublishError {
             Self::NotSigned { .. } => "not-signed",
             Self::SignAgain { .. } => "sign-again",
             Self::OnlineKeys { .. } => "online-keys",
+            Self::TooLong { .. } => "timestamp-too-long",
             Self::Signing(_) => "signing-failed",
             Self::Foreign(_) => "foreign-repository",
             Self::Refused { .. } => "clients-would-refuse",

@@ -12,6 +12,10 @@ use crate::metadata::{Document, Envelope, KeyId, RoleName, Root, Snapshot, Times
 use crate::repository::{Policy, SPEC_VERSION, SignedState, expiry};
 use crate::trust::{Authority, tally};
 
+/// Longest timestamp that is published, in bytes. The client does not know its length beforehand, so each has a limit of
+/// its own (TUF specification section 5.4.1): we read more, and python-tuf, sigstore-tuf and go-tuf read this much.
+const LONGEST_TIMESTAMP: usize = 16 << 10;
+
 /// What is published now, as far as the online roles go.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Published {
@@ -157,6 +161,10 @@ impl Signer<'_> {
         let tally = tally(&envelope, authority);
         if !tally.met() {
             return Err(PublishError::OnlineKeys { role: role.clone(), tally });
+        }
+        if *role == RoleName::Timestamp && bytes.len() > LONGEST_TIMESTAMP {
+            let (role, length, limit) = (role.clone(), bytes.len(), LONGEST_TIMESTAMP);
+            return Err(PublishError::TooLong { role, version, length, limit });
         }
         Ok(OnlineDocument { version, bytes })
     }

@@ -1,4 +1,4 @@
-//! What `build.py` wrote: repositories, good and bad.
+//! Repositories, good and bad, in the form in which `build.py` writes them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,10 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use trustroot::crypto::sha256;
 
-/// Everything that `build.py` wrote, and python-tuf's verdicts on it.
+/// Everything to judge, and python-tuf's verdicts on it.
 #[derive(Debug)]
 pub(crate) struct Cases {
     /// The kinds of key that the Python libraries sign with.
@@ -21,7 +22,7 @@ pub(crate) struct Cases {
 }
 
 /// One client, from its first root on.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Case {
     pub(crate) group: String,
     pub(crate) name: String,
@@ -38,20 +39,69 @@ pub(crate) struct Case {
 }
 
 /// What a repository serves at a time.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub(crate) struct Step {
     pub(crate) time: String,
     metadata: BTreeMap<String, String>,
     targets: BTreeMap<String, String>,
 }
 
-#[derive(Deserialize)]
-struct Written {
+/// The file that `judge.py` reads.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Written {
     kinds: Vec<String>,
     blobs: BTreeMap<String, String>,
     #[serde(rename = "cases")]
     all: Vec<Case>,
 }
+
+impl Written {
+    /// A state of a repository, by the names below its two directories.
+    pub(crate) fn step(&mut self, time: String, metadata: &Files, targets: &Files) -> Step {
+        let mut kept = |files: &Files| files.iter().map(|(name, bytes)| (name.clone(), self.blob(bytes))).collect();
+        Step { time, metadata: kept(metadata), targets: kept(targets) }
+    }
+
+    /// A client that trusts `root` and meets these states one after the other.
+    pub(crate) fn push(&mut self, group: &str, name: &str, root: &[u8], ask: Vec<String>, steps: Vec<Step>) {
+        let (group, name, title) = (group.to_owned(), name.to_owned(), format!("{group}: {name}"));
+        assert!(self.all.iter().all(|case| case.title != title), "`{title}` is there twice");
+        let root = self.blob(root);
+        self.all.push(Case { group, name, title, root, ask, ours: None, plain: false, steps });
+    }
+
+    fn blob(&mut self, bytes: &[u8]) -> String {
+        let name = hex::encode(sha256(bytes));
+        self.blobs.entry(name.clone()).or_insert_with(|| STANDARD.encode(bytes));
+        name
+    }
+
+    /// Has python-tuf judge, where there is one; otherwise there are no verdicts of it, which is said on the terminal.
+    #[expect(clippy::disallowed_methods, reason = "a file that lives as long as a test")]
+    pub(crate) fn judged(self) -> Cases {
+        let python = match python() {
+            Some(python) => {
+                let directory = tempfile::tempdir().unwrap();
+                let file = directory.path().join("cases.json");
+                std::fs::write(&file, serde_json::to_vec(&self).unwrap()).unwrap();
+                serde_json::from_slice(&run(&python, "judge.py", &file)).unwrap()
+            }
+            None => {
+                skipped();
+                BTreeMap::new()
+            }
+        };
+        self.with_verdicts(python)
+    }
+
+    fn with_verdicts(self, python: BTreeMap<String, Vec<String>>) -> Cases {
+        let blobs = self.blobs.into_iter().map(|(name, data)| (name, STANDARD.decode(data).unwrap())).collect();
+        Cases { kinds: self.kinds, all: self.all, python, blobs }
+    }
+}
+
+/// Files by name.
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 /// The cases, or `None`, said on the terminal, where there is no Python with the peers installed.
 pub(crate) fn cases() -> Option<&'static Cases> {
@@ -77,9 +127,7 @@ fn write_and_judge(python: &Path) -> Cases {
     let file = directory.path().join("cases.json");
     run(python, "build.py", &file);
     let python = serde_json::from_slice(&run(python, "judge.py", &file)).unwrap();
-    let Written { kinds, blobs, all } = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    let blobs = blobs.into_iter().map(|(name, data)| (name, STANDARD.decode(data).unwrap())).collect();
-    Cases { kinds, all, python, blobs }
+    serde_json::from_slice::<Written>(&std::fs::read(&file).unwrap()).unwrap().with_verdicts(python)
 }
 
 fn run(python: &Path, script: &str, file: &Path) -> Vec<u8> {

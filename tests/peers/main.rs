@@ -1,14 +1,20 @@
 //! Peers as judges: python-tuf writes the repositories, and python-tuf, sigstore-tuf and tough say what they make of
-//! them. Where one of them says otherwise than we do, [`differences`] says why.
+//! them. Where one of them says otherwise than we do, [`differences`] says why. What this project itself publishes they
+//! judge in [`built`].
 //!
 //! Needs a Python with `tuf` 7 and `securesystemslib[crypto]` 1.6, named by `TRUSTROOT_PYTHON`; without one the tests
 //! are skipped, and say so.
 #![cfg(feature = "client")]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[cfg(feature = "maintainer")]
+mod built;
 mod cases;
 mod differences;
 mod judges;
+#[cfg(feature = "maintainer")]
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
