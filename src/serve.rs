@@ -247,7 +247,7 @@ impl Published {
     /// Answers a GET of this path of a URL.
     fn answer(&self, path: &str, asked: &HeaderMap) -> Response<Answer> {
         let Some(path) = self.locate(path) else { return absent() };
-        self.answer_file(&path, asked).unwrap_or_else(|error| {
+        answer_file(&path, asked).unwrap_or_else(|error| {
             if error.kind() == io::ErrorKind::NotFound {
                 return absent();
             }
@@ -272,39 +272,38 @@ impl Published {
         // Anything else than a file, such as a pipe, could keep whoever opens it waiting.
         (!hidden && found.is_file()).then_some(found)
     }
+}
 
-    fn answer_file(&self, path: &Path, asked: &HeaderMap) -> io::Result<Response<Answer>> {
-        let mut file = fs::File::open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Ok(absent());
-        }
-        let length = metadata.len();
-        // Of the open file: one that is replaced meanwhile cannot mix with it.
-        let tag = if length <= LONGEST_TAGGED { Some(etag(&mut file, length)?) } else { None };
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let beside_timestamp = path.parent().is_some_and(|parent| parent.join(TIMESTAMP).is_file());
-        let mut headers = HeaderMap::new();
-        let kept =
-            if never_changes(name, beside_timestamp) { "public, max-age=31536000, immutable" } else { "no-cache" };
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static(kept));
-        if let Some(tag) = &tag {
-            headers.insert(ETAG, HeaderValue::from_str(tag).map_err(io::Error::other)?);
-        }
-        let unchanged = tag.is_some_and(|tag| is_known(asked, &tag));
-        let answer = if unchanged {
-            Answer::Text(Full::default())
-        } else {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
-            headers.insert(CONTENT_LENGTH, length.into());
-            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-            Answer::File { file, left: length }
-        };
-        let mut response = Response::new(answer);
-        *response.status_mut() = if unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
-        *response.headers_mut() = headers;
-        Ok(response)
+fn answer_file(path: &Path, asked: &HeaderMap) -> io::Result<Response<Answer>> {
+    let mut file = fs::File::open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Ok(absent());
     }
+    let length = metadata.len();
+    // Of the open file: one that is replaced meanwhile cannot mix with it.
+    let tag = if length <= LONGEST_TAGGED { Some(etag(&mut file, length)?) } else { None };
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let beside_timestamp = path.parent().is_some_and(|parent| parent.join(TIMESTAMP).is_file());
+    let mut headers = HeaderMap::new();
+    let kept = if never_changes(name, beside_timestamp) { "public, max-age=31536000, immutable" } else { "no-cache" };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(kept));
+    if let Some(tag) = &tag {
+        headers.insert(ETAG, HeaderValue::from_str(tag).map_err(io::Error::other)?);
+    }
+    let unchanged = tag.is_some_and(|tag| is_known(asked, &tag));
+    let answer = if unchanged {
+        Answer::Text(Full::default())
+    } else {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
+        headers.insert(CONTENT_LENGTH, length.into());
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        Answer::File { file, left: length }
+    };
+    let mut response = Response::new(answer);
+    *response.status_mut() = if unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+    *response.headers_mut() = headers;
+    Ok(response)
 }
 
 /// The names on disk that one component of a URL may mean: decoded, or encoded in our way. A role's name is encoded
@@ -316,8 +315,9 @@ fn names(component: &str) -> Option<[Option<String>; 2]> {
         return None;
     }
     let encoded = EncodedName::new(&decoded).as_str().to_owned();
-    let is_one_name = !decoded.contains(['/', '\\'])
-        && !(cfg!(windows) && decoded.contains(':'))
+    // On Windows a colon names a drive, or a stream beside the file.
+    let separators: &[char] = if cfg!(windows) { &['/', '\\', ':'] } else { &['/', '\\'] };
+    let is_one_name = !decoded.contains(separators)
         && matches!(Path::new(&*decoded).components().collect::<Vec<_>>()[..], [Component::Normal(_)]);
     Some([is_one_name.then(|| decoded.into_owned()), Some(encoded)])
 }

@@ -38,7 +38,9 @@ fn documented_commands_do_what_is_documented() {
         let name = original.file_stem().unwrap().to_str().unwrap();
         let copy = sandbox.path().join(format!("{name}.md"));
         std::fs::copy(&original, &copy).unwrap();
-        demo_repository::make(&sandbox.path().join(format!("{name}.in"))).unwrap();
+        let sandbox = sandbox.path().join(format!("{name}.in"));
+        demo_repository::make(&sandbox).unwrap();
+        trustroot::client::write_durably(&sandbox.join("passphrase"), b"correct horse battery staple\n").unwrap();
         cases.case(&copy);
         copies.push((original, copy));
     }

@@ -339,8 +339,11 @@ fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<SecretKey, KeyFileErro
     let (info, _) = encryption(der)?;
     let decrypted =
         info.encryption_algorithm.decrypt(&*passphrase.0, info.encrypted_data).map_err(|error| match error {
-            pkcs8::pkcs5::Error::DecryptFailed => KeyFileError::WrongPassphrase,
-            _ => KeyFileError::OtherEncryption,
+            pkcs8::pkcs5::Error::AlgorithmParametersInvalid { .. }
+            | pkcs8::pkcs5::Error::NoPbes1CryptSupport
+            | pkcs8::pkcs5::Error::UnsupportedAlgorithm { .. } => KeyFileError::OtherEncryption,
+            // Padding that is not there: `DecryptFailed` by its name, `EncryptFailed` in what the library returns.
+            _ => KeyFileError::WrongPassphrase,
         })?;
     let decrypted = Zeroizing::new(decrypted);
     // One wrong passphrase in 256 leaves something that looks padded as it should be, and is no DER.
@@ -483,4 +486,137 @@ fn tlv(tag: u8, parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
         der.extend_from_slice(part);
     }
     der
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passphrase(text: &str) -> Passphrase {
+        Passphrase::new(Zeroizing::new(text.as_bytes().to_vec())).unwrap()
+    }
+
+    fn key() -> SecretKey {
+        SecretKey::ed25519_from_seed(&[7; 32]).unwrap()
+    }
+
+    fn error(text: &str, given: Option<&Passphrase>) -> KeyFileError {
+        SecretKey::from_pem(text, given).err().unwrap()
+    }
+
+    /// A file that asks for this work before its passphrase can be tried. It holds no key.
+    fn asking_for(parameters: pbes2::Parameters<'_>) -> String {
+        let info = EncryptedPrivateKeyInfo { encryption_algorithm: parameters.into(), encrypted_data: &[0; 48] };
+        to_pem("ENCRYPTED PRIVATE KEY", &info.to_der().unwrap()).to_string()
+    }
+
+    #[test]
+    fn a_key_is_opened_by_its_passphrase_alone() {
+        let pem = key().to_pem(&passphrase("right")).unwrap();
+        let opened = SecretKey::from_pem(&pem, Some(&passphrase("right"))).ok().unwrap();
+        assert_eq!(opened.public(), key().public());
+        for wrong in ["wrong", "right ", "right\n", "Right"] {
+            assert_eq!(error(&pem, Some(&passphrase(wrong))), KeyFileError::WrongPassphrase, "{wrong:?}");
+        }
+        assert_eq!(error(&pem, None), KeyFileError::PassphraseNeeded);
+        // Damaged on its way, it does not say that the passphrase was right.
+        let mut der = key_block(&pem).unwrap().der;
+        *der.last_mut().unwrap() ^= 1;
+        let damaged = to_pem("ENCRYPTED PRIVATE KEY", &der);
+        assert_eq!(error(&damaged, Some(&passphrase("right"))), KeyFileError::WrongPassphrase);
+    }
+
+    #[test]
+    fn one_key_encrypted_twice_shows_nothing_in_common() {
+        let (one, other) = (key().to_pem(&passphrase("same")).unwrap(), key().to_pem(&passphrase("same")).unwrap());
+        let (one, other) = (key_block(&one).unwrap().der, key_block(&other).unwrap().der);
+        assert_ne!(one[one.len() - 48..], other[other.len() - 48..]);
+        assert!(!one.windows(32).any(|window| window == [7; 32]));
+    }
+
+    #[test]
+    fn a_passphrase_has_a_length_and_a_line_end_does_not_count() {
+        let from_file = |bytes: &[u8]| Passphrase::from_file_content(Zeroizing::new(bytes.to_vec()));
+        for same in [&b"word"[..], b"word\n", b"word\r\n"] {
+            assert!(from_file(same).ok().unwrap().is(&passphrase("word")));
+        }
+        assert!(from_file(b"word\n\n").ok().unwrap().is(&passphrase("word\n")));
+        for bad in [&b""[..], b"\n", b"\r\n", &[b'x'; LONGEST_PASSPHRASE + 1]] {
+            assert_eq!(from_file(bad).err(), Some(KeyFileError::BadPassphrase));
+        }
+    }
+
+    #[test]
+    fn a_public_key_does_not_pass_for_a_secret_one() {
+        let pem = crate::crypto::spki_to_pem(key().canonical_spki()).unwrap();
+        assert_eq!(error(&pem, None), KeyFileError::Public);
+        assert!(matches!(KeyFile::read(&pem), Ok(KeyFile::Public(public)) if public == *key().public()));
+    }
+
+    #[test]
+    fn the_old_encryption_of_openssl_is_refused_by_name() {
+        let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n\
+                   -----END RSA PRIVATE KEY-----\n";
+        assert_eq!(error(old, Some(&passphrase("any"))), KeyFileError::OldEncryption);
+    }
+
+    #[test]
+    fn a_file_that_asks_for_too_much_work_is_refused_before_it_is_done() {
+        let scrypt = |log_n, r, p| {
+            let cost = scrypt::Params::new(log_n, r, p, 32).unwrap();
+            asking_for(pbes2::Parameters::scrypt_aes256cbc(cost, &[1; 16], &[2; 16]).unwrap())
+        };
+        let pbkdf2 = |iterations| {
+            asking_for(pbes2::Parameters::pbkdf2_sha256_aes256cbc(iterations, &[1; 16], &[2; 16]).unwrap())
+        };
+        // Memory; work that `p` asks for; blocks that are in memory at once.
+        let hostile = [scrypt(19, 8, 1), scrypt(30, 8, 1), scrypt(14, 8, 512), scrypt(1, 8, 1 << 14), scrypt(1, 1 << 15, 4)];
+        for file in &hostile {
+            let refused = error(file, Some(&passphrase("any")));
+            assert!(matches!(refused, KeyFileError::TooCostly(_)), "{refused}");
+            assert_eq!(refused.code(), "key-encryption");
+            // Looking at it is refused too: a program that shows it would be asked for a passphrase next.
+            assert!(matches!(KeyFile::read(file), Err(KeyFileError::TooCostly(_))));
+        }
+        // The library writes no more iterations than we read, so the file is altered.
+        let most = pbkdf2(MOST_PBKDF2_ITERATIONS);
+        let mut more = key_block(&most).unwrap().der;
+        let iterations = MOST_PBKDF2_ITERATIONS.to_be_bytes();
+        let at = more.windows(4).position(|window| window == iterations).unwrap();
+        more[at + 3] += 1;
+        let refused = error(&to_pem("ENCRYPTED PRIVATE KEY", &more), Some(&passphrase("any")));
+        assert_eq!(refused.code(), "key-encryption");
+        for fine in [most, scrypt(17, 8, 1), scrypt(SCRYPT.0, SCRYPT.1, SCRYPT.2), pbkdf2(600_000)] {
+            assert!(matches!(KeyFile::read(&fine), Ok(KeyFile::Encrypted(_))));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_longer_than_any_key_is_not_read() {
+        let pem = key().to_unencrypted_pem();
+        let limit = usize::try_from(LONGEST_KEY_FILE).unwrap();
+        let padded = |length: usize| format!("{}{}", *pem, " ".repeat(length - pem.len()));
+        assert!(SecretKey::from_pem(&padded(limit), None).is_ok());
+        assert_eq!(error(&padded(limit + 1), None), KeyFileError::TooLong);
+    }
+
+    #[test]
+    fn what_is_no_key_says_why() {
+        let pem = key().to_unencrypted_pem();
+        let certificate = pem.replace("PRIVATE KEY", "CERTIFICATE");
+        for (text, expected) in [
+            ("", "not a PEM key: there is no `-----BEGIN` line"),
+            ("-----BEGIN PRIVATE KEY", "not a PEM key: its first line is broken"),
+            (&pem[..pem.len() - 8], "not a PEM key: it has no end; was it cut off?"),
+            (&format!("{}{}", *pem, *pem), "not a PEM key: it holds more than one key"),
+            (&pem.replacen("MC4", "*!*", 1), "not a PEM key: what stands between its first and last line is not base64"),
+            (&certificate, "holds `CERTIFICATE`, not a key"),
+            (&pem.replace("PRIVATE KEY", "OPENSSH PRIVATE KEY"), "the key is in OpenSSH's own form"),
+            (&to_pem("PRIVATE KEY", b"no DER"), "the key is damaged: not a PKCS#8 private key"),
+        ] {
+            assert_eq!(error(text, None).to_string(), expected);
+        }
+        // Text around the block is how some tools label a key.
+        assert!(SecretKey::from_pem(&format!("my key\n{}\nthat was it", *pem), None).is_ok());
+    }
 }
