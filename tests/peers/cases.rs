@@ -8,7 +8,6 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use trustroot::crypto::sha256;
 
 /// Everything to judge, and python-tuf's verdicts on it.
 #[derive(Debug)]
@@ -55,6 +54,7 @@ pub(crate) struct Written {
     all: Vec<Case>,
 }
 
+#[cfg(feature = "maintainer")]
 impl Written {
     /// A state of a repository, by the names below its two directories.
     pub(crate) fn step(&mut self, time: String, metadata: &Files, targets: &Files) -> Step {
@@ -71,7 +71,7 @@ impl Written {
     }
 
     fn blob(&mut self, bytes: &[u8]) -> String {
-        let name = hex::encode(sha256(bytes));
+        let name = hex::encode(trustroot::crypto::sha256(bytes));
         self.blobs.entry(name.clone()).or_insert_with(|| STANDARD.encode(bytes));
         name
     }
@@ -93,7 +93,9 @@ impl Written {
         };
         self.with_verdicts(python)
     }
+}
 
+impl Written {
     fn with_verdicts(self, python: BTreeMap<String, Vec<String>>) -> Cases {
         let blobs = self.blobs.into_iter().map(|(name, data)| (name, STANDARD.decode(data).unwrap())).collect();
         Cases { kinds: self.kinds, all: self.all, python, blobs }
@@ -101,6 +103,7 @@ impl Written {
 }
 
 /// Files by name.
+#[cfg(feature = "maintainer")]
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 /// The cases, or `None`, said on the terminal, where there is no Python with the peers installed.
