@@ -593,3 +593,6 @@ fn counts(status: &Status, times: Option<&[DateTime<Utc>]>) -> bool {
         Status::Revoked(revocation) => revocation.distrust_from.is_some_and(before),
     }
 }
+
+#[cfg(test)]
+mod tests;
