@@ -318,6 +318,12 @@ fn a_time_that_a_predicate_claims_is_never_used() {
 }
 
 #[test]
+fn a_time_in_the_future_proves_nothing() {
+    let later = json!([{"level": "SLSA_BUILD_LEVEL_3", "validFor": {"start": "2026-07-01T00:00:00Z"}}]);
+    assert_eq!(Case::new().signed_at(&["2026-07-02T00:00:00Z"]).in_catalog("caps", later).code(), "level-too-low");
+}
+
+#[test]
 fn a_log_entry_about_another_signature_proves_no_time() {
     let other = logged(&provenance_by("https://oppy.example/slsa/other"), &key(), &log(), &[BEFORE_END]);
     let mut bundle = logged(&provenance_by(ID), &key(), &log(), &[BEFORE_END]);
@@ -654,6 +660,7 @@ fn a_signature_has_the_encoding_of_its_signer_and_its_exact_length() {
         ("p1363", fixed[..63].to_vec(), "not-signed-by-builder"),
         ("p1363", [&fixed[..], &[0]].concat(), "not-signed-by-builder"),
         ("p1363", padded, "not-signed-by-builder"),
+        ("p1363", [&fixed[..32], &[0], &fixed[32..]].concat(), "not-signed-by-builder"),
         ("p1363", vec![0; 64], "not-signed-by-builder"),
         ("p1363", Vec::new(), "not-signed-by-builder"),
         ("p1363", der.clone(), "not-signed-by-builder"),
@@ -930,7 +937,8 @@ fn a_package_is_in_scope_and_in_the_grant_of_the_namespace() {
         case.package = Some(package);
         assert_eq!(case.code(), expected, "{package}");
     }
-    // The grant holds where the document has no scope, too.
+    // The grant holds where the document has no scope, too, and whatever is one thing has one spelling.
+    assert_eq!(Case { package: Some("oppy://packages/../secret"), ..Case::new() }.code(), "out-of-scope");
     assert_eq!(Case { package: Some("pkg:npm/x"), ..Case::new() }.code(), "out-of-scope");
     // A scope that nobody asked about is said to be unjudged.
     let unasked = Case::new().with("", "scopes", scopes).judge().unwrap();
