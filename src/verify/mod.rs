@@ -17,6 +17,7 @@
 //!    says that the signing time is unknown ([`TrustedTime`]).
 
 mod attestation_file;
+mod builder_denial;
 mod builder_verdict;
 mod certificate;
 pub mod dsse;
@@ -31,9 +32,10 @@ mod verdict;
 pub use crate::builders::{DisabledKey, TimedKey, ValidFor};
 pub use crate::input::InputError;
 pub use attestation_file::{MAX_ATTESTATIONS, MAX_FILE_BYTES, MAX_LOG_ENTRIES, MAX_SIGNATURES_IN_FILE, SkipReason};
+pub use builder_denial::BuilderDenial;
 pub use builder_verdict::{
-    AcceptedBuild, BuildSigner, BuilderDenial, BuilderRequest, BuilderVerdict, RefusedBuild, VerifierRequest,
-    verify_with_builder, verify_with_verifier,
+    AcceptedBuild, BuildSigner, BuilderRequest, BuilderVerdict, RefusedBuild, VerifierRequest, verify_with_builder,
+    verify_with_verifier,
 };
 pub use key_set::{DeliveredKey, KeySet, MAX_KEY_SET_BYTES, MAX_KEYS, NPM_ATTESTATIONS};
 pub use provenance::{PROVENANCE_V0_1, PROVENANCE_V0_2, PROVENANCE_V1, SUMMARY_V0_2, SUMMARY_V1};

@@ -165,7 +165,8 @@ fn read_v0_2(predicate: &Value) -> Result<Provenance, InputError> {
 
 fn read_v0_1(predicate: &Value) -> Result<Provenance, InputError> {
     let mut parameters = names(members(predicate, "/recipe/arguments", "recipe.arguments")?);
-    if text(predicate, "/recipe/entryPoint").is_some_and(|entry| !entry.is_empty()) {
+    // Google writes an empty one for none. Of another shape it still steers the build.
+    if predicate.pointer("/recipe/entryPoint").is_some_and(|entry| !entry.is_null() && entry != "") {
         parameters.insert("entryPoint".to_owned());
     }
     // `definedInMaterial` is a position; Google writes it as text, and -1 for none. Its one material is then the source.

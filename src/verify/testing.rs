@@ -38,7 +38,7 @@ impl TestKey {
         self.secret.sign(message).unwrap()
     }
 
-    fn public_key_json(&self) -> Value {
+    pub(crate) fn public_key_json(&self) -> Value {
         let details = match self.verifying.describe().as_str() {
             "ed25519" => "PKIX_ED25519",
             _ => "PKIX_ECDSA_P256_SHA_256",

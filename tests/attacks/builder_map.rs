@@ -1,8 +1,12 @@
 //! Attacks on the builder map: who may answer for a document, and what a namespace may claim.
 
 use serde_json::{Value, json};
-use trustroot::builders::{Builder, BuilderId, Found, Namespace, builder_path, effective_level, namespace_patterns};
+use trustroot::builders::{
+    Answer, Builder, BuilderId, Found, MapDocument, Namespace, RegistryError, Verifier, builder_path, effective_level,
+    namespace_patterns, verifier_path,
+};
 use trustroot::client::LookupError;
+use trustroot::metadata::{RoleName, TargetPath, Version};
 
 use crate::support::{SimRepository, block_on};
 
@@ -43,6 +47,10 @@ fn repository(catalog: &Value, documents: &[Value]) -> SimRepository {
 }
 
 fn look_up(repository: &SimRepository, text: &str) -> Result<Found<Builder>, LookupError> {
+    look_up_as(repository, text)
+}
+
+fn look_up_as<T: MapDocument>(repository: &SimRepository, text: &str) -> Result<Found<T>, LookupError> {
     let mut updater = repository.client().new_updater().unwrap();
     block_on(async {
         let registry = updater.registry().await?;
@@ -78,6 +86,9 @@ fn a_catalog_that_a_delegated_role_answers_for_is_refused() {
     repository.delegate("targets", "evil", &["slsa/v1/*"]);
     repository.add_target("evil", "slsa/v1/catalog.json", catalog().to_string().as_bytes());
     repository.bump("targets");
+    // Not even at the version of targets.
+    let version = repository.version("targets");
+    repository.set_version("evil", version);
     repository.publish();
     assert_eq!(code(&repository, ID), "wrong-role");
 }
@@ -154,4 +165,191 @@ fn an_unknown_field_refuses_catalog_and_document() {
     let mut strange = builder(ID);
     strange["onlyFor"] = json!("friends");
     assert_eq!(code(&repository(&catalog(), &[strange]), ID), "malformed-document");
+}
+
+#[test]
+fn a_role_of_another_namespace_never_answers() {
+    let path = builder_path(&oppy(), &id(ID));
+    // Even where the namespace itself delegates to it; a role below its own name may answer.
+    for (role, expected) in [("evil", "wrong-role"), ("oppy2", "wrong-role"), ("oppy.g1b1-0", "found")] {
+        let mut repository = repository(&catalog(), &[]);
+        repository.delegate("oppy", role, &["slsa/v1/builders/oppy/*.json"]);
+        repository.add_target(role, path.as_str(), builder(ID).to_string().as_bytes());
+        repository.publish();
+        assert_eq!(code(&repository, ID), expected, "{role}");
+    }
+}
+
+#[test]
+fn a_document_about_something_else_is_refused_at_the_path_of_an_id() {
+    let other = builder("https://oppy.example/slsa/other");
+    let verifier = json!({"mediaType": "application/vnd.trustroot.verifier.v1+json", "verifierId": ID,
+        "status": "active", "threshold": 1, "signers": [], "scopes": {"resources": []}});
+    let with_ref = builder(&format!("{ID}@v1"));
+    for (document, expected) in
+        [(&other, "wrong-document"), (&with_ref, "wrong-document"), (&verifier, "malformed-document")]
+    {
+        let mut repository = repository(&catalog(), &[]);
+        repository.add_target("oppy", builder_path(&oppy(), &id(ID)).as_str(), document.to_string().as_bytes());
+        repository.publish();
+        assert_eq!(code(&repository, ID), expected);
+    }
+}
+
+#[test]
+fn without_a_catalog_nobody_may_vouch() {
+    let mut repository = repository(&catalog(), &[builder(ID)]);
+    repository.draft("targets")["targets"].as_object_mut().unwrap().remove("slsa/v1/catalog.json");
+    repository.bump("targets");
+    repository.publish();
+    assert_eq!(code(&repository, ID), "no-catalog");
+}
+
+#[test]
+fn wider_narrower_or_further_paths_are_not_the_namespaces_own() {
+    let own = namespace_patterns(&oppy()).to_vec();
+    let with = |extra: &str| own.iter().map(String::as_str).chain([extra]).map(str::to_owned).collect::<Vec<_>>();
+    let mut wide = own.clone();
+    wide[0] = "slsa/v1/builders/*/*.json".to_owned();
+    for paths in [with("slsa/v1/catalog.json"), with(&own[0]), wide, own[..2].to_vec(), Vec::new()] {
+        let mut repository = repository(&catalog(), &[builder(ID)]);
+        repository.delegation("targets", "oppy")["paths"] = json!(paths);
+        repository.bump("targets");
+        repository.publish();
+        assert_eq!(code(&repository, ID), "bad-delegation", "{paths:?}");
+    }
+    let mut by_hash = repository(&catalog(), &[builder(ID)]);
+    let delegation = by_hash.delegation("targets", "oppy").as_object_mut().unwrap();
+    delegation.remove("paths");
+    delegation.insert("path_hash_prefixes".to_owned(), json!([""]));
+    by_hash.bump("targets");
+    by_hash.publish();
+    assert_eq!(code(&by_hash, ID), "bad-delegation");
+    let mut reordered = repository(&catalog(), &[builder(ID)]);
+    reordered.delegation("targets", "oppy")["paths"].as_array_mut().unwrap().reverse();
+    reordered.bump("targets");
+    reordered.publish();
+    assert_eq!(code(&reordered, ID), "found");
+}
+
+#[test]
+fn whatever_could_answer_before_the_namespace_voids_its_delegation() {
+    for (paths, expected) in [
+        (json!({"paths": ["slsa/v1/builders/oppy/*.json"]}), "bad-delegation"),
+        (json!({"paths": ["slsa/v1/policies/oppy/x"]}), "bad-delegation"),
+        (json!({"paths": ["*/*/*/oppy/?.json"]}), "bad-delegation"),
+        (json!({"paths": ["slsa/v[1]/verifiers/[m-p]ppy/*"]}), "bad-delegation"),
+        (json!({"path_hash_prefixes": ["00"]}), "bad-delegation"),
+        (json!({"paths": ["slsa/v1/builders/other/*.json", "*", "slsa/*/*"]}), "found"),
+    ] {
+        let mut repository = repository(&catalog(), &[builder(ID)]);
+        repository.delegate("targets", "first", &[]);
+        let delegation = repository.delegation("targets", "first").as_object_mut().unwrap();
+        delegation.remove("paths");
+        delegation.extend(paths.as_object().unwrap().clone());
+        repository.draft("targets")["delegations"]["roles"].as_array_mut().unwrap().reverse();
+        repository.bump("targets");
+        repository.publish();
+        assert_eq!(code(&repository, ID), expected, "{paths}");
+    }
+}
+
+#[test]
+fn the_least_version_itself_may_answer() {
+    let mut catalog = catalog();
+    let version = repository(&catalog, &[builder(ID)]).version("oppy");
+    catalog["namespaces"]["oppy"]["minVersion"] = json!(version);
+    assert_eq!(code(&repository(&catalog, &[builder(ID)]), ID), "found");
+    catalog["namespaces"]["oppy"]["minVersion"] = json!(version + 1);
+    assert_eq!(code(&repository(&catalog, &[builder(ID)]), ID), "stale-namespace");
+    // Nor does a role below it answer for a namespace that is too old.
+    let mut repository = repository(&catalog, &[]);
+    repository.delegate("oppy", "oppy.g1b1-0", &["slsa/v1/builders/oppy/*.json"]);
+    let path = builder_path(&oppy(), &id(ID));
+    repository.add_target("oppy.g1b1-0", path.as_str(), builder(ID).to_string().as_bytes());
+    repository.set_version("oppy", version);
+    repository.publish();
+    assert_eq!(code(&repository, ID), "stale-namespace");
+}
+
+#[test]
+fn a_dated_denial_leaves_the_builder_what_was_signed_before_and_no_ref() {
+    let mut catalog = catalog();
+    catalog["denials"] = json!([{"builderId": ID, "reason": "x", "distrustFrom": "2026-02-01T00:00:00Z"}]);
+    let mut base = builder(ID);
+    base["idVersions"] = json!({"refs": ["refs/tags/*"]});
+    let repository = repository(&catalog, std::slice::from_ref(&base));
+    assert_eq!(look_up(&repository, ID).unwrap().denials.len(), 1);
+    assert_eq!(code(&repository, &format!("{ID}@refs/tags/v1")), "denied");
+    catalog["denials"][0]["builderId"] = json!(format!("{ID}@refs/tags/v1"));
+    let repository = self::repository(&catalog, &[base]);
+    assert_eq!(code(&repository, &format!("{ID}@refs/tags/v1")), "denied");
+    assert_eq!(code(&repository, &format!("{ID}@refs/tags/v2")), "found");
+}
+
+#[test]
+fn a_ref_is_never_looked_up_in_another_namespace() {
+    let mut catalog = catalog();
+    let versioned = format!("{ID}@refs/tags/v1");
+    catalog["namespaces"]["inner"] = json!({"role": "inner", "minVersion": 1, "grants": {"builders": [versioned]}});
+    let mut base = builder(ID);
+    base["idVersions"] = json!({"refs": ["refs/tags/*"]});
+    let mut repository = repository(&catalog, std::slice::from_ref(&base));
+    let inner = Namespace::parse("inner").unwrap();
+    repository.delegate("targets", "inner", &namespace_patterns(&inner).each_ref().map(String::as_str));
+    repository.delegation("targets", "inner")["terminating"] = json!(true);
+    repository.publish();
+    assert_eq!(code(&repository, &versioned), "no-document");
+    // Nor may it speak for the ID before the ref, which is another's.
+    repository.add_target("inner", builder_path(&inner, &id(ID)).as_str(), base.to_string().as_bytes());
+    repository.publish();
+    assert_eq!(code(&repository, &versioned), "no-document");
+    assert_eq!(code(&repository, &format!("{ID}@refs/tags/v2")), "found");
+}
+
+#[test]
+fn a_verifier_needs_grants_of_its_own_kind() {
+    let document = json!({"mediaType": "application/vnd.trustroot.verifier.v1+json", "verifierId": ID,
+        "status": "active", "threshold": 1, "signers": [], "scopes": {"resources": ["oppy://"]}});
+    for (grants, expected) in [
+        (json!({"builders": ["https://oppy.example/slsa/"], "resources": ["oppy://"]}), "unknown-builder"),
+        (json!({"verifiers": ["https://oppy.example/slsa/"]}), "no-resource-grant"),
+        (json!({"verifiers": ["https://oppy.example/slsa/"], "resources": ["oppy://"]}), "found"),
+        (json!({"verifiers": ["https://oppy.example/slsa/"], "packages": ["oppy://"]}), "found"),
+    ] {
+        let mut catalog = catalog();
+        catalog["namespaces"]["oppy"]["grants"] = grants.clone();
+        let mut repository = repository(&catalog, &[]);
+        repository.add_target("oppy", verifier_path(&oppy(), &id(ID)).as_str(), document.to_string().as_bytes());
+        repository.publish();
+        let found = look_up_as::<Verifier>(&repository, ID);
+        assert_eq!(found.map_or_else(|error| error.code(), |_| "found"), expected, "{grants}");
+    }
+}
+
+#[test]
+fn an_answer_to_another_question_is_refused() {
+    let repository = repository(&catalog(), &[builder(ID)]);
+    let registry = block_on(repository.client().new_updater().unwrap().registry()).unwrap();
+    let (wanted, other) = (builder_path(&oppy(), &id(ID)), TargetPath::new("slsa/v1/builders/oppy/x.json").unwrap());
+    let (role, one) = (RoleName::delegated("oppy").unwrap(), Version::new(1).unwrap());
+    let document = builder(ID).to_string().into_bytes();
+    for (path, role, expected) in
+        [(&wanted, &role, "found"), (&other, &role, "wrong-role"), (&wanted, &RoleName::Targets, "wrong-role")]
+    {
+        let mut search = registry.search::<Builder>(&id(ID)).unwrap();
+        let answered = search.answered(Some(Answer { path, role, version: one, bytes: &document }));
+        assert_eq!(answered.as_ref().map_or_else(RegistryError::code, |()| "found"), expected);
+        // What was refused is not found either.
+        assert_eq!(search.finish().is_ok(), answered.is_ok());
+    }
+    assert_eq!(registry.search::<Builder>(&id(ID)).unwrap().finish().unwrap_err().code(), "no-document");
+
+    let mut catalog = catalog();
+    catalog["namespaces"]["oppy"]["minVersion"] = json!(2);
+    let registry =
+        block_on(self::repository(&catalog, &[builder(ID)]).client().new_updater().unwrap().registry()).unwrap();
+    let mut search = registry.search::<Builder>(&id(ID)).unwrap();
+    let stale = search.answered(Some(Answer { path: &wanted, role: &role, version: one, bytes: &document }));
+    assert_eq!(stale.unwrap_err().code(), "stale-namespace");
 }
