@@ -34,7 +34,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// SLSA provenance v1 (slsa.dev/spec/v1.0/provenance) in a DSSE envelope.
-pub fn attest(name: &str, content: &[u8], builder: &str, key: &SecretKey) -> Result<serde_json::Value, Box<dyn Error>> {
+pub(crate) fn attest(
+    name: &str,
+    content: &[u8],
+    builder: &str,
+    key: &SecretKey,
+) -> Result<serde_json::Value, Box<dyn Error>> {
     let statement = json!({
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": name, "digest": {"sha256": hex::encode(sha256(content))}}],

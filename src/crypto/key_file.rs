@@ -570,7 +570,8 @@ mod tests {
             asking_for(pbes2::Parameters::pbkdf2_sha256_aes256cbc(iterations, &[1; 16], &[2; 16]).unwrap())
         };
         // Memory; work that `p` asks for; blocks that are in memory at once.
-        let hostile = [scrypt(19, 8, 1), scrypt(30, 8, 1), scrypt(14, 8, 512), scrypt(1, 8, 1 << 14), scrypt(1, 1 << 15, 4)];
+        let hostile =
+            [scrypt(19, 8, 1), scrypt(30, 8, 1), scrypt(14, 8, 512), scrypt(1, 8, 1 << 14), scrypt(1, 1 << 15, 4)];
         for file in &hostile {
             let refused = error(file, Some(&passphrase("any")));
             assert!(matches!(refused, KeyFileError::TooCostly(_)), "{refused}");
@@ -609,7 +610,10 @@ mod tests {
             ("-----BEGIN PRIVATE KEY", "not a PEM key: its first line is broken"),
             (&pem[..pem.len() - 8], "not a PEM key: it has no end; was it cut off?"),
             (&format!("{}{}", *pem, *pem), "not a PEM key: it holds more than one key"),
-            (&pem.replacen("MC4", "*!*", 1), "not a PEM key: what stands between its first and last line is not base64"),
+            (
+                &pem.replacen("MC4", "*!*", 1),
+                "not a PEM key: what stands between its first and last line is not base64",
+            ),
             (&certificate, "holds `CERTIFICATE`, not a key"),
             (&pem.replace("PRIVATE KEY", "OPENSSH PRIVATE KEY"), "the key is in OpenSSH's own form"),
             (&to_pem("PRIVATE KEY", b"no DER"), "the key is damaged: not a PKCS#8 private key"),

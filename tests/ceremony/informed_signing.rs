@@ -151,8 +151,8 @@ fn padding_hides_no_change_from_the_review() {
     registry.add_person("eve");
     registry.write_builder("eve", "https://oppy.example/slsa/builder/eve", "SLSA_BUILD_LEVEL_3");
     registry.edit("builders/oppy/eve.toml", |text| {
-        let padding: String = (0..3000).map(|number| format!("a{number} = 1\n")).collect();
-        format!("{text}\n[extensions]\n{padding}")
+        let padding: Vec<String> = (0..3000).map(|number| format!("a{number} = 1")).collect();
+        format!("{text}\n[extensions]\n{}\n", padding.join("\n"))
     });
     let lines = lines(&review(&registry, &registry.start("oppy")));
     assert!(lines.len() > 3000);
