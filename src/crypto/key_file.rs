@@ -307,6 +307,9 @@ fn encryption(der: &[u8]) -> Result<(EncryptedPrivateKeyInfo<'_>, String), KeyFi
     let derivation = match &parameters.kdf {
         pbes2::Kdf::Pbkdf2(pbkdf2) => {
             let iterations = pbkdf2.iteration_count;
+            if iterations == 0 {
+                return Err(KeyFileError::OtherEncryption);
+            }
             if iterations > MOST_PBKDF2_ITERATIONS {
                 return Err(KeyFileError::TooCostly(format!("PBKDF2 with {iterations} iterations")));
             }
@@ -321,6 +324,10 @@ fn encryption(der: &[u8]) -> Result<(EncryptedPrivateKeyInfo<'_>, String), KeyFi
         pbes2::Kdf::Scrypt(scrypt) => {
             let (n, r, p) = (scrypt.cost_parameter, u64::from(scrypt.block_size), u64::from(scrypt.parallelization));
             let said = format!("scrypt with N={n}, r={r}, p={p}");
+            // pkcs5 0.7 panics on some of these.
+            if n < 2 || !n.is_power_of_two() || r == 0 || p == 0 {
+                return Err(KeyFileError::OtherEncryption);
+            }
             let memory = n.saturating_mul(r).saturating_mul(128);
             let work = n.saturating_mul(r).saturating_mul(p);
             // The last bound is on the blocks that are mixed one after the other, which are all in memory at once.
@@ -589,6 +596,24 @@ mod tests {
         assert_eq!(refused.code(), "key-encryption");
         for fine in [most, scrypt(17, 8, 1), scrypt(SCRYPT.0, SCRYPT.1, SCRYPT.2), pbkdf2(600_000)] {
             assert!(matches!(KeyFile::read(&fine), Ok(KeyFile::Encrypted(_))));
+        }
+    }
+
+    #[test]
+    fn parameters_that_mean_nothing_are_refused_and_never_panic() {
+        for (cost_parameter, block_size, parallelization) in
+            [(15, 8, 1), (1, 8, 1), (0, 8, 1), (1 << 14, 0, 1), (1 << 14, 8, 0), (0, 0, 0)]
+        {
+            let kdf = pbes2::Kdf::Scrypt(pbes2::ScryptParams {
+                salt: b"salt",
+                cost_parameter,
+                block_size,
+                parallelization,
+                key_length: None,
+            });
+            let file =
+                asking_for(pbes2::Parameters { kdf, encryption: pbes2::EncryptionScheme::Aes256Cbc { iv: &[0; 16] } });
+            assert_eq!(error(&file, Some(&passphrase("any"))), KeyFileError::OtherEncryption, "N={cost_parameter}");
         }
     }
 

@@ -14,6 +14,7 @@ mod concurrent_updates;
 mod damaged_cache;
 mod delegation_graphs;
 mod endless_data;
+mod example_keys;
 mod extraneous_delegations;
 mod fast_forward;
 mod field_compatibility;

@@ -23,6 +23,7 @@ pub struct Client {
     directory: Arc<TempDir>,
     shelf: Arc<Shelf>,
     trust: Trust,
+    pub metadata_url: SafeUrl,
     pub limits: Limits,
     pub connectivity: Connectivity,
     pub mode: CacheMode,
@@ -50,6 +51,7 @@ impl Client {
             directory: Arc::new(tempfile::tempdir().unwrap()),
             shelf,
             trust: Trust::Pinned(pinned),
+            metadata_url: SafeUrl::parse(&format!("{BASE}/metadata")).unwrap(),
             limits: Limits::default(),
             connectivity: Connectivity::Online,
             mode: CacheMode::ReadWrite,
@@ -63,6 +65,7 @@ impl Client {
             directory: Arc::clone(&self.directory),
             shelf: Arc::clone(&self.shelf),
             trust: self.trust.clone(),
+            metadata_url: self.metadata_url.clone(),
             updater: None,
             ..*self
         }
@@ -96,8 +99,8 @@ impl Client {
 
     /// An updater as a new process would make it.
     pub fn new_updater(&self) -> Result<Updater, UpdateError> {
-        let url = |directory| SafeUrl::parse(&format!("{BASE}/{directory}")).unwrap();
-        let mut settings = UpdaterSettings::new(url("metadata"), url("targets"));
+        let target_url = SafeUrl::parse(&format!("{BASE}/targets")).unwrap();
+        let mut settings = UpdaterSettings::new(self.metadata_url.clone(), target_url);
         settings.limits = self.limits;
         settings.connectivity = self.connectivity;
         let anchor = match &self.trust {

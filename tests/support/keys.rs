@@ -36,7 +36,8 @@ impl Key {
         Self { keyid, public, sign: Arc::new(move |message| secret.sign(message).unwrap()) }
     }
 
-    fn of_secret(secret: SecretKey) -> Self {
+    /// A key pair, listed as we list it.
+    pub fn of_secret(secret: SecretKey) -> Self {
         let listed = secret.public();
         let public = json!({
             "keytype": listed.keytype(), "scheme": listed.scheme(), "keyval": { "public": listed.public() },

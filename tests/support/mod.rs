@@ -23,4 +23,4 @@ pub use keys::Key;
 #[cfg(feature = "maintainer")]
 pub use registry::{OPPY, Registry, files};
 pub use repository::{SimRepository, Snapshots};
-pub use shelf::{Answer, Shelf};
+pub use shelf::{Answer, LOCAL, Shelf};
