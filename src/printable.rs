@@ -32,9 +32,11 @@ impl fmt::Display for Printable<'_> {
 }
 
 /// Displays text of several lines with everything but printable ASCII and line ends escaped.
+#[cfg(feature = "maintainer")]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PrintableLines<'a>(pub(crate) &'a str);
 
+#[cfg(feature = "maintainer")]
 impl fmt::Display for PrintableLines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for character in self.0.chars() {

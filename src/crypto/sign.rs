@@ -5,7 +5,9 @@ use zeroize::Zeroizing;
 use super::key_file::Parts;
 use super::metadata_key::metadata_form;
 use super::spki_key::{KeyKind, SpkiKey};
-use super::verify::{Curve, tuf_ml_dsa_payload};
+use super::verify::Curve;
+#[cfg(feature = "aws-lc")]
+use super::verify::tuf_ml_dsa_payload;
 use crate::metadata::{KeyId, PublicKey};
 
 #[cfg(feature = "aws-lc")]
