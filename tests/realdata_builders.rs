@@ -36,9 +36,8 @@ fn signer(name: &str, pem_file: &Path, envelope: &str, encoding: &str) -> Value 
             "validFor": {"start": "2020-01-01T00:00:00Z"}}})
 }
 
-/// A repository with the map, and the directory of the attestations.
-fn world() -> Option<(SimRepository, PathBuf)> {
-    let directory = realdata::path("attestations/slsa-verifier")?;
+/// The builder's and the verifier's documents, without their media types.
+fn documents(directory: &Path) -> [Value; 2] {
     let mut signers = Vec::new();
     let mut keys: Vec<_> =
         fs::read_dir(directory.join("gcb-keys")).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -48,13 +47,26 @@ fn world() -> Option<(SimRepository, PathBuf)> {
         let envelope = if name.starts_with("global-pae") { "dsse" } else { "raw-payload" };
         signers.push(signer(&name, &key, envelope, "der"));
     }
-    let builder = json!({"mediaType": "application/vnd.trustroot.builder.v1+json", "builderId": BASE,
-        "status": "active", "threshold": 1, "signers": signers, "idVersions": {"refs": ["v0.*"]},
-        "qualifications": [{"level": "SLSA_BUILD_LEVEL_3", "spec": "1.0", "validFor": {"start": "2022-01-01T00:00:00Z"}}]});
+    let builder = json!({"builderId": BASE, "status": "active", "threshold": 1, "signers": signers,
+        "idVersions": {"refs": ["v0.*"]},
+        "qualifications": [{"level": "SLSA_BUILD_LEVEL_3", "spec": "1.0", "validFor": {"start": LEVEL_START}}]});
     let vsa_key = directory.join("vsa/vsa_signing_public_key.pem");
-    let verifier = json!({"mediaType": "application/vnd.trustroot.verifier.v1+json", "verifierId": VERIFIER,
-        "status": "active", "threshold": 1, "signers": [signer("vsa", &vsa_key, "dsse", "p1363")],
+    let verifier = json!({"verifierId": VERIFIER, "status": "active", "threshold": 1,
+        "signers": [signer("vsa", &vsa_key, "dsse", "p1363")],
         "scopes": {"resources": ["gce_image://gke-node-images:"]}});
+    [builder, verifier]
+}
+
+const LEVEL_START: &str = "2026-03-01T13:00:00Z";
+
+/// A repository with the map, and the directory of the attestations.
+fn world() -> Option<(SimRepository, PathBuf)> {
+    let directory = realdata::path("attestations/slsa-verifier")?;
+    let [mut builder, mut verifier] = documents(&directory);
+    builder["mediaType"] = "application/vnd.trustroot.builder.v1+json".into();
+    verifier["mediaType"] = "application/vnd.trustroot.verifier.v1+json".into();
+    // The repository in memory lives at an earlier time.
+    builder["qualifications"][0]["validFor"]["start"] = "2022-01-01T00:00:00Z".into();
     let catalog = json!({"mediaType": "application/vnd.trustroot.catalog.v1+json", "namespaces": {"google": {
         "role": "google", "minVersion": 1,
         "grants": {"builders": [BASE], "verifiers": ["https://bcid.corp.google.com/verifier/"],
@@ -161,4 +173,67 @@ fn the_summary_of_google_is_believed_for_its_image_and_no_other() {
     assert_eq!(judge(image, RESOURCE, BuildLevel::L3), "level-too-low");
     assert_eq!(judge(image, "gce_image://gke-node-images:other", BuildLevel::L2), "other-resource");
     assert_eq!(judge("gce_image_id:1", RESOURCE, BuildLevel::L2), "subject-mismatch");
+}
+
+/// From the working copy of a registry, through a ceremony and a publication, to the verdict.
+#[cfg(feature = "maintainer")]
+#[test]
+fn a_trust_root_that_was_signed_and_published_carries_google_s_keys_to_the_verifier() {
+    use std::sync::Arc;
+    use support::Registry;
+    use trustroot::client::{CacheMode, FileFetcher, LocalCache, SafeUrl, TrustAnchor, UpdaterSettings};
+
+    let Some(directory) = realdata::path("attestations/slsa-verifier") else { return };
+    let mut registry = Registry::new();
+    registry.add_person("google-dev");
+    registry.edit("trustroot.toml", |text| {
+        format!(
+            "{text}\n[people.google-dev]\nkeys = [\"keys/google-dev.pub\"]\n[namespaces.google]\nsigners = [\"google-dev\"]\n\
+             threshold = 1\nexpires-after-days = 90\nsign-within-days = 30\n[namespaces.google.catalog]\n\
+             grants = {{ builders = [\"{BASE}\"], verifiers = [\"https://bcid.corp.google.com/verifier/\"], \
+             resources = [\"gce_image://gke-node-images:\"] }}\n\
+             caps = [{{ level = \"SLSA_BUILD_LEVEL_3\", validFor = {{ start = \"{LEVEL_START}\" }} }}]\n"
+        )
+    });
+    let [builder, verifier] = documents(&directory).map(|document| toml::to_string(&document).unwrap());
+    registry.write("builders/google/cloud-build.toml", &builder);
+    registry.write("verifiers/google/bcid.toml", &verifier);
+    registry.hold("root", &["alice", "bob"]).unwrap();
+    registry.hold("targets", &["bob", "carol"]).unwrap();
+    registry.hold("google", &["google-dev"]).unwrap();
+    registry.publish().unwrap();
+    registry.now += chrono::Duration::hours(2);
+
+    let base = SafeUrl::from_file_path(&registry.published()).unwrap();
+    let settings = UpdaterSettings::new(base.clone(), base.below("targets"));
+    let cache = tempfile::tempdir().unwrap();
+    let cache = LocalCache::new(cache.path(), CacheMode::ReadWrite);
+    let anchor = TrustAnchor::Pinned(fs::read(registry.path("repository/1.root.json")).unwrap());
+    let mut updater = Updater::new(anchor, settings, cache, Arc::new(FileFetcher), registry.start_time()).unwrap();
+    let (builder, verifier) = block_on(async {
+        let map = updater.registry().await.unwrap();
+        let builder = updater.look_up::<Builder>(&map, &BuilderId::parse(VERSIONED).unwrap()).await.unwrap();
+        (builder, updater.look_up::<Verifier>(&map, &BuilderId::parse(VERIFIER).unwrap()).await.unwrap())
+    });
+    assert_eq!(builder.source.role.as_str(), "google");
+
+    let mut accepted = 0;
+    for name in ["gcloud-container-github.json", "gcloud-container-global-pae-signing-key-successful.json"] {
+        let file = fs::read(directory.join("gcb").join(name)).unwrap();
+        let json: Value = serde_json::from_slice(&file).unwrap();
+        let artifact = ArtifactDigests::named(json["image_summary"]["digest"].as_str().unwrap()).unwrap();
+        let request = BuilderRequest::new(&artifact, &file, &builder, BuildLevel::L3, registry.now);
+        accepted += verify_with_builder(&request).unwrap().accepted.len();
+    }
+    assert_eq!(accepted, 2);
+    let tampered = fs::read(directory.join("gcb/gcloud-container-mismatch-payload-digest.json")).unwrap();
+    let json: Value = serde_json::from_slice(&tampered).unwrap();
+    let artifact = ArtifactDigests::named(json["image_summary"]["digest"].as_str().unwrap()).unwrap();
+    let request = BuilderRequest::new(&artifact, &tampered, &builder, BuildLevel::L3, registry.now);
+    assert_eq!(verify_with_builder(&request).unwrap_err().code(), "not-signed-by-builder");
+
+    let summary = fs::read(directory.join("vsa/gke-gce-pre.bcid-vsa.jsonl")).unwrap();
+    let image = ArtifactDigests::named("gce_image_id:8970095005306000053").unwrap();
+    let request = VerifierRequest::new(&image, &summary, &verifier, RESOURCE, BuildLevel::L2, registry.now);
+    assert_eq!(verify_with_verifier(&request).unwrap().accepted[0].level, BuildLevel::L2);
 }
