@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use trustroot::client::read_bounded;
 use trustroot::crypto::{KeyFile, KeyFileError, LONGEST_KEY_FILE, Passphrase, SecretKey};
+use trustroot::example_keys::example_key_name;
 use zeroize::Zeroizing;
 
 use crate::report::{Outcome, Report};
@@ -28,7 +29,6 @@ pub(crate) struct KeyOptions {
 /// Opens a secret key, asking for its passphrase where it has one and no file holds it.
 pub(crate) fn open_key(session: &Session, options: &KeyOptions) -> Result<SecretKey, Report> {
     let text = read_key_file(&options.key)?;
-    warn_of_readers(&options.key);
     let failed = |error: KeyFileError| bad_key_file(&options.key, &error);
     let encrypted = matches!(KeyFile::read(&text).map_err(failed)?, KeyFile::Encrypted(_));
     let passphrase = match (&options.passphrase_file, encrypted) {
@@ -36,7 +36,12 @@ pub(crate) fn open_key(session: &Session, options: &KeyOptions) -> Result<Secret
         (Some(file), true) => Some(read_passphrase(file)?),
         (None, true) => Some(ask(session, &format!("passphrase of {}: ", show_path(&options.key)))?),
     };
-    SecretKey::from_pem(&text, passphrase.as_ref()).map_err(failed)
+    let key = SecretKey::from_pem(&text, passphrase.as_ref()).map_err(failed)?;
+    // Everybody has the example keys anyway, and git does not keep who may read a file.
+    if example_key_name(key.canonical_spki()).is_none() {
+        warn_of_readers(&options.key);
+    }
+    Ok(key)
 }
 
 /// Reads a key file, secret or public, as text.
