@@ -19,10 +19,73 @@ use super::{HttpFetcher, HttpSettings, SafeUrl};
 pub trait Fetcher: fmt::Debug + Send + Sync {
     /// Starts to fetch `url`.
     fn fetch<'a>(&'a self, url: &'a SafeUrl) -> FetchFuture<'a>;
+
+    /// Starts to fetch what `request` asks for.
+    ///
+    /// A fetcher that knows neither entity tags nor ranges need not implement this: the whole file is a right answer to
+    /// every request.
+    fn ask<'a>(&'a self, request: &'a FetchRequest) -> AskFuture<'a> {
+        Box::pin(async move { self.fetch(&request.url).await.map(Answer::Body) })
+    }
 }
 
 /// The future of [`Fetcher::fetch`].
 pub type FetchFuture<'a> = Pin<Box<dyn Future<Output = Result<Body, FetchError>> + Send + 'a>>;
+
+/// The future of [`Fetcher::ask`].
+pub type AskFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, FetchError>> + Send + 'a>>;
+
+/// What is asked for, and what of it is here already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FetchRequest {
+    /// The file.
+    pub url: SafeUrl,
+    /// The tag of the content that is here already: where the file still has it, nothing need be sent
+    /// (`If-None-Match`, RFC 9110 section 13.1.2).
+    pub known: Option<EntityTag>,
+    /// How many bytes from the start are here already, of the content with this tag: where the file still has it, only
+    /// the rest need be sent (`Range` with `If-Range`, RFC 9110 sections 13.1.5 and 14.2).
+    pub resume: Option<(u64, EntityTag)>,
+}
+
+impl FetchRequest {
+    /// Asks for a whole file.
+    pub fn whole(url: SafeUrl) -> Self {
+        Self { url, known: None, resume: None }
+    }
+}
+
+/// What a request led to.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a file is sent or it is not")]
+pub enum Answer {
+    /// The file, or the rest of it: see [`Body::offset`].
+    Body(Body),
+    /// The file has the content that is here already.
+    Unchanged,
+}
+
+/// A strong entity tag: names one content of a file to the byte (RFC 9110 section 8.8.3).
+///
+/// It comes from an untrusted server, so it only ever saves bytes: what it stands for is verified as if it had been sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntityTag(String);
+
+impl EntityTag {
+    /// Takes a tag as it stands in an `ETag` field, quotes included; `None` for a weak or malformed one, and for one of
+    /// more than 256 bytes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let opaque = text.strip_prefix('"')?.strip_suffix('"')?;
+        let fits = text.len() <= 256 && opaque.bytes().all(|byte| byte == 0x21 || (0x23..=0x7e).contains(&byte));
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// The tag as it stands in a header field, quotes included.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 /// The next piece of a body, or `None` at its end.
 pub type ChunkFuture<'a> = Pin<Box<dyn Future<Output = Result<Option<Bytes>, FetchError>> + Send + 'a>>;
@@ -31,12 +94,20 @@ pub type ChunkFuture<'a> = Pin<Box<dyn Future<Output = Result<Option<Bytes>, Fet
 pub trait Chunks: Send {
     /// Waits for the next piece.
     fn next(&mut self) -> ChunkFuture<'_>;
+
+    /// How many bytes have come over the wire for the pieces so far, where that differs from their length: compressed
+    /// ones.
+    fn wire_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// An answer that is still arriving.
 pub struct Body {
     url: SafeUrl,
     length: Option<u64>,
+    offset: u64,
+    tag: Option<EntityTag>,
     chunks: Box<dyn Chunks>,
 }
 
@@ -49,7 +120,34 @@ impl fmt::Debug for Body {
 impl Body {
     /// A body that arrives in pieces. `length` is what the other side claims.
     pub fn new(url: SafeUrl, length: Option<u64>, chunks: Box<dyn Chunks>) -> Self {
-        Self { url, length, chunks }
+        Self { url, length, offset: 0, tag: None, chunks }
+    }
+
+    /// The same body, of content that has this tag.
+    #[must_use]
+    pub fn with_tag(self, tag: Option<EntityTag>) -> Self {
+        Self { tag, ..self }
+    }
+
+    /// The same body, as the part of a file that begins at `offset` bytes; its length is that of the part.
+    #[must_use]
+    pub fn starting_at(self, offset: u64) -> Self {
+        Self { offset, ..self }
+    }
+
+    /// The tag of the file's content.
+    pub fn tag(&self) -> Option<&EntityTag> {
+        self.tag.as_ref()
+    }
+
+    /// Where in the file the body begins, in bytes: not 0 only where the request asked to resume.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The length that the other side claims for the body, in bytes.
+    pub fn length(&self) -> Option<u64> {
+        self.length
     }
 
     /// A body that is already here.
@@ -141,6 +239,8 @@ pub enum FetchError {
         url: SafeUrl,
         /// The HTTP status.
         status: u16,
+        /// How long the server asks to wait before asking again (`Retry-After`, RFC 9110 section 10.2.3).
+        retry_after: Option<Duration>,
     },
     /// No answer, or a broken one.
     #[error("cannot fetch {url}: {reason}")]

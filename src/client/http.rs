@@ -80,7 +80,7 @@ struct FullClient {
 }
 
 /// What one request led to.
-enum Answer {
+enum Reply {
     Body(Body),
     Redirect(String),
 }
@@ -95,8 +95,8 @@ impl HttpFetcher {
         let mut current = url.clone();
         for _ in 0..=MOST_REDIRECTS {
             let location = match self.ask(&current).await? {
-                Answer::Body(body) => return Ok(body),
-                Answer::Redirect(location) => location,
+                Reply::Body(body) => return Ok(body),
+                Reply::Redirect(location) => location,
             };
             let refused = |reason| FetchError::Redirect { url: url.clone(), reason };
             let next = current.redirected(&location).map_err(|_| refused("the new place is not on the web"))?;
@@ -111,7 +111,7 @@ impl HttpFetcher {
         Err(FetchError::Redirect { url: url.clone(), reason: "there are too many redirects" })
     }
 
-    async fn ask(&self, url: &SafeUrl) -> Result<Answer, FetchError> {
+    async fn ask(&self, url: &SafeUrl) -> Result<Reply, FetchError> {
         if url.scheme() == "http" && self.settings.proxies != Proxies::ForAll {
             self.ask_plainly(url).await
         } else {
@@ -119,7 +119,7 @@ impl HttpFetcher {
         }
     }
 
-    async fn ask_plainly(&self, url: &SafeUrl) -> Result<Answer, FetchError> {
+    async fn ask_plainly(&self, url: &SafeUrl) -> Result<Reply, FetchError> {
         let client = self.plain.get_or_init(|| {
             let mut connector = HttpConnector::new();
             connector.set_connect_timeout(Some(self.settings.connect_timeout));
@@ -141,17 +141,17 @@ impl HttpFetcher {
         let response = self.in_time(url, client.request(request)).await?.map_err(|error| transport(chain(&error)))?;
         let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         match judge(url, response.status().as_u16(), header(LOCATION))? {
-            Some(location) => Ok(Answer::Redirect(location)),
+            Some(location) => Ok(Reply::Redirect(location)),
             None => {
                 let length = hyper::body::Body::size_hint(response.body()).exact();
                 let chunks =
                     PlainChunks { url: url.clone(), body: response.into_body(), patience: self.settings.idle_timeout };
-                Ok(Answer::Body(Body::new(url.clone(), length, Box::new(chunks))))
+                Ok(Reply::Body(Body::new(url.clone(), length, Box::new(chunks))))
             }
         }
     }
 
-    async fn ask_fully(&self, url: &SafeUrl) -> Result<Answer, FetchError> {
+    async fn ask_fully(&self, url: &SafeUrl) -> Result<Reply, FetchError> {
         let transport = |reason: String| FetchError::Transport { url: url.clone(), reason };
         let client = self.full.get_or_init(|| self.build_full()).as_ref().map_err(|error| transport(error.clone()))?;
         if url.scheme() == "https" && !client.has_authorities {
@@ -162,11 +162,11 @@ impl HttpFetcher {
             self.in_time(url, request.send()).await?.map_err(|error| transport(chain(&error.without_url())))?;
         let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         match judge(url, response.status().as_u16(), header(LOCATION))? {
-            Some(location) => Ok(Answer::Redirect(location)),
+            Some(location) => Ok(Reply::Redirect(location)),
             None => {
                 let length = response.content_length();
                 let chunks = FullChunks { url: url.clone(), response, patience: self.settings.idle_timeout };
-                Ok(Answer::Body(Body::new(url.clone(), length, Box::new(chunks))))
+                Ok(Reply::Body(Body::new(url.clone(), length, Box::new(chunks))))
             }
         }
     }
@@ -213,7 +213,7 @@ fn judge(url: &SafeUrl, status: u16, location: Option<&str>) -> Result<Option<St
         (301 | 302 | 303 | 307 | 308, Some(location)) => Ok(Some(location.to_owned())),
         // Object stores answer 403 where a file is absent and listing is not allowed.
         (403 | 404 | 410, _) => Err(FetchError::Absent { url: url.clone() }),
-        _ => Err(FetchError::Status { url: url.clone(), status }),
+        _ => Err(FetchError::Status { url: url.clone(), status, retry_after: None }),
     }
 }
 

@@ -11,7 +11,10 @@ mod registry;
 mod safe_url;
 mod updater;
 
-pub use fetcher::{Body, ChunkFuture, Chunks, DefaultFetcher, FetchError, FetchFuture, Fetcher, FileFetcher};
+pub use fetcher::{
+    Answer, AskFuture, Body, ChunkFuture, Chunks, DefaultFetcher, EntityTag, FetchError, FetchFuture, FetchRequest,
+    Fetcher, FileFetcher,
+};
 pub use http::{HttpFetcher, HttpSettings, Proxies};
 pub use local_cache::{CacheMode, LocalCache, stored_name};
 pub use registry::LookupError;

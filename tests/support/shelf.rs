@@ -128,7 +128,7 @@ impl Shelf {
         let url = url.clone();
         let (length, chunks): (_, Box<dyn Chunks>) = match answer {
             None | Some(Answer::Status(404)) => return Err(FetchError::Absent { url }),
-            Some(Answer::Status(status)) => return Err(FetchError::Status { url, status }),
+            Some(Answer::Status(status)) => return Err(FetchError::Status { url, status, retry_after: None }),
             Some(Answer::Bytes(bytes)) => (Some(bytes.len() as u64), Box::new(Whole(Some(bytes)))),
             Some(Answer::Claiming(length, bytes)) => (Some(length), Box::new(Whole(Some(bytes)))),
             Some(Answer::BreakingOff(bytes)) => (None, Box::new(BreakingOff(Some(bytes), url.clone()))),
