@@ -131,21 +131,27 @@ impl Lock {
 
     /// Waits until no other process holds the lock of `directory`.
     pub(crate) async fn acquire(directory: &Path) -> io::Result<Self> {
-        let path = directory.join(LOCK);
-        let file = fs::File::options().create(true).truncate(false).write(true).open(&path)?.into_file();
         let started = tokio::time::Instant::now();
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Self(file)),
-                Err(TryLockError::WouldBlock) if started.elapsed() < Self::PATIENCE => {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-                Err(TryLockError::WouldBlock) => {
-                    let message = format!("another process holds the lock `{}`", path.display());
+            match Self::try_acquire(directory)? {
+                Some(lock) => return Ok(lock),
+                None if started.elapsed() < Self::PATIENCE => tokio::time::sleep(Duration::from_millis(10)).await,
+                None => {
+                    let message = format!("another process holds the lock `{}`", directory.join(LOCK).display());
                     return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
                 }
-                Err(TryLockError::Error(error)) => return Err(with_path(&error, &path)),
             }
+        }
+    }
+
+    /// Takes the lock of `directory`; `None` where another process holds it.
+    pub(crate) fn try_acquire(directory: &Path) -> io::Result<Option<Self>> {
+        let path = directory.join(LOCK);
+        let file = fs::File::options().create(true).truncate(false).write(true).open(&path)?.into_file();
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(with_path(&error, &path)),
         }
     }
 }

@@ -164,9 +164,19 @@ impl Body {
     /// # Errors
     /// [`FetchError`], or whatever `sink` returns.
     pub async fn stream<E: From<FetchError>>(
+        self,
+        limit: u64,
+        sink: impl FnMut(&Bytes) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.stream_counting(limit, sink, &mut 0).await
+    }
+
+    /// Like [`Body::stream`], with the bytes that came over the wire in `wire`, however it ends.
+    pub(super) async fn stream_counting<E: From<FetchError>>(
         mut self,
         limit: u64,
-        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+        mut sink: impl FnMut(&Bytes) -> Result<(), E>,
+        wire: &mut u64,
     ) -> Result<(), E> {
         let too_long = FetchError::TooLong { url: self.url.clone(), limit };
         if self.length.is_some_and(|length| length > limit) {
@@ -174,8 +184,11 @@ impl Body {
         }
         let started = tokio::time::Instant::now();
         let mut taken = 0_u64;
-        while let Some(chunk) = self.chunks.next().await? {
+        loop {
+            let next = self.chunks.next().await;
+            let Some(chunk) = next? else { return Ok(()) };
             taken += chunk.len() as u64;
+            *wire = self.chunks.wire_bytes().unwrap_or(taken);
             if taken > limit {
                 return Err(too_long.into());
             }
@@ -185,7 +198,13 @@ impl Body {
             }
             sink(&chunk)?;
         }
-        Ok(())
+    }
+
+    /// An empty buffer for at most `limit` bytes: as large as is claimed, and no larger than is acceptable, so that a
+    /// large document is not held twice as it grows.
+    pub(super) fn buffer(&self, limit: u64) -> Vec<u8> {
+        let claimed = self.length.unwrap_or(0).min(limit);
+        Vec::with_capacity(usize::try_from(claimed).unwrap_or(0))
     }
 
     /// Collects at most `limit` bytes.
@@ -193,9 +212,7 @@ impl Body {
     /// # Errors
     /// [`FetchError`], in particular when there are more.
     pub async fn bytes(self, limit: u64) -> Result<Vec<u8>, FetchError> {
-        // As much as is claimed, and no more than is acceptable: a large document must not be held twice as it grows.
-        let claimed = self.length.unwrap_or(0).min(limit);
-        let mut bytes = Vec::with_capacity(usize::try_from(claimed).unwrap_or(0));
+        let mut bytes = self.buffer(limit);
         self.stream::<FetchError>(limit, |chunk| {
             bytes.extend_from_slice(chunk);
             Ok(())

@@ -5,20 +5,11 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::store::{CacheMode, Store, StoreLock, StoredFile};
 use crate::crypto::sha256;
 use crate::fs::{Lock, Survives, read_bounded, remove_leftovers, replace, sync_directory};
 use crate::metadata::{EncodedName, RoleName};
 use crate::trust::LocalFile;
-
-/// Whether an update may change the cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "it may or it may not")]
-pub enum CacheMode {
-    /// What is trusted is kept.
-    ReadWrite,
-    /// Nothing is written: for judging at another time than now.
-    ReadOnly,
-}
 
 /// A directory of trusted metadata.
 ///
@@ -32,12 +23,12 @@ pub struct LocalCache {
 
 /// Root, timestamp and snapshot are the floors that trust may not fall below, so they must not be lost. Targets
 /// metadata is named by the snapshot to the byte or version: damaged, it is fetched again.
-fn survival(file: &LocalFile) -> Survives {
+fn survival(file: &StoredFile) -> Survives {
     match file {
-        LocalFile::Root(_) | LocalFile::Role(RoleName::Root | RoleName::Timestamp | RoleName::Snapshot) => {
-            Survives::PowerFailure
-        }
-        LocalFile::Role(_) => Survives::Crash,
+        StoredFile::Metadata(
+            LocalFile::Root(_) | LocalFile::Role(RoleName::Root | RoleName::Timestamp | RoleName::Snapshot),
+        ) => Survives::PowerFailure,
+        StoredFile::Metadata(LocalFile::Role(_)) | StoredFile::Notes => Survives::Crash,
     }
 }
 
@@ -56,20 +47,13 @@ impl LocalCache {
     }
 
     /// Where a file is kept.
-    pub fn path(&self, file: &LocalFile) -> PathBuf {
-        match file {
-            LocalFile::Root(version) => {
-                self.directory.join("root_history").join(format!("{}.root.json", version.get()))
-            }
-            LocalFile::Role(role) => self.directory.join(role_file_name(role)),
-        }
+    pub fn path(&self, file: &StoredFile) -> PathBuf {
+        self.directory.join(file.key())
     }
+}
 
-    /// Reads a file; `None` where it is absent, or too long to be ours.
-    ///
-    /// # Errors
-    /// When it is there but cannot be read.
-    pub fn read(&self, file: &LocalFile) -> io::Result<Option<Vec<u8>>> {
+impl Store for LocalCache {
+    fn read(&self, file: &StoredFile) -> io::Result<Option<Vec<u8>>> {
         let path = self.path(file);
         // A pipe would block for ever, and a directory is nothing of ours.
         if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
@@ -81,39 +65,14 @@ impl LocalCache {
         }
     }
 
-    /// Keeps a file; `false` where nothing is written. Of a root it keeps the history: see [`LocalCache::promote`].
-    ///
-    /// It outlives the process at once, and a power failure once the update has ended.
-    ///
-    /// # Errors
-    /// When it cannot be written; the cache then has its old content.
-    pub fn store(&self, file: &LocalFile, bytes: &[u8]) -> io::Result<bool> {
-        if self.mode == CacheMode::ReadOnly {
-            return Ok(false);
-        }
+    fn write(&self, file: &StoredFile, bytes: &[u8]) -> io::Result<()> {
         let path = self.path(file);
         fs::create_dir_all(path.parent().unwrap_or(&self.directory))?;
-        replace(&path, bytes, survival(file))?;
-        Ok(true)
+        replace(&path, bytes, survival(file))
     }
 
-    /// Makes a root the newest, as a copy of its own: damage to one must not reach the other. If we crash before this,
-    /// the next update finds it in the history.
-    ///
-    /// # Errors
-    /// When it cannot be written; the newest is then the one it was.
-    pub fn promote(&self, bytes: &[u8]) -> io::Result<()> {
-        match self.mode {
-            CacheMode::ReadOnly => Ok(()),
-            CacheMode::ReadWrite => {
-                replace(&self.path(&LocalFile::Role(RoleName::Root)), bytes, Survives::PowerFailure)
-            }
-        }
-    }
-
-    /// Makes everything stored so far outlive a power failure, and clears away what killed updates left. The cache
-    /// must be locked.
-    pub(crate) fn settle(&self) -> io::Result<()> {
+    /// Also clears away what killed updates left.
+    fn settle(&self) -> io::Result<()> {
         for directory in [self.directory.join("root_history"), self.directory.clone()] {
             if directory.exists() {
                 sync_directory(&directory)?;
@@ -123,22 +82,22 @@ impl LocalCache {
         Ok(())
     }
 
-    /// Keeps other processes from writing while an update reads, compares and writes. `None` where there is
-    /// nothing to keep out of.
-    pub(crate) async fn lock(&self) -> io::Result<Option<Lock>> {
-        match self.mode {
-            // Each file is whole, and verified again; at worst two do not belong together, and are not current.
-            CacheMode::ReadOnly => Ok(None),
-            CacheMode::ReadWrite => {
-                fs::create_dir_all(&self.directory)?;
-                Lock::acquire(&self.directory).await.map(Some)
-            }
-        }
+    fn try_lock(&self) -> io::Result<Option<StoreLock>> {
+        fs::create_dir_all(&self.directory)?;
+        Ok(Lock::try_acquire(&self.directory)?.map(StoreLock::new))
+    }
+
+    fn mode(&self) -> CacheMode {
+        self.mode
+    }
+
+    fn describe(&self) -> String {
+        self.directory.display().to_string()
     }
 }
 
 /// Where file names ignore case, a delegated role called `Root` must not overwrite `root.json`.
-fn role_file_name(role: &RoleName) -> String {
+pub(super) fn role_file_name(role: &RoleName) -> String {
     let name = role.encoded();
     let looks_top_level = RoleName::delegated(&role.as_str().to_ascii_lowercase()).is_none();
     match role {

@@ -4,23 +4,34 @@
 //! the I/O: it never prints and never reads a clock for trust. It leaves the environment to its caller, but for two
 //! things that the libraries below look up where they are asked to: proxies, and the system's certificate authorities.
 
+mod asking;
+pub mod danger;
+mod download;
 mod fetcher;
 mod http;
 mod local_cache;
+mod notes;
 mod registry;
 mod safe_url;
+mod settings;
+mod staged;
+mod store;
+mod update_error;
 mod updater;
 
+pub use asking::Traffic;
+pub use download::{Downloaded, is_target};
 pub use fetcher::{
     Answer, AskFuture, Body, ChunkFuture, Chunks, DefaultFetcher, EntityTag, FetchError, FetchFuture, FetchRequest,
     Fetcher, FileFetcher,
 };
 pub use http::{HttpFetcher, HttpSettings, Proxies};
-pub use local_cache::{CacheMode, LocalCache, stored_name};
+pub use local_cache::{LocalCache, stored_name};
 pub use registry::LookupError;
 pub use safe_url::{SafeUrl, UrlError};
-pub use updater::{
-    Downloaded, KeptTargets, Retries, Traffic, TrustAnchor, UpdateError, Updater, UpdaterSettings, is_target,
-};
+pub use settings::{Clock, KeptTargets, Mirror, Retries, TrustAnchor, UpdaterSettings, WhenUnreachable};
+pub use store::{CacheMode, MemoryStore, Store, StoreLock, StoredFile};
+pub use update_error::UpdateError;
+pub use updater::{Freshness, Updater};
 
 pub use crate::fs::{read_bounded, write_durably, write_private};

@@ -1,257 +1,25 @@
-//! Refreshes trusted metadata, looks up targets and downloads them.
+//! Refreshes trusted metadata and looks targets up.
 
-use std::io::{self, Read as _, Seek as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fs_err as fs;
+use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
 
-use super::fetcher::{Body, FetchError, Fetcher};
-use super::{LocalCache, SafeUrl, stored_name};
-use crate::crypto::Digester;
-use crate::example_keys::{ExampleKeyListed, refuse_example_keys};
-use crate::fs::{persist, temporary_beside};
-use crate::metadata::{HashAlgorithm, RoleName, TargetPath, Version};
+use super::asking::{Fetched, Meter, Traffic};
+use super::fetcher::{FetchError, FetchRequest, Fetcher};
+use super::notes::Notes;
+use super::settings::{CLOCK_STEP, Clock, Mirror, Retries, TrustAnchor, UpdaterSettings, WhenUnreachable};
+use super::staged::Staged;
+use super::store::{CacheMode, Store, StoreLock, StoredFile};
+use super::{SafeUrl, UpdateError};
+use crate::example_keys::refuse_example_keys;
+use crate::metadata::{Document, RoleName, TargetPath, Version};
 use crate::trust::{
-    Accepted, Connectivity, FoundTarget, Limits, LocalFile, Refusal, Request, Step, TrustedSet, Update, UpdateStart,
+    Accepted, Connectivity, FoundTarget, LocalFile, Refusal, Request, Step, TrustedSet, Update, UpdateStart, Verified,
 };
-
-/// Where trust starts.
-#[derive(Debug, Clone)]
-#[expect(clippy::exhaustive_enums, reason = "trust comes with the program's user or from the cache")]
-pub enum TrustAnchor {
-    /// A root that came by another way than the repository. The chain from it is verified at every start, so
-    /// that whoever can write to the cache cannot replace the root.
-    Pinned(Vec<u8>),
-    /// The newest root in the cache, for a cache that is as well protected as a pinned root would be.
-    Cached,
-}
-
-/// Where a repository is and how it is asked.
-#[derive(Debug, Clone)]
-pub struct UpdaterSettings {
-    /// The URL below which metadata is.
-    pub metadata_url: SafeUrl,
-    /// The URL below which targets are.
-    pub target_url: SafeUrl,
-    /// How much is read and walked at most.
-    pub limits: Limits,
-    /// Whether the repository may be asked.
-    pub connectivity: Connectivity,
-    /// How often a file is asked for.
-    pub retries: Retries,
-    /// Where targets of the builder map are kept.
-    pub kept_targets: KeptTargets,
-}
-
-/// Where targets of the builder map are kept, so that the same question can be asked offline.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "they are kept, read or neither")]
-pub enum KeptTargets {
-    /// In this directory, under their encoded paths.
-    In(PathBuf),
-    /// Nothing new is kept; what lies in this directory is used where it is current.
-    ReadFrom(PathBuf),
-    /// Nowhere.
-    Nowhere,
-}
-
-/// How often a file is asked for where asking again may help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retries {
-    /// How often at most, the first time included.
-    pub attempts: u32,
-    /// How long to wait before asking again; doubled each time.
-    pub delay: Duration,
-}
-
-impl Default for Retries {
-    fn default() -> Self {
-        Self { attempts: 3, delay: Duration::from_millis(300) }
-    }
-}
-
-impl Retries {
-    /// Fetches at most `limit` bytes, asking again after errors that may pass.
-    ///
-    /// # Errors
-    /// See [`FetchError`].
-    pub async fn fetch(
-        mut self,
-        fetcher: &dyn Fetcher,
-        url: &SafeUrl,
-        limit: u64,
-        traffic: &mut Traffic,
-    ) -> Result<Vec<u8>, FetchError> {
-        loop {
-            traffic.ask(url);
-            let answer = match fetcher.fetch(url).await {
-                Ok(body) => body.bytes(limit).await,
-                Err(error) => Err(error),
-            };
-            match answer {
-                Ok(bytes) => {
-                    traffic.bytes += bytes.len() as u64;
-                    return Ok(bytes);
-                }
-                Err(error) if self.waits_after(&error).await => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Whether it is worth asking again after `error`; if so, waits first, longer each time.
-    async fn waits_after(&mut self, error: &FetchError) -> bool {
-        if self.attempts <= 1 || !error.is_transient() {
-            return false;
-        }
-        tracing::debug!(%error, "waiting to ask again");
-        tokio::time::sleep(self.delay).await;
-        self.attempts -= 1;
-        self.delay *= 2;
-        true
-    }
-}
-
-impl UpdaterSettings {
-    /// The usual settings.
-    pub fn new(metadata_url: SafeUrl, target_url: SafeUrl) -> Self {
-        Self {
-            metadata_url,
-            target_url,
-            limits: Limits::default(),
-            connectivity: Connectivity::Online,
-            retries: Retries::default(),
-            kept_targets: KeptTargets::Nowhere,
-        }
-    }
-}
-
-/// How much an updater has asked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Requests made, those asked again included.
-    pub requests: u64,
-    /// Bytes received.
-    pub bytes: u64,
-}
-
-impl Traffic {
-    fn ask(&mut self, url: &SafeUrl) {
-        self.requests += 1;
-        tracing::debug!(%url, "fetching");
-    }
-}
-
-/// A target that is on disk and verified.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Downloaded {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Whether it was there before, so that nothing was fetched.
-    pub was_there: bool,
-}
-
-/// Why an update or a download failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum UpdateError {
-    /// What the repository offered was refused.
-    #[error("{refusal}")]
-    Refused {
-        /// Why.
-        refusal: Box<Refusal>,
-        /// Where it came from; `None` where it was trusted before, and no longer suffices.
-        url: Option<SafeUrl>,
-        /// What had passed its checks before and was kept.
-        kept: Vec<(RoleName, Version)>,
-    },
-    /// Something could not be fetched.
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    /// The cache or a target could not be read or written.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// A file is needed that is not in the cache, and the repository may not be asked.
-    #[error("{role} is not in the cache, or no longer current, and the repository may not be asked")]
-    Offline {
-        /// The role.
-        role: RoleName,
-    },
-    /// A target is needed that may not be fetched.
-    #[error("the target {path} is not on this machine and the repository may not be asked")]
-    TargetOffline {
-        /// The target.
-        path: TargetPath,
-    },
-    /// The cache holds no root to start from.
-    #[error("there is no trusted root in `{}`", .directory.display())]
-    NoRoot {
-        /// The cache.
-        directory: PathBuf,
-    },
-    /// A root lists a key whose secret half everybody has, and the repository is not of this machine.
-    #[error(transparent)]
-    ExampleKey(#[from] ExampleKeyListed),
-    /// The target is larger than we are willing to fetch.
-    #[error("the target {path} has {length} bytes; at most {limit} are fetched")]
-    TargetTooLarge {
-        /// The target.
-        path: TargetPath,
-        /// Its length by trusted metadata.
-        length: u64,
-        /// The limit.
-        limit: u64,
-    },
-    /// The target has another length than trusted metadata says.
-    #[error("{from} has {offered} bytes where the trusted metadata of {role} says {expected}")]
-    WrongTargetLength {
-        /// Where its bytes came from.
-        from: String,
-        /// The role that names it.
-        role: RoleName,
-        /// The length received.
-        offered: u64,
-        /// The length that trusted metadata names.
-        expected: u64,
-    },
-    /// The target has another hash than trusted metadata says.
-    #[error("{from} does not have the {algorithm} that the trusted metadata of {role} names")]
-    WrongTargetHash {
-        /// Where its bytes came from.
-        from: String,
-        /// The role that names it.
-        role: RoleName,
-        /// The hash that differs.
-        algorithm: HashAlgorithm,
-    },
-}
-
-impl UpdateError {
-    /// The stable name of this kind of error, for programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Refused { refusal, .. } => refusal.code(),
-            Self::Fetch(error) => error.code(),
-            Self::Io(_) => "io",
-            Self::Offline { .. } | Self::TargetOffline { .. } => "offline",
-            Self::NoRoot { .. } => "no-root",
-            Self::ExampleKey(_) => "example-key",
-            Self::TargetTooLarge { .. } => "target-too-large",
-            Self::WrongTargetLength { .. } => "wrong-target-length",
-            Self::WrongTargetHash { .. } => "wrong-target-hash",
-        }
-    }
-
-    /// Whether trust said no, as opposed to being unable to tell.
-    pub fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused { .. } | Self::ExampleKey(_) | Self::WrongTargetLength { .. } | Self::WrongTargetHash { .. }
-        ) || matches!(self, Self::Fetch(FetchError::TooLong { .. }))
-    }
-}
 
 /// A TUF client for one repository.
 ///
@@ -279,48 +47,120 @@ impl UpdateError {
 /// ```
 #[derive(Debug)]
 pub struct Updater {
-    settings: UpdaterSettings,
-    cache: LocalCache,
-    fetcher: Arc<dyn Fetcher>,
+    pub(super) settings: UpdaterSettings,
+    store: Arc<dyn Store>,
+    pub(super) fetcher: Arc<dyn Fetcher>,
     anchor: Vec<u8>,
     start: UpdateStart,
     trusted: Option<TrustedSet>,
+    freshness: Freshness,
+    staged: Staged,
+    notes: Notes,
+    /// The notes as they are kept.
+    kept_notes: Notes,
+    /// Mirrors by index, in the order in which to ask them.
+    pub(super) order: Vec<usize>,
     kept: Vec<(RoleName, Version)>,
-    /// Whether something was written that a power failure could still undo.
-    unsettled: bool,
-    traffic: Traffic,
+    not_kept: Option<io::Error>,
+    pub(super) meter: Meter,
+}
+
+/// How an update knows that what it trusts is current.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Freshness {
+    /// When the repository confirmed all that is trusted: now, or the last time that it was asked. `None` where that is
+    /// not known.
+    pub confirmed_at: Option<DateTime<Utc>>,
+    /// Why the repository could not be asked, where what is kept is used for that reason.
+    pub unreachable: Option<FetchError>,
+    /// The roles that are used although they have expired, and when they did: see [`super::danger::ExpiredGrace`].
+    pub expired: Vec<(RoleName, DateTime<Utc>)>,
+}
+
+/// How often an update that was overtaken by another process starts over before it keeps the others out.
+const MOST_OVERTAKEN: u32 = 3;
+
+/// How long another process is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What came of writing.
+#[derive(Debug, PartialEq)]
+enum Commit {
+    /// Everything is written, or there was nothing to write.
+    Done,
+    /// Another process has written newer floors: nothing was written.
+    Overtaken,
 }
 
 impl Updater {
     /// Makes an updater. Nothing is fetched yet.
     ///
     /// # Errors
-    /// When the trust anchor is the cache and the cache has no root, or when it cannot be read.
+    /// When the trust anchor is the cache and the cache has no root, when it cannot be read, or when there is no mirror.
     pub fn new(
         anchor: TrustAnchor,
         settings: UpdaterSettings,
-        cache: LocalCache,
+        store: impl Store + 'static,
         fetcher: Arc<dyn Fetcher>,
         start: UpdateStart,
     ) -> Result<Self, UpdateError> {
+        if settings.mirrors.is_empty() {
+            return Err(UpdateError::NoMirror);
+        }
         let anchor = match anchor {
             TrustAnchor::Pinned(root) => root,
-            TrustAnchor::Cached => cache
-                .read(&LocalFile::Role(RoleName::Root))?
-                .ok_or_else(|| UpdateError::NoRoot { directory: cache.directory().to_owned() })?,
+            TrustAnchor::Cached => store
+                .read(&StoredFile::Metadata(LocalFile::Role(RoleName::Root)))?
+                .ok_or_else(|| UpdateError::NoRoot { store: store.describe() })?,
         };
-        let (trusted, kept, traffic) = (None, Vec::new(), Traffic::default());
-        Ok(Self { settings, cache, fetcher, anchor, start, trusted, kept, unsettled: false, traffic })
+        let order = (0..settings.mirrors.len()).collect();
+        Ok(Self {
+            settings,
+            store: Arc::new(store),
+            fetcher,
+            anchor,
+            start,
+            trusted: None,
+            freshness: Freshness::default(),
+            staged: Staged::default(),
+            notes: Notes::default(),
+            kept_notes: Notes::default(),
+            order,
+            kept: Vec::new(),
+            not_kept: None,
+            meter: Meter::default(),
+        })
     }
 
     /// How much has been asked for so far.
     pub fn traffic(&self) -> Traffic {
-        self.traffic
+        self.meter.traffic()
     }
 
     /// What has been accepted and kept since the updater was made, in order.
     pub fn kept(&self) -> &[(RoleName, Version)] {
         &self.kept
+    }
+
+    /// Why what was accepted could not be kept: a disk that is full, or may not be written. What was looked up is right
+    /// all the same, but the next update will not know of it.
+    pub fn not_kept(&self) -> Option<&io::Error> {
+        self.not_kept.as_ref()
+    }
+
+    pub(super) fn note_not_kept(&mut self, error: io::Error) {
+        self.not_kept = Some(error);
+    }
+
+    /// How the last refresh knows that what it trusts is current.
+    pub fn freshness(&self) -> &Freshness {
+        &self.freshness
+    }
+
+    /// What is trusted, once [`Updater::refresh`] has succeeded.
+    pub fn trusted(&self) -> Option<&TrustedSet> {
+        self.trusted.as_ref()
     }
 
     /// Brings the top-level roles up to date (TUF specification section 5), once: later calls return what the
@@ -330,70 +170,248 @@ impl Updater {
     /// See [`UpdateError`]. What was trusted before stays; running it again is safe.
     pub async fn refresh(&mut self) -> Result<&TrustedSet, UpdateError> {
         if self.trusted.is_none() {
-            let lock = self.cache.lock().await?;
-            let updated = self.update().await;
-            let settled = if std::mem::take(&mut self.unsettled) { self.cache.settle() } else { Ok(()) };
-            drop(lock);
-            self.trusted = Some(updated?);
-            settled?;
+            self.read_notes()?;
+            let refreshed = match self.settings.connectivity {
+                Connectivity::Online => self.refresh_online().await,
+                Connectivity::Offline => self.use_kept(self.start).await,
+            };
+            self.trusted = Some(refreshed.map_err(|error| self.with_kept(error))?);
         }
         Ok(self.trusted.as_ref().expect("set above"))
     }
 
-    async fn update(&mut self) -> Result<TrustedSet, UpdateError> {
-        let (limits, connectivity) = (self.settings.limits, self.settings.connectivity);
-        let mut update = Update::begin(&self.anchor, self.start, limits, connectivity)
-            .map_err(|refusal| self.refused(refusal, None))?;
-        let mut root_is_kept = false;
+    /// Reads the notes, and holds the clock against them.
+    fn read_notes(&mut self) -> Result<(), UpdateError> {
+        self.notes = self.store.read(&StoredFile::Notes)?.map(|bytes| Notes::parse(&bytes)).unwrap_or_default();
+        self.kept_notes = self.notes.clone();
+        self.freshness = Freshness { confirmed_at: self.notes.confirmed_at, ..Freshness::default() };
+        self.order = self.notes.order(&self.settings.mirrors, self.start.time());
+        if self.settings.clock == Clock::Present
+            && let Some(confirmed_at) = self.notes.confirmed_at
+        {
+            let now = self.start.time();
+            if now + CLOCK_STEP < confirmed_at {
+                return Err(UpdateError::ClockWentBack { now, confirmed_at });
+            }
+            self.start = self.start.max(UpdateStart::at(confirmed_at));
+        }
+        Ok(())
+    }
+
+    async fn refresh_online(&mut self) -> Result<TrustedSet, UpdateError> {
+        let mut overtaken = 0;
+        let asked = loop {
+            // Whoever was overtaken again and again keeps the others out while it asks.
+            let lock = if overtaken == MOST_OVERTAKEN { self.lock().await? } else { None };
+            self.staged.clear();
+            let asked = self.ask_mirrors(Job::Refresh).await;
+            if asked.is_ok() {
+                self.confirm();
+            }
+            if self.commit(lock).await? == Commit::Done || asked.is_err() {
+                break asked;
+            }
+            overtaken += 1;
+            tracing::debug!("another process was quicker: starting over");
+        };
+        match asked {
+            Ok(Outcome::Refreshed(trusted)) => {
+                self.freshness.confirmed_at = Some(self.start.time());
+                Ok(*trusted)
+            }
+            Ok(Outcome::Found(_)) => unreachable!("a refresh looks nothing up"),
+            Err(error) if error.is_unreachable() => self.fall_back(error).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes that the repository has confirmed everything: not more than once a minute, since that alone is hardly worth
+    /// a write.
+    fn confirm(&mut self) {
+        if self.settings.clock != Clock::Present {
+            return;
+        }
+        let now = self.start.time();
+        let soon = self.notes.confirmed_at.is_some_and(|before| now - before < chrono::TimeDelta::minutes(1));
+        if !soon || !self.staged.is_empty() {
+            self.notes.confirmed_at = self.notes.confirmed_at.max(Some(now));
+        }
+    }
+
+    /// Uses what is kept where no mirror could be asked, as far as the settings allow.
+    async fn fall_back(&mut self, error: UpdateError) -> Result<TrustedSet, UpdateError> {
+        let UpdateError::Fetch(reason) = error else { return Err(error) };
+        let kept = match self.settings.when_unreachable {
+            WhenUnreachable::Fail => return Err(reason.into()),
+            WhenUnreachable::UseKept => self.use_kept(self.start).await,
+            WhenUnreachable::UseExpired(grace) => match self.use_kept(self.start).await {
+                Err(UpdateError::Refused { refusal, .. }) if matches!(*refusal, Refusal::Expired { .. }) => {
+                    let grace = chrono::TimeDelta::from_std(grace.duration()).unwrap_or(chrono::TimeDelta::zero());
+                    let earlier = self.start.time().checked_sub_signed(grace).unwrap_or(self.start.time());
+                    self.use_kept(UpdateStart::at(earlier)).await
+                }
+                other => other,
+            },
+        };
+        let trusted = match kept {
+            // That the repository cannot be reached is the news; what is kept does not help.
+            Err(UpdateError::Offline { .. }) => return Err(reason.into()),
+            other => other?,
+        };
+        self.freshness.unreachable = Some(reason);
+        self.freshness.expired = expired(&trusted, self.start);
+        self.settings.connectivity = Connectivity::Offline;
+        Ok(trusted)
+    }
+
+    /// Trusts what is kept, as of `start`, without asking anybody.
+    async fn use_kept(&mut self, start: UpdateStart) -> Result<TrustedSet, UpdateError> {
+        if let Some(limit) = self.settings.max_staleness {
+            let confirmed_at = self.notes.confirmed_at;
+            let age = confirmed_at.map(|time| self.start.time() - time);
+            let allowed = chrono::TimeDelta::from_std(limit).unwrap_or(chrono::TimeDelta::MAX);
+            if age.is_none_or(|age| age > allowed) {
+                return Err(UpdateError::TooStale { confirmed_at, limit });
+            }
+        }
+        self.staged.clear();
+        let trusted = self.update_from(0, Connectivity::Offline, start, Retries::NONE).await;
+        // Only the newest root may be new here, and it is in the history already.
+        self.staged.clear();
+        trusted
+    }
+
+    /// Does a job with one mirror after the other, until one has done it. What a mirror offers is refused or not as if it
+    /// were the only one: with several, a refusal only means that the next one is asked.
+    async fn ask_mirrors(&mut self, mut job: Job<'_>) -> Result<Outcome, UpdateError> {
+        let mut order = self.order.clone();
+        let several = order.len() > 1;
+        let mut rounds = self.settings.retries;
+        let retries = if several { Retries::NONE } else { rounds };
+        let now = self.start.time();
+        let mut failure: Option<UpdateError> = None;
+        loop {
+            for (place, &index) in order.iter().enumerate() {
+                let done = match &mut job {
+                    Job::Refresh => self
+                        .update_from(index, Connectivity::Online, self.start, retries)
+                        .await
+                        .map(|trusted| Outcome::Refreshed(Box::new(trusted))),
+                    Job::Find(trusted, path) => self.walk(index, trusted, path, retries).await.map(Outcome::Found),
+                };
+                let error = match done {
+                    Ok(outcome) => {
+                        if several {
+                            self.notes.note_mirror(&self.settings.mirrors[index], true, now);
+                            order[..=place].rotate_right(1);
+                            self.order = order;
+                        }
+                        return Ok(outcome);
+                    }
+                    Err(error) if !another_mirror_may_help(&error) => return Err(error),
+                    Err(error) => error,
+                };
+                if several {
+                    self.notes.note_mirror(&self.settings.mirrors[index], false, now);
+                    tracing::debug!(mirror = %self.settings.mirrors[index].metadata_url, %error, "asking the next mirror");
+                }
+                // A refusal says more than that there was no answer.
+                failure = Some(match failure.take() {
+                    Some(earlier) if !earlier.is_unreachable() || error.is_unreachable() => earlier,
+                    _ => error,
+                });
+            }
+            let failure = failure.as_ref().expect("there is a mirror, and all have failed");
+            let again = match failure {
+                UpdateError::Fetch(error) if several => rounds.wait_after(error).await,
+                _ => false,
+            };
+            if !again {
+                break;
+            }
+        }
+        Err(failure.expect("there is a mirror, and all have failed"))
+    }
+
+    async fn update_from(
+        &mut self,
+        index: usize,
+        connectivity: Connectivity,
+        start: UpdateStart,
+        retries: Retries,
+    ) -> Result<TrustedSet, UpdateError> {
+        let mirror = self.settings.mirrors[index].clone();
+        let mut update = Update::begin(&self.anchor, start, self.settings.limits, connectivity)
+            .map_err(|refusal| self.refused(refusal, None, connectivity))?;
+        let of_this_machine = self.settings.mirrors.iter().all(|mirror| mirror.metadata_url.is_of_this_machine());
         let mut checked = None;
+        let mut ahead = Ahead::default();
         loop {
             // Before anything is kept, let alone looked up, under a root that everybody can sign for.
             if let Some(root) = update.root()
                 && checked != Some(root.version)
-                && !self.settings.metadata_url.is_of_this_machine()
+                && !of_this_machine
             {
                 refuse_example_keys(root)?;
                 checked = Some(root.version);
             }
-            match update.step().map_err(|refusal| self.refused(refusal, None))? {
+            match update.step().map_err(|refusal| self.refused(refusal, None, connectivity))? {
                 Step::Recall(file) => {
-                    let cached = self.cache.read(&file)?;
-                    update.recalled(cached).map_err(|refusal| self.refused(refusal, None))?;
+                    let cached = self.staged.read(&*self.store, &file)?;
+                    update.recalled(cached).map_err(|refusal| self.refused(refusal, None, connectivity))?;
                 }
                 Step::Need(request) => {
-                    let received = match self.fetch(&request).await {
+                    if connectivity == Connectivity::Offline {
+                        return Err(UpdateError::Offline { role: request.role });
+                    }
+                    if let Some(early) = ahead.take(&request) {
+                        match early {
+                            Ok(bytes) if request.role == RoleName::Timestamp => {
+                                if update.offered_ahead(&bytes) {
+                                    continue;
+                                }
+                                tracing::debug!("the timestamp that was asked for ahead is not accepted");
+                            }
+                            Ok(bytes) => {
+                                let url = Some(metadata_url(&mirror, &request));
+                                update
+                                    .received(Some(bytes))
+                                    .map_err(|refusal| self.refused(refusal, url, connectivity))?;
+                                continue;
+                            }
+                            Err(FetchError::Absent { .. }) if request.role == RoleName::Root => {
+                                update.received(None).map_err(|refusal| self.refused(refusal, None, connectivity))?;
+                                continue;
+                            }
+                            // It is asked for once more, now that it is needed.
+                            Err(_) => {}
+                        }
+                    }
+                    let also = if retries_alone(&request) { Vec::new() } else { update.ahead() };
+                    let received = match self.fetch_with(&mirror, &request, also, &mut ahead, retries).await {
                         Ok(bytes) => Some(bytes),
                         // TUF specification section 5.3.3: no newer root.
-                        Err(UpdateError::Fetch(FetchError::Absent { .. })) if request.role == RoleName::Root => None,
-                        Err(error) => return Err(error),
+                        Err(FetchError::Absent { .. }) if request.role == RoleName::Root => None,
+                        Err(error) => return Err(error.into()),
                     };
                     // Where nothing was received, what is refused is not from there.
-                    let url = received.as_ref().map(|_| self.metadata_url(&request));
-                    update.received(received).map_err(|refusal| self.refused(refusal, url))?;
+                    let url = received.as_ref().map(|_| metadata_url(&mirror, &request));
+                    update.received(received).map_err(|refusal| self.refused(refusal, url, connectivity))?;
                 }
                 Step::Store(accepted) => {
-                    // The root that vouches for a file is kept before it.
-                    match accepted.file {
-                        LocalFile::Root(_) => {
-                            self.keep(accepted)?;
-                            // While a gap in the history is being filled, the newest root stays the newest.
-                            if !update.knows_newer_root() {
-                                self.cache.promote(update.newest_root().1)?;
-                            }
-                        }
-                        LocalFile::Role(_) => {
-                            if !root_is_kept {
-                                self.keep_root(update.newest_root())?;
-                                root_is_kept = true;
-                            }
-                            self.keep(accepted)?;
-                        }
+                    let is_root = matches!(accepted.file, LocalFile::Root(_));
+                    self.stage(accepted);
+                    // While a gap in the history is being filled, the newest root stays the newest.
+                    if is_root && !update.knows_newer_root() {
+                        let (version, bytes) = update.newest_root();
+                        self.staged.promote(version, bytes);
+                    }
+                    if !is_root {
+                        self.keep_root(update.newest_root())?;
                     }
                 }
                 Step::Done(trusted) => {
-                    if !root_is_kept {
-                        self.keep_root(update.newest_root())?;
-                    }
+                    self.keep_root(update.newest_root())?;
                     return Ok(trusted);
                 }
             }
@@ -408,306 +426,260 @@ impl Updater {
     /// See [`UpdateError`]. A role that cannot be trusted fails only the look-ups that need it.
     pub async fn find(&mut self, path: &TargetPath) -> Result<Option<FoundTarget>, UpdateError> {
         self.refresh().await?;
-        let lock = self.cache.lock().await?;
         let mut trusted = self.trusted.take().expect("refresh has set it");
-        let found = self.walk(&mut trusted, path).await;
+        let found = match self.settings.connectivity {
+            Connectivity::Online => self.ask_mirrors(Job::Find(&mut trusted, path)).await,
+            Connectivity::Offline => self.walk(0, &mut trusted, path, Retries::NONE).await.map(Outcome::Found),
+        };
         self.trusted = Some(trusted);
-        drop(lock);
-        found
+        // Delegated metadata is no floor: it is read back only where a snapshot names it to the byte or version.
+        let committed = self.commit(None).await;
+        let found = found.map_err(|error| self.with_kept(error))?;
+        committed?;
+        match found {
+            Outcome::Found(found) => Ok(found),
+            Outcome::Refreshed(_) => unreachable!("a look-up refreshes nothing"),
+        }
     }
 
-    async fn walk(&mut self, trusted: &mut TrustedSet, path: &TargetPath) -> Result<Option<FoundTarget>, UpdateError> {
+    async fn walk(
+        &mut self,
+        index: usize,
+        trusted: &mut TrustedSet,
+        path: &TargetPath,
+        retries: Retries,
+    ) -> Result<Option<FoundTarget>, UpdateError> {
+        let connectivity = self.settings.connectivity;
+        let mirror = self.settings.mirrors[index].clone();
         let mut walk = trusted.find(path, self.settings.limits);
         loop {
-            match walk.step().map_err(|refusal| self.refused(refusal, None))? {
+            match walk.step().map_err(|refusal| self.refused(refusal, None, connectivity))? {
                 Step::Recall(file) => {
-                    let cached = self.cache.read(&file)?;
-                    walk.recalled(cached).map_err(|refusal| self.refused(refusal, None))?;
+                    let cached = self.staged.read(&*self.store, &file)?;
+                    walk.recalled(cached).map_err(|refusal| self.refused(refusal, None, connectivity))?;
                 }
                 Step::Need(request) => {
-                    let bytes = self.fetch(&request).await?;
-                    let url = self.metadata_url(&request);
-                    walk.received(bytes).map_err(|refusal| self.refused(refusal, Some(url)))?;
+                    if connectivity == Connectivity::Offline {
+                        return Err(UpdateError::Offline { role: request.role });
+                    }
+                    let bytes = self.fetch_with(&mirror, &request, Vec::new(), &mut Ahead::default(), retries).await?;
+                    let url = metadata_url(&mirror, &request);
+                    walk.received(bytes).map_err(|refusal| self.refused(refusal, Some(url), connectivity))?;
                 }
-                Step::Store(accepted) => self.keep(accepted)?,
+                Step::Store(accepted) => self.stage(accepted),
                 Step::Done(found) => return Ok(found),
             }
         }
     }
 
-    /// Downloads a target to `destination`, streaming it to disk while hashing. A file that is there already and
-    /// has the right hashes is left alone; `copy` is used instead of fetching where it is a file with the right
-    /// hashes. `progress` is told the bytes so far.
-    ///
-    /// # Errors
-    /// See [`UpdateError`]. `destination` then has its old content.
-    pub async fn download(
+    /// Fetches one file, and at the same time those that may be asked for ahead.
+    async fn fetch_with(
         &mut self,
-        target: &FoundTarget,
-        destination: &Path,
-        copy: Option<&Path>,
-        mut progress: impl FnMut(u64),
-    ) -> Result<Downloaded, UpdateError> {
-        let path = destination.to_owned();
-        if fs::metadata(destination).is_ok_and(|metadata| !metadata.is_file()) {
-            // Renaming a file over a device or a pipe would replace it.
-            let message = format!("`{}` is not a regular file, and is not replaced", destination.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message).into());
-        }
-        if is_target(destination, target)? {
-            return Ok(Downloaded { path, was_there: true });
-        }
-        let mut file = TargetFile { file: temporary_beside(destination)?, so_far: 0, progress: &mut progress };
-        self.stream_target(target, copy, &mut file).await?;
-        persist(file.file, destination)?;
-        Ok(Downloaded { path, was_there: false })
-    }
-
-    /// Fetches a target into memory, or reads it from `copy` where that is a file with the right hashes.
-    ///
-    /// # Errors
-    /// See [`UpdateError`].
-    pub async fn target_bytes(&mut self, target: &FoundTarget, copy: Option<&Path>) -> Result<Vec<u8>, UpdateError> {
-        let mut bytes = Vec::new();
-        self.stream_target(target, copy, &mut bytes).await?;
-        Ok(bytes)
-    }
-
-    /// Fetches a target into memory, or reads it from where targets are kept.
-    pub(super) async fn kept_target(&mut self, target: &FoundTarget) -> Result<Vec<u8>, UpdateError> {
-        let file = |directory: &Path| directory.join(stored_name(&target.path.encoded(), ""));
-        match self.settings.kept_targets.clone() {
-            KeptTargets::In(directory) if self.settings.connectivity == Connectivity::Online => {
-                fs::create_dir_all(&directory)?;
-                let file = file(&directory);
-                self.download(target, &file, None, |_| {}).await?;
-                // Checked once more as it is read: another process may have replaced it.
-                self.target_bytes(target, Some(&file)).await
+        mirror: &Mirror,
+        request: &Request,
+        also: Vec<Request>,
+        ahead: &mut Ahead,
+        retries: Retries,
+    ) -> Result<Vec<u8>, FetchError> {
+        let timestamp = |wanted: &Request| wanted.role == RoleName::Timestamp;
+        let kept_timestamp = if also.iter().chain([request]).any(timestamp) {
+            let file = LocalFile::Role(RoleName::Timestamp);
+            self.staged.read(&*self.store, &file).unwrap_or_default()
+        } else {
+            None
+        };
+        let also: Vec<Request> = also.into_iter().filter(|wanted| !ahead.holds(wanted)).collect();
+        let (fetcher, meter, notes) = (&*self.fetcher, &self.meter, &self.notes);
+        let fetch = |wanted: &Request, retries: Retries| {
+            let (url, limit) = (metadata_url(mirror, wanted), wanted.max_length);
+            let known = kept_timestamp.as_ref().filter(|_| timestamp(wanted));
+            let known = known.and_then(|kept| notes.timestamp_tag(&url, kept));
+            async move {
+                let request = FetchRequest { known, ..FetchRequest::whole(url) };
+                retries.fetch_metered(fetcher, &request, limit, meter).await
             }
-            KeptTargets::In(directory) | KeptTargets::ReadFrom(directory) => {
-                self.target_bytes(target, Some(&file(&directory))).await
-            }
-            KeptTargets::Nowhere => self.target_bytes(target, None).await,
+        };
+        // What is asked for ahead is asked for once: it may never be needed.
+        let others = join_all(also.iter().map(|wanted| fetch(wanted, Retries::NONE)));
+        let (fetched, others) = futures_util::future::join(fetch(request, retries), others).await;
+        for (wanted, fetched) in also.into_iter().zip(others) {
+            let bytes = fetched.map(|fetched| self.bytes_of(mirror, &wanted, fetched, kept_timestamp.as_ref()));
+            ahead.put(&wanted, bytes);
         }
+        fetched.map(|fetched| self.bytes_of(mirror, request, fetched, kept_timestamp.as_ref()))
     }
 
-    /// Hands a target's bytes to `sink`. They are trusted only once this returns `Ok`.
-    async fn stream_target(
-        &mut self,
-        target: &FoundTarget,
-        copy: Option<&Path>,
-        sink: &mut impl TargetSink,
-    ) -> Result<(), UpdateError> {
-        if let Some(copy) = copy
-            && is_target(copy, target)?
-        {
-            return read_target(copy, target, |bytes| sink.take(bytes));
-        }
-        let (length, limit) = (target.file.length, self.settings.limits.target);
-        if length > limit {
-            return Err(UpdateError::TargetTooLarge { path: target.path.clone(), length, limit });
-        }
-        if self.settings.connectivity == Connectivity::Offline {
-            return Err(UpdateError::TargetOffline { path: target.path.clone() });
-        }
-        let mut retries = self.settings.retries;
-        loop {
-            let (url, body) = self.ask_for_target(target, &mut retries).await?;
-            let mut check = TargetCheck::new(target);
-            let streamed = body
-                .stream(length, |chunk| {
-                    check.update(chunk);
-                    sink.take(chunk).map_err(UpdateError::Io)
-                })
-                .await;
-            self.traffic.bytes += check.digester.length();
-            match streamed {
-                Ok(()) => return check.finish(&url),
-                // The answer broke off: what has arrived is worth nothing without the rest.
-                Err(UpdateError::Fetch(error)) if retries.waits_after(&error).await => sink.restart()?,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    async fn fetch(&mut self, request: &Request) -> Result<Vec<u8>, UpdateError> {
-        if self.settings.connectivity == Connectivity::Offline {
-            return Err(UpdateError::Offline { role: request.role.clone() });
-        }
-        let url = self.metadata_url(request);
-        let fetcher = Arc::clone(&self.fetcher);
-        Ok(self.settings.retries.fetch(&*fetcher, &url, request.max_length, &mut self.traffic).await?)
-    }
-
-    /// Asks until the answer begins. With consistent snapshots a server may keep the file under any of its hashes.
-    async fn ask_for_target(
-        &mut self,
-        target: &FoundTarget,
-        retries: &mut Retries,
-    ) -> Result<(SafeUrl, Body), FetchError> {
-        let consistent = self.trusted.as_ref().is_some_and(|trusted| trusted.root().consistent_snapshot);
-        let mut hashes = target.file.hashes.iter().map(|(_, digest)| digest).filter(|_| consistent).peekable();
-        loop {
-            let url = self.settings.target_url.below(&target.path.url_path(hashes.next()));
-            let asked = loop {
-                self.traffic.ask(&url);
-                match self.fetcher.fetch(&url).await {
-                    Err(error) if retries.waits_after(&error).await => {}
-                    other => break other,
+    fn bytes_of(&mut self, mirror: &Mirror, request: &Request, fetched: Fetched, kept: Option<&Vec<u8>>) -> Vec<u8> {
+        match fetched {
+            Fetched::Bytes(bytes, tag) => {
+                if let Some(tag) = tag.filter(|_| request.role == RoleName::Timestamp) {
+                    self.notes.note_timestamp_tag(&metadata_url(mirror, request), &bytes, &tag);
                 }
-            };
-            match asked {
-                Err(FetchError::Absent { .. }) if hashes.peek().is_some() => {}
-                other => return other.map(|body| (url, body)),
+                bytes
             }
+            // Nobody is asked for news only but about the timestamp. What is kept is verified as if it had been sent.
+            Fetched::Unchanged => kept.cloned().unwrap_or_default(),
         }
     }
 
-    fn metadata_url(&self, request: &Request) -> SafeUrl {
-        self.settings.metadata_url.below(&request.file_name())
+    fn stage(&mut self, accepted: Accepted) {
+        if self.store.mode() == CacheMode::ReadWrite {
+            self.staged.put(accepted);
+        }
     }
 
-    fn keep(&mut self, accepted: Accepted) -> io::Result<()> {
-        if !self.cache.store(&accepted.file, &accepted.bytes)? {
+    /// Makes sure that the store shows the newest root, also where it is the pinned one or was found in the history.
+    fn keep_root(&mut self, (version, bytes): (Version, &[u8])) -> io::Result<()> {
+        if self.store.mode() == CacheMode::ReadOnly {
             return Ok(());
         }
-        self.unsettled = true;
-        let role = match accepted.file {
-            LocalFile::Root(_) => RoleName::Root,
-            LocalFile::Role(role) => role,
-        };
-        self.kept.push((role, accepted.version));
+        let kept = self.staged.read(&*self.store, &LocalFile::Role(RoleName::Root))?;
+        if kept.as_deref() != Some(bytes) {
+            self.staged.put(Accepted { file: LocalFile::Root(version), version, bytes: bytes.to_vec() });
+            self.staged.promote(version, bytes);
+        }
         Ok(())
     }
 
-    /// Makes sure that the cache shows the newest root, also where it is the pinned one or was found in the history.
-    fn keep_root(&mut self, (version, bytes): (Version, &[u8])) -> io::Result<()> {
-        let kept = self.cache.read(&LocalFile::Role(RoleName::Root))?;
-        if kept.as_deref() == Some(bytes) {
-            return Ok(());
+    /// Writes what is staged, unless another process has moved trust on meanwhile. What cannot be written does not make
+    /// an answer wrong: see [`Updater::not_kept`].
+    async fn commit(&mut self, held: Option<StoreLock>) -> Result<Commit, UpdateError> {
+        let notes_are_new = self.notes != self.kept_notes;
+        if self.store.mode() == CacheMode::ReadOnly || (self.staged.is_empty() && !notes_are_new) {
+            return Ok(Commit::Done);
         }
-        self.unsettled |= self.cache.store(&LocalFile::Root(version), bytes)?;
-        self.cache.promote(bytes)
+        let lock = match held {
+            Some(lock) => Ok(Some(lock)),
+            None => self.lock().await,
+        };
+        let written = match lock {
+            // Held until everything is written.
+            Ok(_lock) => self.write(notes_are_new),
+            Err(UpdateError::Io(error)) => Err(error),
+            Err(error) => return Err(error),
+        };
+        match written {
+            Ok(commit) => Ok(commit),
+            Err(error) => {
+                tracing::debug!(%error, "what was accepted is not kept");
+                self.staged.clear();
+                self.not_kept = Some(error);
+                Ok(Commit::Done)
+            }
+        }
     }
 
-    fn refused(&self, refusal: Refusal, url: Option<SafeUrl>) -> UpdateError {
+    fn write(&mut self, notes_are_new: bool) -> io::Result<Commit> {
+        if self.staged.was_overtaken(&*self.store)? {
+            return Ok(Commit::Overtaken);
+        }
+        let unsettled = !self.staged.is_empty();
+        let (store, kept) = (&*self.store, &mut self.kept);
+        self.staged.write(store, |accepted| match accepted.file {
+            LocalFile::Root(_) => kept.push((RoleName::Root, accepted.version)),
+            // The copy of the newest root, which is in the history as well.
+            LocalFile::Role(RoleName::Root) => {}
+            LocalFile::Role(role) => kept.push((role, accepted.version)),
+        })?;
+        if notes_are_new {
+            let stored = self.store.read(&StoredFile::Notes)?.map(|bytes| Notes::parse(&bytes)).unwrap_or_default();
+            self.notes.join(&stored);
+            self.store.write(&StoredFile::Notes, &self.notes.to_bytes())?;
+            self.kept_notes = self.notes.clone();
+        }
+        if unsettled {
+            self.store.settle()?;
+        }
+        Ok(Commit::Done)
+    }
+
+    /// Waits for the lock; `None` where nothing is ever written.
+    async fn lock(&self) -> Result<Option<StoreLock>, UpdateError> {
+        if self.store.mode() == CacheMode::ReadOnly {
+            return Ok(None);
+        }
+        let started = tokio::time::Instant::now();
+        loop {
+            match self.store.try_lock()? {
+                Some(lock) => return Ok(Some(lock)),
+                None if started.elapsed() < LOCK_PATIENCE => tokio::time::sleep(Duration::from_millis(10)).await,
+                None => return Err(UpdateError::Locked { store: self.store.describe() }),
+            }
+        }
+    }
+
+    fn refused(&self, refusal: Refusal, url: Option<SafeUrl>, connectivity: Connectivity) -> UpdateError {
         // Offline, a chain of roots that ends too soon is a gap in the cache, and no word of the repository's.
         let gap = matches!(refusal, Refusal::Rollback { role: RoleName::Root, .. });
-        if gap && self.settings.connectivity == Connectivity::Offline {
+        if gap && connectivity == Connectivity::Offline {
             return UpdateError::Offline { role: RoleName::Root };
         }
-        UpdateError::Refused { refusal: Box::new(refusal), url, kept: self.kept.clone() }
-    }
-}
-
-/// Where the bytes of a target go while they are checked.
-trait TargetSink {
-    fn take(&mut self, bytes: &[u8]) -> io::Result<()>;
-
-    /// Forgets what was taken.
-    fn restart(&mut self) -> io::Result<()>;
-}
-
-impl TargetSink for Vec<u8> {
-    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.extend_from_slice(bytes);
-        Ok(())
+        UpdateError::Refused { refusal: Box::new(refusal), url, kept: Vec::new() }
     }
 
-    fn restart(&mut self) -> io::Result<()> {
-        self.clear();
-        Ok(())
-    }
-}
-
-/// A temporary file that becomes the target.
-struct TargetFile<'a, P> {
-    file: tempfile::NamedTempFile,
-    so_far: u64,
-    progress: &'a mut P,
-}
-
-impl<P: FnMut(u64)> TargetSink for TargetFile<'_, P> {
-    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.so_far += bytes.len() as u64;
-        (self.progress)(self.so_far);
-        self.file.write_all(bytes)
-    }
-
-    fn restart(&mut self) -> io::Result<()> {
-        self.so_far = 0;
-        self.file.as_file().set_len(0)?;
-        self.file.rewind()
-    }
-}
-
-/// Length and hashes of a target, checked as its bytes pass.
-struct TargetCheck<'a> {
-    target: &'a FoundTarget,
-    digester: Digester,
-}
-
-impl<'a> TargetCheck<'a> {
-    fn new(target: &'a FoundTarget) -> Self {
-        Self { target, digester: Digester::new(target.file.hashes.iter().map(|(algorithm, _)| algorithm)) }
-    }
-
-    fn update(&mut self, chunk: &[u8]) {
-        self.digester.update(chunk);
-    }
-
-    /// Refuses the target if anything differs. `source` is where its bytes came from.
-    fn finish(self, source: &dyn std::fmt::Display) -> Result<(), UpdateError> {
-        let (offered, expected) = (self.digester.length(), self.target.file.length);
-        if offered != expected {
-            let (from, role) = (source.to_string(), self.target.role.clone());
-            return Err(UpdateError::WrongTargetLength { from, role, offered, expected });
-        }
-        let digests = self.digester.finish();
-        for ((algorithm, expected), (_, digest)) in self.target.file.hashes.iter().zip(digests) {
-            if expected != digest {
-                let (from, role) = (source.to_string(), self.target.role.clone());
-                return Err(UpdateError::WrongTargetHash { from, role, algorithm });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether the file at `path` is the target already.
-///
-/// # Errors
-/// When it is there but cannot be read.
-pub fn is_target(path: &Path, target: &FoundTarget) -> io::Result<bool> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() && metadata.len() == target.file.length => {}
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => return Ok(false),
-    }
-    match read_target(path, target, |_| Ok(())) {
-        Ok(()) => Ok(true),
-        Err(UpdateError::Io(error)) => Err(error),
-        Err(_) => Ok(false),
-    }
-}
-
-/// Hands a target that is on disk to `sink`, checking it on the way.
-fn read_target(
-    path: &Path,
-    target: &FoundTarget,
-    mut sink: impl FnMut(&[u8]) -> io::Result<()>,
-) -> Result<(), UpdateError> {
-    let mut check = TargetCheck::new(target);
-    let mut file = fs::File::open(path)?;
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            length => {
-                check.update(&buffer[..length]);
-                sink(&buffer[..length])?;
-            }
+    /// A refusal with what had passed its checks before it.
+    fn with_kept(&self, error: UpdateError) -> UpdateError {
+        match error {
+            UpdateError::Refused { refusal, url, .. } => UpdateError::Refused { refusal, url, kept: self.kept.clone() },
+            other => other,
         }
     }
-    check.finish(&path.display())
+}
+
+/// What mirrors are asked to do.
+enum Job<'a> {
+    Refresh,
+    Find(&'a mut TrustedSet, &'a TargetPath),
+}
+
+/// What came of it.
+enum Outcome {
+    Refreshed(Box<TrustedSet>),
+    Found(Option<FoundTarget>),
+}
+
+/// Answers to what was asked for ahead, by file name.
+#[derive(Debug, Default)]
+struct Ahead(BTreeMap<String, Result<Vec<u8>, FetchError>>);
+
+impl Ahead {
+    fn holds(&self, request: &Request) -> bool {
+        self.0.contains_key(&request.file_name())
+    }
+
+    fn put(&mut self, request: &Request, answer: Result<Vec<u8>, FetchError>) {
+        self.0.insert(request.file_name(), answer);
+    }
+
+    fn take(&mut self, request: &Request) -> Option<Result<Vec<u8>, FetchError>> {
+        self.0.remove(&request.file_name())
+    }
+}
+
+fn retries_alone(request: &Request) -> bool {
+    request.role != RoleName::Root
+}
+
+fn metadata_url(mirror: &Mirror, request: &Request) -> SafeUrl {
+    mirror.metadata_url.below(&request.file_name())
+}
+
+/// Whether another mirror may do what this one did not: what is wrong with this machine is wrong with all of them.
+fn another_mirror_may_help(error: &UpdateError) -> bool {
+    matches!(error, UpdateError::Refused { .. } | UpdateError::Fetch(_))
+}
+
+/// The top-level roles that have expired by `start`.
+fn expired(trusted: &TrustedSet, start: UpdateStart) -> Vec<(RoleName, DateTime<Utc>)> {
+    fn one<T: Document>(document: &Verified<T>, start: UpdateStart) -> Option<(RoleName, DateTime<Utc>)> {
+        let expires = document.expires();
+        expires.is_past(start.time()).then(|| (document.role().clone(), expires.time()))
+    }
+    let roles = [
+        one(trusted.root(), start),
+        one(trusted.timestamp(), start),
+        one(trusted.snapshot(), start),
+        one(&**trusted.targets(), start),
+    ];
+    roles.into_iter().flatten().collect()
 }

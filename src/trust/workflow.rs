@@ -13,6 +13,9 @@
 //!
 //! What to fetch, in which order, how long an answer may be, and what an absent file means are decided here, so
 //! that they can be tested without a socket. A file is handed out to be stored as soon as its own checks pass.
+//!
+//! A driver that can ask for several files at once may ask for those of [`Update::ahead`] together with the one that is
+//! needed, and keep the answers until they are needed in turn.
 
 use super::trusted_set::{ExpectRoot, ExpectSnapshot, ExpectTargets, ExpectTimestamp, Recalled, TrustedSet};
 use super::{Refusal, UpdateStart, Verified};
@@ -155,7 +158,11 @@ pub struct Update {
     limits: Limits,
     connectivity: Connectivity,
     roots_left: u32,
+    roots_received: u32,
 }
+
+/// Most roots that are asked for ahead of the one that is needed.
+const MOST_ROOTS_AHEAD: u32 = 7;
 
 #[derive(Debug)]
 enum State {
@@ -191,6 +198,7 @@ impl Update {
             limits,
             connectivity,
             roots_left,
+            roots_received: 0,
         })
     }
 
@@ -262,6 +270,40 @@ impl Update {
             },
             State::Over => panic!("an update that has ended was asked to go on"),
         }
+    }
+
+    /// What may be asked for at the same time as the root that is needed now: it depends on nothing that is not trusted
+    /// yet. Empty where something else is needed.
+    ///
+    /// That is the timestamp, and, once newer roots turn up, as many more of them as have been received. An answer is
+    /// kept unread until [`Update::step`] needs it. For a timestamp, which the root that ends the chain may not vouch
+    /// for, see [`Update::offered_ahead`].
+    pub fn ahead(&self) -> Vec<Request> {
+        let State::Root(expect) = &self.state else { return Vec::new() };
+        let request = |role, version, max_length| Request { role, version, max_length };
+        let more = self.roots_received.min(MOST_ROOTS_AHEAD).min(self.roots_left);
+        let mut ahead = vec![request(RoleName::Timestamp, None, self.limits.timestamp)];
+        let mut version = expect.trusted().version.next();
+        for _ in 0..more {
+            version = version.and_then(Version::next);
+            ahead.extend(version.map(|version| request(RoleName::Root, Some(version), self.limits.root)));
+        }
+        ahead
+    }
+
+    /// Answers [`Step::Need`] for the timestamp with bytes that were asked for ahead, and says whether they are accepted.
+    ///
+    /// Where they are not, the timestamp is needed as before: it may have been published between two answers, or come
+    /// from before a rotation of keys that was seen since.
+    pub fn offered_ahead(&mut self, bytes: &[u8]) -> bool {
+        let State::Timestamp(expect) = &self.state else { return false };
+        let Ok(next) = expect.clone().timestamp(bytes) else { return false };
+        let (version, is_new) = (next.timestamp().version, next.timestamp_is_new());
+        let file = LocalFile::Role(RoleName::Timestamp);
+        self.store = is_new.then(|| Accepted { file, version, bytes: bytes.to_vec() });
+        self.state = State::Snapshot(next);
+        self.asked_cache = false;
+        true
     }
 
     fn wanted_from_cache(&self) -> Option<LocalFile> {
@@ -348,6 +390,7 @@ impl Update {
                 }
                 expect.root(bytes)?;
                 self.roots_left -= 1;
+                self.roots_received += 1;
                 let version = expect.trusted().version;
                 self.newest_root = (version, bytes.to_vec());
                 (State::Root(expect), Some((LocalFile::Root(version), version)))

@@ -132,7 +132,7 @@ fn a_delegated_role_cannot_overwrite_a_top_level_role_where_case_does_not_matter
     let client = SimRepository::new().client();
     for name in ["Root", "TIMESTAMP", "Snapshot", "tArgets"] {
         let role = RoleName::delegated(name).unwrap();
-        let path = client.cache().path(&LocalFile::Role(role));
+        let path = client.cache().path(&LocalFile::Role(role).into());
         let file = path.file_name().unwrap().to_str().unwrap().to_lowercase();
         assert_ne!(file, format!("{}.json", name.to_lowercase()));
     }

@@ -164,12 +164,12 @@ impl Client {
 
     /// Where a role's newest trusted metadata is.
     pub fn cache_path(&self, role: &str) -> PathBuf {
-        self.cache().path(&LocalFile::Role(role_name(role)))
+        self.cache().path(&LocalFile::Role(role_name(role)).into())
     }
 
     /// Where a root of the chain is.
     pub fn history_path(&self, version: u64) -> PathBuf {
-        self.cache().path(&LocalFile::Root(Version::new(version).unwrap()))
+        self.cache().path(&LocalFile::Root(Version::new(version).unwrap()).into())
     }
 
     /// The bytes of a role in the cache.

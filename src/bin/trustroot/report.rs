@@ -171,6 +171,13 @@ pub(crate) fn update_failed(name: &str, error: &UpdateError, time_is_chosen: boo
         UpdateError::Offline { .. } | UpdateError::TargetOffline { .. } => report
             .still("nothing changed")
             .hint("run the command once without `--offline`"),
+        UpdateError::TooStale { .. } => report
+            .still("nothing changed: what was trusted before is still trusted")
+            .hint("refresh while the repository can be reached, or carry news over with `trustroot bundle import`"),
+        UpdateError::ClockWentBack { .. } => report
+            .still("nothing changed: what was trusted before is still trusted")
+            .hint("set this machine's clock; a clock that went back can make expired metadata look fresh")
+            .hint("if the clock is right now and was ahead before, wait, or `trustroot trust remove` and pin again"),
         UpdateError::NoRoot { .. } => report.hint("pin the repository again with `trustroot trust add`"),
         UpdateError::Fetch(FetchError::TooLong { .. }) => report
             .still("nothing changed: what was trusted before is still trusted")

@@ -9,8 +9,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use trustroot::Printable;
 use trustroot::client::{
-    CacheMode, DefaultFetcher, HttpSettings, KeptTargets, LocalCache, Proxies, Traffic, TrustAnchor, UpdateError,
-    Updater, UpdaterSettings,
+    CacheMode, Clock, DefaultFetcher, HttpSettings, KeptTargets, LocalCache, Proxies, Traffic, TrustAnchor,
+    UpdateError, Updater, UpdaterSettings,
 };
 use trustroot::trust::{Connectivity, UpdateStart};
 
@@ -80,6 +80,9 @@ impl Session {
         let mut settings = UpdaterSettings::new(trust.metadata_url.clone(), trust.target_url.clone());
         if self.offline {
             settings.connectivity = Connectivity::Offline;
+        }
+        if self.time_is_chosen {
+            settings.clock = Clock::Chosen;
         }
         // A chosen time keeps nothing.
         let kept = trust.targets_directory();

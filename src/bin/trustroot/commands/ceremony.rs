@@ -9,7 +9,7 @@ use trustroot::Printable;
 use trustroot::ceremony::{
     AcceptedRisks, CeremonyError, Challenge, Change, EventName, EventState, Mark, Review, SigningEvent, Status, Under,
 };
-use trustroot::client::{CacheMode, LocalCache};
+use trustroot::client::{CacheMode, LocalCache, Store as _};
 use trustroot::crypto::sha256;
 use trustroot::metadata::{Envelope, RoleName, Root, Targets};
 use trustroot::repository::{Proposal, SignedState, WorkingCopy};
@@ -352,7 +352,7 @@ fn not_behind(session: &Session, signed: &SignedState, event: &SigningEvent, nam
     let trust = session.store()?.load(name)?;
     let cache = LocalCache::new(trust.metadata_directory(), CacheMode::ReadOnly);
     for role in [&RoleName::Root, &RoleName::Targets, &event.role] {
-        let Some(bytes) = cache.read(&LocalFile::Role(role.clone())).map_err(|error| Report::io(&error))? else {
+        let Some(bytes) = cache.read(&LocalFile::Role(role.clone()).into()).map_err(|error| Report::io(&error))? else {
             continue;
         };
         let seen = Envelope::parse(&bytes).and_then(|envelope| match role {

@@ -1,0 +1,411 @@
+//! Downloads targets: streams them to where they belong while their length and hashes are checked, and goes on where a
+//! download broke off.
+
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use fs_err as fs;
+
+use super::asking::take;
+use super::fetcher::{Answer, Body, EntityTag, FetchError, FetchRequest};
+use super::settings::KeptTargets;
+use super::{SafeUrl, UpdateError, Updater, stored_name};
+use crate::crypto::Digester;
+use crate::fs::{persist, temporary_beside};
+use crate::metadata::HashAlgorithm;
+use crate::trust::{Connectivity, FoundTarget};
+
+/// A target that is on disk and verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Downloaded {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether it was there before, so that nothing was fetched.
+    pub was_there: bool,
+}
+
+impl Updater {
+    /// Downloads a target to `destination`, streaming it to disk while hashing. A file that is there already and
+    /// has the right hashes is left alone; `copy` is used instead of fetching where it is a file with the right
+    /// hashes. `progress` is told the bytes so far.
+    ///
+    /// A download that breaks off goes on where it was, from the same mirror or the next, where the server can do that.
+    ///
+    /// # Errors
+    /// See [`UpdateError`]. `destination` then has its old content.
+    pub async fn download(
+        &mut self,
+        target: &FoundTarget,
+        destination: &Path,
+        copy: Option<&Path>,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Downloaded, UpdateError> {
+        let path = destination.to_owned();
+        if fs::metadata(destination).is_ok_and(|metadata| !metadata.is_file()) {
+            // Renaming a file over a device or a pipe would replace it.
+            let message = format!("`{}` is not a regular file, and is not replaced", destination.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message).into());
+        }
+        if is_target(destination, target)? {
+            return Ok(Downloaded { path, was_there: true });
+        }
+        let mut file = TargetFile { file: temporary_beside(destination)?, so_far: 0, progress: &mut progress };
+        self.stream_target(target, copy, &mut file).await?;
+        persist(file.file, destination)?;
+        Ok(Downloaded { path, was_there: false })
+    }
+
+    /// Fetches a target into memory, or reads it from `copy` where that is a file with the right hashes.
+    ///
+    /// # Errors
+    /// See [`UpdateError`].
+    pub async fn target_bytes(&mut self, target: &FoundTarget, copy: Option<&Path>) -> Result<Vec<u8>, UpdateError> {
+        let mut bytes = Vec::new();
+        self.stream_target(target, copy, &mut bytes).await?;
+        Ok(bytes)
+    }
+
+    /// Fetches a target into memory, or reads it from where targets are kept.
+    pub(super) async fn kept_target(&mut self, target: &FoundTarget) -> Result<Vec<u8>, UpdateError> {
+        let file = |directory: &Path| directory.join(stored_name(&target.path.encoded(), ""));
+        match self.settings.kept_targets.clone() {
+            KeptTargets::In(directory) if self.settings.connectivity == Connectivity::Online => {
+                let file = file(&directory);
+                let kept = match fs::create_dir_all(&directory) {
+                    Ok(()) => self.download(target, &file, None, |_| {}).await,
+                    Err(error) => Err(error.into()),
+                };
+                match kept {
+                    // Checked once more as it is read: another process may have replaced it.
+                    Ok(_) => self.target_bytes(target, Some(&file)).await,
+                    // A disk that is full, or may not be written, does not make the answer wrong.
+                    Err(UpdateError::Io(error)) => {
+                        self.note_not_kept(error);
+                        self.target_bytes(target, None).await
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            KeptTargets::In(directory) | KeptTargets::ReadFrom(directory) => {
+                self.target_bytes(target, Some(&file(&directory))).await
+            }
+            KeptTargets::Nowhere => self.target_bytes(target, None).await,
+        }
+    }
+
+    /// Hands a target's bytes to `sink`. They are trusted only once this returns `Ok`.
+    async fn stream_target(
+        &mut self,
+        target: &FoundTarget,
+        copy: Option<&Path>,
+        sink: &mut impl TargetSink,
+    ) -> Result<(), UpdateError> {
+        if let Some(copy) = copy
+            && is_target(copy, target)?
+        {
+            return read_target(copy, target, |bytes| sink.take(bytes));
+        }
+        let (length, limit) = (target.file.length, self.settings.limits.target);
+        if length > limit {
+            return Err(UpdateError::TargetTooLarge { path: target.path.clone(), length, limit });
+        }
+        if self.settings.connectivity == Connectivity::Offline {
+            return Err(UpdateError::TargetOffline { path: target.path.clone() });
+        }
+        let mut rounds = self.settings.retries;
+        let order = self.order.clone();
+        let mut stream = Stream { target, sink, check: TargetCheck::new(target), part: None };
+        loop {
+            let mut failure: Option<UpdateError> = None;
+            for index in &order {
+                match self.stream_from(*index, &mut stream).await {
+                    Ok(()) => return Ok(()),
+                    Err(
+                        error @ (UpdateError::Fetch(_)
+                        | UpdateError::WrongTargetLength { .. }
+                        | UpdateError::WrongTargetHash { .. }),
+                    ) => {
+                        // A refusal says more than that there was no answer.
+                        failure = Some(match failure.take() {
+                            Some(earlier) if !earlier.is_unreachable() || error.is_unreachable() => earlier,
+                            _ => error,
+                        });
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            let failure = failure.expect("there is a mirror, and all have failed");
+            match failure {
+                UpdateError::Fetch(error) if rounds.wait_after(&error).await => {}
+                other => return Err(other),
+            }
+        }
+    }
+
+    /// Streams a target, or the rest of it, from one mirror.
+    async fn stream_from<S: TargetSink>(&self, index: usize, stream: &mut Stream<'_, S>) -> Result<(), UpdateError> {
+        let target = stream.target;
+        let (url, body) = self.ask_for_target(index, target, stream.part.as_ref()).await?;
+        let so_far = stream.check.length();
+        let resumed = body.offset() > 0;
+        if body.offset() != so_far {
+            stream.restart()?;
+        }
+        let left = target.file.length - stream.check.length();
+        stream.part = body.tag().cloned().map(|tag| Part { url: url.clone(), tag, length: stream.check.length() });
+        let (check, sink, part) = (&mut stream.check, &mut *stream.sink, &mut stream.part);
+        let streamed = take(body, left, &self.meter, |chunk| {
+            check.update(chunk);
+            if let Some(part) = part {
+                part.length += chunk.len() as u64;
+            }
+            sink.take(chunk).map_err(UpdateError::Io)
+        })
+        .await;
+        match streamed {
+            Ok(()) => match stream.finish(&url) {
+                // Parts of two contents: once more, as a whole.
+                Err(_) if resumed => {
+                    stream.restart()?;
+                    Box::pin(self.stream_from(index, stream)).await
+                }
+                finished => {
+                    if finished.is_err() {
+                        stream.restart()?;
+                    }
+                    finished
+                }
+            },
+            Err(error) => {
+                // What has arrived is worth something only where the rest can be asked for.
+                if stream.part.is_none() || !error.is_unreachable() {
+                    stream.restart()?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks until the answer begins. With consistent snapshots a server may keep the file under any of its hashes.
+    async fn ask_for_target(
+        &self,
+        index: usize,
+        target: &FoundTarget,
+        part: Option<&Part>,
+    ) -> Result<(SafeUrl, Body), FetchError> {
+        let consistent = self.trusted().is_some_and(|trusted| trusted.root().consistent_snapshot);
+        let mut hashes = target.file.hashes.iter().map(|(_, digest)| digest).filter(|_| consistent).peekable();
+        loop {
+            let url = self.settings.mirrors[index].target_url.below(&target.path.url_path(hashes.next()));
+            let resume = part.filter(|part| part.url == url && part.length > 0);
+            let mut request = FetchRequest::whole(url.clone());
+            request.resume = resume.map(|part| (part.length, part.tag.clone()));
+            match self.meter.ask(&*self.fetcher, &request).await {
+                Err(FetchError::Absent { .. }) if hashes.peek().is_some() => {}
+                Err(error) => return Err(error),
+                Ok(Answer::Body(body)) => return Ok((url, body)),
+                Ok(Answer::Unchanged) => {
+                    let reason = "the server says that nothing changed, which was not asked".to_owned();
+                    return Err(FetchError::Transport { url, reason });
+                }
+            }
+        }
+    }
+}
+
+/// What has arrived of a target, and from where.
+#[derive(Debug)]
+struct Part {
+    url: SafeUrl,
+    tag: EntityTag,
+    length: u64,
+}
+
+/// A target that is arriving.
+struct Stream<'a, S> {
+    target: &'a FoundTarget,
+    sink: &'a mut S,
+    check: TargetCheck<'a>,
+    /// What has arrived so far, where the rest can be asked for.
+    part: Option<Part>,
+}
+
+impl<S: TargetSink> Stream<'_, S> {
+    fn restart(&mut self) -> io::Result<()> {
+        self.part = None;
+        self.check = TargetCheck::new(self.target);
+        self.sink.restart()
+    }
+
+    /// Refuses the target if anything differs.
+    fn finish(&mut self, url: &SafeUrl) -> Result<(), UpdateError> {
+        std::mem::replace(&mut self.check, TargetCheck::new(self.target)).finish(url)
+    }
+}
+
+/// Where the bytes of a target go while they are checked.
+trait TargetSink {
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Forgets what was taken.
+    fn restart(&mut self) -> io::Result<()>;
+}
+
+impl TargetSink for Vec<u8> {
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn restart(&mut self) -> io::Result<()> {
+        self.clear();
+        Ok(())
+    }
+}
+
+/// A temporary file that becomes the target.
+struct TargetFile<'a, P> {
+    file: tempfile::NamedTempFile,
+    so_far: u64,
+    progress: &'a mut P,
+}
+
+impl<P: FnMut(u64)> TargetSink for TargetFile<'_, P> {
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.so_far += bytes.len() as u64;
+        (self.progress)(self.so_far);
+        self.file.write_all(bytes)
+    }
+
+    fn restart(&mut self) -> io::Result<()> {
+        self.so_far = 0;
+        self.file.as_file().set_len(0)?;
+        self.file.rewind()
+    }
+}
+
+/// Length and hashes of a target, checked as its bytes pass.
+struct TargetCheck<'a> {
+    target: &'a FoundTarget,
+    length: u64,
+    hasher: Hasher,
+}
+
+/// From this length on a target is hashed beside its arrival, on a thread of its own.
+const HASHED_ASIDE: u64 = 8 << 20;
+
+/// How many pieces may wait to be hashed.
+const PIECES_WAITING: usize = 32;
+
+enum Hasher {
+    Here(Digester),
+    Aside(SyncSender<Bytes>, JoinHandle<Digester>),
+}
+
+impl Hasher {
+    fn new(target: &FoundTarget) -> Self {
+        let mut digester = Digester::new(target.file.hashes.iter().map(|(algorithm, _)| algorithm));
+        if target.file.length < HASHED_ASIDE {
+            return Self::Here(digester);
+        }
+        let (sender, pieces) = sync_channel::<Bytes>(PIECES_WAITING);
+        let thread = std::thread::Builder::new().name("trustroot-hash".to_owned()).spawn(move || {
+            for piece in pieces {
+                digester.update(&piece);
+            }
+            digester
+        });
+        match thread {
+            Ok(thread) => Self::Aside(sender, thread),
+            // A system that has no thread left can still hash.
+            Err(_) => Self::Here(Digester::new(target.file.hashes.iter().map(|(algorithm, _)| algorithm))),
+        }
+    }
+
+    fn finish(self) -> Vec<(HashAlgorithm, Vec<u8>)> {
+        match self {
+            Self::Here(digester) => digester.finish(),
+            Self::Aside(sender, thread) => {
+                drop(sender);
+                thread.join().expect("hashing does not panic").finish()
+            }
+        }
+    }
+}
+
+impl<'a> TargetCheck<'a> {
+    fn new(target: &'a FoundTarget) -> Self {
+        Self { target, length: 0, hasher: Hasher::new(target) }
+    }
+
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn update(&mut self, chunk: &Bytes) {
+        self.length += chunk.len() as u64;
+        match &mut self.hasher {
+            Hasher::Here(digester) => digester.update(chunk),
+            Hasher::Aside(sender, _) => sender.send(chunk.clone()).expect("the thread takes pieces until the end"),
+        }
+    }
+
+    /// Refuses the target if anything differs. `source` is where its bytes came from.
+    fn finish(self, source: &dyn std::fmt::Display) -> Result<(), UpdateError> {
+        let (offered, expected) = (self.length, self.target.file.length);
+        if offered != expected {
+            let (from, role) = (source.to_string(), self.target.role.clone());
+            return Err(UpdateError::WrongTargetLength { from, role, offered, expected });
+        }
+        let digests = self.hasher.finish();
+        for ((algorithm, expected), (_, digest)) in self.target.file.hashes.iter().zip(digests) {
+            if expected != digest {
+                let (from, role) = (source.to_string(), self.target.role.clone());
+                return Err(UpdateError::WrongTargetHash { from, role, algorithm });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the file at `path` is the target already.
+///
+/// # Errors
+/// When it is there but cannot be read.
+pub fn is_target(path: &Path, target: &FoundTarget) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() == target.file.length => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => return Ok(false),
+    }
+    match read_target(path, target, |_| Ok(())) {
+        Ok(()) => Ok(true),
+        Err(UpdateError::Io(error)) => Err(error),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Hands a target that is on disk to `sink`, checking it on the way.
+fn read_target(
+    path: &Path,
+    target: &FoundTarget,
+    mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<(), UpdateError> {
+    let mut check = TargetCheck::new(target);
+    let mut file = fs::File::open(path)?;
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            length => {
+                let piece = Bytes::copy_from_slice(&buffer[..length]);
+                check.update(&piece);
+                sink(&piece)?;
+            }
+        }
+    }
+    check.finish(&path.display())
+}

@@ -1,0 +1,90 @@
+//! What an update has accepted and not written yet.
+//!
+//! An update fetches without a lock, however long that takes, and writes all that it has accepted at its end, under one.
+//! In between it reads its own results back as if they had been written.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::store::{Store, StoredFile};
+use crate::metadata::{RoleName, Version};
+use crate::trust::{Accepted, LocalFile};
+
+/// Accepted files in the order in which they are to be written, and the floors that they were judged against.
+#[derive(Debug, Default)]
+pub(super) struct Staged {
+    files: Vec<Accepted>,
+    /// What the store held of the files that trust may not fall below, when they were first read.
+    floors: BTreeMap<LocalFile, Option<Vec<u8>>>,
+}
+
+fn is_floor(file: &LocalFile) -> bool {
+    matches!(file, LocalFile::Role(RoleName::Root | RoleName::Timestamp | RoleName::Snapshot))
+}
+
+impl Staged {
+    /// Reads a file as if everything that is staged were written.
+    pub(super) fn read(&mut self, store: &dyn Store, file: &LocalFile) -> io::Result<Option<Vec<u8>>> {
+        if let Some(staged) = self.files.iter().find(|staged| staged.file == *file) {
+            return Ok(Some(staged.bytes.clone()));
+        }
+        let stored = store.read(&StoredFile::Metadata(file.clone()))?;
+        if is_floor(file) {
+            self.floors.entry(file.clone()).or_insert_with(|| stored.clone());
+        }
+        Ok(stored)
+    }
+
+    /// Takes a file that has been accepted. Of two for one place the later counts.
+    pub(super) fn put(&mut self, accepted: Accepted) {
+        match self.files.iter_mut().find(|staged| staged.file == accepted.file) {
+            Some(staged) => *staged = accepted,
+            None => self.files.push(accepted),
+        }
+    }
+
+    /// Makes a root the newest, as a copy of its own: damage to one must not reach the other. If we crash before this
+    /// is written, the next update finds it in the history.
+    pub(super) fn promote(&mut self, version: Version, bytes: &[u8]) {
+        self.put(Accepted { file: LocalFile::Role(RoleName::Root), version, bytes: bytes.to_vec() });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Whether somebody else has written a floor since it was read here, and something else than is staged. What is
+    /// staged was then judged against floors that are not the newest.
+    pub(super) fn was_overtaken(&self, store: &dyn Store) -> io::Result<bool> {
+        for (file, read) in &self.floors {
+            let stored = store.read(&StoredFile::Metadata(file.clone()))?;
+            let staged = self.files.iter().find(|staged| staged.file == *file).map(|staged| &staged.bytes);
+            if stored != *read && stored.as_ref() != staged {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Writes everything, and hands each file over to `written`. What could not be written is gone from here.
+    pub(super) fn write(&mut self, store: &dyn Store, mut written: impl FnMut(Accepted)) -> io::Result<()> {
+        self.floors.clear();
+        // What vouches comes before what it vouches for: the roots, then the newest of them, then the rest as it came.
+        let mut files = std::mem::take(&mut self.files);
+        files.sort_by_key(|accepted| match accepted.file {
+            LocalFile::Root(_) => 0,
+            LocalFile::Role(RoleName::Root) => 1,
+            LocalFile::Role(_) => 2,
+        });
+        for accepted in files {
+            store.write(&StoredFile::Metadata(accepted.file.clone()), &accepted.bytes)?;
+            written(accepted);
+        }
+        Ok(())
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}

@@ -1,0 +1,154 @@
+//! Why an update or a download failed.
+
+use std::io;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::SafeUrl;
+use super::fetcher::FetchError;
+use crate::example_keys::ExampleKeyListed;
+use crate::metadata::{HashAlgorithm, RoleName, TargetPath, Version};
+use crate::trust::Refusal;
+
+/// Why an update or a download failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpdateError {
+    /// What the repository offered was refused.
+    #[error("{refusal}")]
+    Refused {
+        /// Why.
+        refusal: Box<Refusal>,
+        /// Where it came from; `None` where it was trusted before, and no longer suffices.
+        url: Option<SafeUrl>,
+        /// What had passed its checks before and was kept.
+        kept: Vec<(RoleName, Version)>,
+    },
+    /// Something could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The cache or a target could not be read or written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A file is needed that is not in the cache, and the repository may not be asked.
+    #[error("{role} is not in the cache, or no longer current, and the repository may not be asked")]
+    Offline {
+        /// The role.
+        role: RoleName,
+    },
+    /// A target is needed that may not be fetched.
+    #[error("the target {path} is not on this machine and the repository may not be asked")]
+    TargetOffline {
+        /// The target.
+        path: TargetPath,
+    },
+    /// What is kept has not been confirmed by the repository for too long.
+    #[error("{}", stale(.confirmed_at.as_ref(), *.limit))]
+    TooStale {
+        /// When the repository confirmed it last, where that is known.
+        confirmed_at: Option<DateTime<Utc>>,
+        /// How long ago that may be.
+        limit: Duration,
+    },
+    /// The clock is behind an update that has already succeeded, so that what has expired could look fresh.
+    #[error("the clock says {now}, but an update succeeded at {confirmed_at}: the clock went back")]
+    ClockWentBack {
+        /// The time of this update.
+        now: DateTime<Utc>,
+        /// The time of the earlier one.
+        confirmed_at: DateTime<Utc>,
+    },
+    /// Other processes hold the lock of what is kept.
+    #[error("another process holds the lock of {store}")]
+    Locked {
+        /// What is kept, as the store calls itself.
+        store: String,
+    },
+    /// There is nowhere to ask.
+    #[error("no mirror is configured")]
+    NoMirror,
+    /// What is kept holds no root to start from.
+    #[error("there is no trusted root in {store}")]
+    NoRoot {
+        /// What is kept, as the store calls itself.
+        store: String,
+    },
+    /// A root lists a key whose secret half everybody has, and the repository is not of this machine.
+    #[error(transparent)]
+    ExampleKey(#[from] ExampleKeyListed),
+    /// The target is larger than we are willing to fetch.
+    #[error("the target {path} has {length} bytes; at most {limit} are fetched")]
+    TargetTooLarge {
+        /// The target.
+        path: TargetPath,
+        /// Its length by trusted metadata.
+        length: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The target has another length than trusted metadata says.
+    #[error("{from} has {offered} bytes where the trusted metadata of {role} says {expected}")]
+    WrongTargetLength {
+        /// Where its bytes came from.
+        from: String,
+        /// The role that names it.
+        role: RoleName,
+        /// The length received.
+        offered: u64,
+        /// The length that trusted metadata names.
+        expected: u64,
+    },
+    /// The target has another hash than trusted metadata says.
+    #[error("{from} does not have the {algorithm} that the trusted metadata of {role} names")]
+    WrongTargetHash {
+        /// Where its bytes came from.
+        from: String,
+        /// The role that names it.
+        role: RoleName,
+        /// The hash that differs.
+        algorithm: HashAlgorithm,
+    },
+}
+
+impl UpdateError {
+    /// The stable name of this kind of error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused { refusal, .. } => refusal.code(),
+            Self::Fetch(error) => error.code(),
+            Self::Io(_) => "io",
+            Self::Offline { .. } | Self::TargetOffline { .. } => "offline",
+            Self::TooStale { .. } => "too-stale",
+            Self::ClockWentBack { .. } => "clock-went-back",
+            Self::Locked { .. } => "locked",
+            Self::NoMirror => "no-mirror",
+            Self::NoRoot { .. } => "no-root",
+            Self::ExampleKey(_) => "example-key",
+            Self::TargetTooLarge { .. } => "target-too-large",
+            Self::WrongTargetLength { .. } => "wrong-target-length",
+            Self::WrongTargetHash { .. } => "wrong-target-hash",
+        }
+    }
+
+    /// Whether trust said no, as opposed to being unable to tell.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused { .. } | Self::ExampleKey(_) | Self::WrongTargetLength { .. } | Self::WrongTargetHash { .. }
+        ) || matches!(self, Self::Fetch(FetchError::TooLong { .. }))
+    }
+
+    /// Whether it only says that a mirror could not be asked, or had no answer.
+    pub(super) fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Fetch(error) if !matches!(error, FetchError::TooLong { .. }))
+    }
+}
+
+fn stale(confirmed_at: Option<&DateTime<Utc>>, limit: Duration) -> String {
+    let limit = limit.as_secs();
+    match confirmed_at {
+        Some(time) => format!("what is kept was confirmed by the repository last at {time}, more than {limit} s ago"),
+        None => format!("it is not known when the repository confirmed what is kept; {limit} s ago is the limit"),
+    }
+}
