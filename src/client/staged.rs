@@ -3,7 +3,7 @@
 //! An update fetches without a lock, however long that takes, and writes all that it has accepted at its end, under one.
 //! In between it reads its own results back as if they had been written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::store::{Store, StoredFile};
@@ -14,6 +14,8 @@ use crate::trust::{Accepted, LocalFile};
 #[derive(Debug, Default)]
 pub(super) struct Staged {
     files: Vec<Accepted>,
+    /// Files that are no news: a root that was trusted before, and the copy of the newest one.
+    no_news: BTreeSet<LocalFile>,
     /// What the store held of the files that trust may not fall below, when they were first read.
     floors: BTreeMap<LocalFile, Option<Vec<u8>>>,
 }
@@ -46,7 +48,18 @@ impl Staged {
     /// Makes a root the newest, as a copy of its own: damage to one must not reach the other. If we crash before this
     /// is written, the next update finds it in the history.
     pub(super) fn promote(&mut self, version: Version, bytes: &[u8]) {
+        self.no_news.insert(LocalFile::Role(RoleName::Root));
         self.put(Accepted { file: LocalFile::Role(RoleName::Root), version, bytes: bytes.to_vec() });
+    }
+
+    /// Makes a root that is trusted already part of the history, and the newest.
+    pub(super) fn keep_root(&mut self, version: Version, bytes: &[u8]) {
+        let file = LocalFile::Root(version);
+        if !self.files.iter().any(|staged| staged.file == file) {
+            self.no_news.insert(file.clone());
+            self.put(Accepted { file, version, bytes: bytes.to_vec() });
+        }
+        self.promote(version, bytes);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -66,9 +79,10 @@ impl Staged {
         Ok(false)
     }
 
-    /// Writes everything, and hands each file over to `written`. What could not be written is gone from here.
+    /// Writes everything, and hands what is news over to `written`. What could not be written is gone from here.
     pub(super) fn write(&mut self, store: &dyn Store, mut written: impl FnMut(Accepted)) -> io::Result<()> {
         self.floors.clear();
+        let no_news = std::mem::take(&mut self.no_news);
         // What vouches comes before what it vouches for: the roots, then the newest of them, then the rest as it came.
         let mut files = std::mem::take(&mut self.files);
         files.sort_by_key(|accepted| match accepted.file {
@@ -78,7 +92,9 @@ impl Staged {
         });
         for accepted in files {
             store.write(&StoredFile::Metadata(accepted.file.clone()), &accepted.bytes)?;
-            written(accepted);
+            if !no_news.contains(&accepted.file) {
+                written(accepted);
+            }
         }
         Ok(())
     }

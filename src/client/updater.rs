@@ -364,6 +364,7 @@ impl Updater {
                     if connectivity == Connectivity::Offline {
                         return Err(UpdateError::Offline { role: request.role });
                     }
+                    let mut retries = retries;
                     if let Some(early) = ahead.take(&request) {
                         match early {
                             Ok(bytes) if request.role == RoleName::Timestamp => {
@@ -384,10 +385,14 @@ impl Updater {
                                 continue;
                             }
                             // It is asked for once more, now that it is needed.
-                            Err(_) => {}
+                            Err(error) => {
+                                if !retries.wait_after(&error).await {
+                                    return Err(error.into());
+                                }
+                            }
                         }
                     }
-                    let also = if retries_alone(&request) { Vec::new() } else { update.ahead() };
+                    let also = update.ahead();
                     let received = match self.fetch_with(&mirror, &request, also, &mut ahead, retries).await {
                         Ok(bytes) => Some(bytes),
                         // TUF specification section 5.3.3: no newer root.
@@ -535,8 +540,7 @@ impl Updater {
         }
         let kept = self.staged.read(&*self.store, &LocalFile::Role(RoleName::Root))?;
         if kept.as_deref() != Some(bytes) {
-            self.staged.put(Accepted { file: LocalFile::Root(version), version, bytes: bytes.to_vec() });
-            self.staged.promote(version, bytes);
+            self.staged.keep_root(version, bytes);
         }
         Ok(())
     }
@@ -577,8 +581,6 @@ impl Updater {
         let (store, kept) = (&*self.store, &mut self.kept);
         self.staged.write(store, |accepted| match accepted.file {
             LocalFile::Root(_) => kept.push((RoleName::Root, accepted.version)),
-            // The copy of the newest root, which is in the history as well.
-            LocalFile::Role(RoleName::Root) => {}
             LocalFile::Role(role) => kept.push((role, accepted.version)),
         })?;
         if notes_are_new {
@@ -654,10 +656,6 @@ impl Ahead {
     fn take(&mut self, request: &Request) -> Option<Result<Vec<u8>, FetchError>> {
         self.0.remove(&request.file_name())
     }
-}
-
-fn retries_alone(request: &Request) -> bool {
-    request.role != RoleName::Root
 }
 
 fn metadata_url(mirror: &Mirror, request: &Request) -> SafeUrl {
