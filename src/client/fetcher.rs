@@ -186,9 +186,7 @@ impl Body {
             if seconds > GRACE.as_secs() && taken / seconds < SLOWEST {
                 return Err(FetchError::TooSlow { url: self.url }.into());
             }
-            if !chunk.is_empty() {
-                sink(&chunk)?;
-            }
+            sink(&chunk)?;
         }
         Ok(())
     }

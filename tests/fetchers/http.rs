@@ -29,9 +29,7 @@ async fn fetch(
 #[test]
 fn one_connection_serves_many_requests() {
     run(async {
-        for (server, version) in
-            [(Server::http().await, Version::HTTP_11), (Server::https().await, Version::HTTP_2)]
-        {
+        for (server, version) in [(Server::http().await, Version::HTTP_11), (Server::https().await, Version::HTTP_2)] {
             let fetcher = server.fetcher();
             let mut request = FetchRequest::whole(server.url("hello"));
             for _ in 0..3 {
@@ -116,7 +114,8 @@ fn compressed_data_that_ends_early_or_late_is_an_error_of_the_transport() {
             (&[("content-encoding", "gzip")], gzip(b"here is a document")),
             (&[("content-encoding", "zstd")], zstd(b"here is a document")),
         ] {
-            for content in [&whole[..whole.len() - 1], &whole[..5], b"", &[&whole[..], b"more"].concat(), b"not encoded"]
+            for content in
+                [&whole[..whole.len() - 1], &whole[..5], b"", &[&whole[..], b"more"].concat(), b"not encoded"]
             {
                 let error = fetch("http", 200, fields, content.to_vec(), 1000).await.unwrap_err();
                 assert_eq!((error.code(), error.is_transient()), ("transport", true), "{error}");
@@ -148,7 +147,7 @@ fn a_coding_that_was_not_asked_for_is_refused() {
 }
 
 #[test]
-fn bytes_over_the_wire_and_the_length_are_told_apart() {
+fn the_length_of_what_is_compressed_is_not_taken_for_that_of_the_file() {
     run(async {
         let server = Server::http().await;
         let fetcher = server.fetcher();
@@ -223,13 +222,10 @@ fn a_server_that_sends_parts_only_is_given_up() {
 #[test]
 fn a_weak_or_odd_tag_is_none() {
     run(async {
-        for tag in ["W/\"one\"", "one", "\"o\"ne\"", "\"\u{7f}\""] {
-            let server = Server::answering("http", move |_| answer(200, &[], "x")).await;
-            drop(server);
-            assert_eq!(EntityTag::parse(tag), None, "{tag}");
+        for tag in ["W/\"one\"", "one", "\"o\"ne\"", "\"one", "\"o ne\"", ""] {
+            let server = Server::answering("http", move |_| answer(200, &[("etag", tag)], "x")).await;
+            assert_eq!(server.fetcher().fetch(&server.url("x")).await.unwrap().tag(), None, "{tag}");
         }
-        let server = Server::answering("http", |_| answer(200, &[("etag", "W/\"one\"")], "x")).await;
-        assert_eq!(server.fetcher().fetch(&server.url("x")).await.unwrap().tag(), None);
     });
 }
 
@@ -262,10 +258,7 @@ fn a_server_says_when_to_ask_again() {
                 for (fields, expected) in [
                     (&[("retry-after", "7")][..], Some(7)),
                     (
-                        &[
-                            ("date", "Wed, 21 Oct 2015 07:28:00 GMT"),
-                            ("retry-after", "Wed, 21 Oct 2015 07:28:09 GMT"),
-                        ],
+                        &[("date", "Wed, 21 Oct 2015 07:28:00 GMT"), ("retry-after", "Wed, 21 Oct 2015 07:28:09 GMT")],
                         Some(9),
                     ),
                     (&[("retry-after", "later")], None),

@@ -140,10 +140,8 @@ fn hosts_that_are_excepted_are_reached_directly() {
     run(async {
         for server in [Server::http().await, Server::https().await] {
             let proxy = Tunnels::http(server.address, AGREED).await;
-            for except in ["127.0.0.1", "example.org,127.0.0.0/8", " 127.0.0.1 , x", "*"] {
+            for except in ["127.0.0.1", "example.org,127.0.0.0/8", " 127.0.0.1 , x"] {
                 let except = except.to_owned();
-                // `*` is for names; addresses are in networks.
-                let except = if except == "*" { "0.0.0.0/0".to_owned() } else { except };
                 let (http, https) = (proxy.url("http", ""), proxy.url("http", ""));
                 let fetcher = through(&server, Proxies { http, https, except });
                 fetcher.fetch(&server.url("hello")).await.unwrap();

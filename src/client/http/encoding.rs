@@ -40,12 +40,10 @@ impl Coding {
     /// What the answer says, where that is none of ours. Codings on top of each other are not taken.
     pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, String> {
         let mut fields = headers.get_all(CONTENT_ENCODING).iter();
-        let (Some(field), None) = (fields.next(), fields.next()) else {
-            return match headers.contains_key(CONTENT_ENCODING) {
-                true => Err("it has several content codings".to_owned()),
-                false => Ok(None),
-            };
-        };
+        let Some(field) = fields.next() else { return Ok(None) };
+        if fields.next().is_some() {
+            return Err("it has several content codings".to_owned());
+        }
         match field.to_str().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
             "identity" => Ok(None),
             "gzip" | "x-gzip" => Ok(Some(Self::Gzip)),
@@ -108,14 +106,14 @@ struct Decoder {
 }
 
 enum State {
-    Gzip(MultiGzDecoder<Vec<u8>>),
+    Gzip(Box<MultiGzDecoder<Vec<u8>>>),
     Zstd(Box<Zstd>),
 }
 
 impl Decoder {
     fn new(coding: Coding) -> Self {
         let coding = match coding {
-            Coding::Gzip => State::Gzip(MultiGzDecoder::new(Vec::new())),
+            Coding::Gzip => State::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
             Coding::Zstd => State::Zstd(Box::new(Zstd::new())),
         };
         Self { coding, taken: 0, given: 0 }

@@ -146,11 +146,10 @@ fn authorities(settings: &Authorities) -> (rustls::RootCertStore, Option<String>
     }
     roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&settings.pem).filter_map(Result::ok));
     let without = roots.is_empty().then(|| {
-        let looked: Vec<_> = settings.paths.iter().map(|path| format!("`{}`", path.display())).collect();
-        let place = match (settings.system, looked.as_slice()) {
-            (true, []) => "on this system; install ca-certificates or point SSL_CERT_FILE to a bundle".to_owned(),
-            (false, []) => "in what was given".to_owned(),
-            (_, looked) => format!("in {}", looked.join(", ")),
+        let place = if settings.system {
+            "on this system; install ca-certificates or point SSL_CERT_FILE to a bundle"
+        } else {
+            "in what was named as such"
         };
         let why = problems.first().map(|problem| format!(" ({problem})")).unwrap_or_default();
         format!("no usable certificate authorities were found {place}{why}")
@@ -161,10 +160,8 @@ fn authorities(settings: &Authorities) -> (rustls::RootCertStore, Option<String>
 type Found = (Vec<rustls::pki_types::CertificateDer<'static>>, Vec<String>);
 
 fn from_path(path: &Path) -> Found {
-    let found = match path.is_dir() {
-        true => rustls_native_certs::load_certs_from_paths(None, Some(path)),
-        false => rustls_native_certs::load_certs_from_paths(Some(path), None),
-    };
+    let (file, directory) = if path.is_dir() { (None, Some(path)) } else { (Some(path), None) };
+    let found = rustls_native_certs::load_certs_from_paths(file, directory);
     (found.certs, found.errors.iter().map(ToString::to_string).collect())
 }
 
