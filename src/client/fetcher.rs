@@ -47,12 +47,15 @@ pub struct FetchRequest {
     /// How many bytes from the start are here already, of the content with this tag: where the file still has it, only
     /// the rest need be sent (`Range` with `If-Range`, RFC 9110 sections 13.1.5 and 14.2).
     pub resume: Option<(u64, EntityTag)>,
+    /// Whether the file may come compressed (`Accept-Encoding`); not with `resume`, as ranges are those of what is
+    /// sent. Good for metadata; a target may have to be resumed one day.
+    pub compressed: bool,
 }
 
 impl FetchRequest {
-    /// Asks for a whole file.
+    /// Asks for a whole file, which may come compressed.
     pub fn whole(url: SafeUrl) -> Self {
-        Self { url, known: None, resume: None }
+        Self { url, known: None, resume: None, compressed: true }
     }
 }
 
@@ -350,9 +353,16 @@ impl Fetcher for DefaultFetcher {
             _ => self.http.fetch(url),
         }
     }
+
+    fn ask<'a>(&'a self, request: &'a FetchRequest) -> AskFuture<'a> {
+        match request.url.scheme() {
+            "file" => FileFetcher.ask(request),
+            _ => self.http.ask(request),
+        }
+    }
 }
 
-/// Fetches `file` URLs: a repository on a disk, a stick or a share.
+/// Fetches `file` URLs: a repository on a disk, a stick or a share. Always whole files.
 #[derive(Debug, Clone, Copy)]
 pub struct FileFetcher;
 

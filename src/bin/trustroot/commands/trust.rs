@@ -178,7 +178,7 @@ async fn download_root(session: &Session, url: &SafeUrl, version: u64) -> Result
     }
     let url = url.below(&format!("{version}.root.json"));
     let mut traffic = Traffic::default();
-    let fetched = Retries::default().fetch(&*fetcher(), &url, LONGEST_ROOT, &mut traffic).await;
+    let fetched = Retries::default().fetch(&*fetcher()?, &url, LONGEST_ROOT, &mut traffic).await;
     session.note_traffic(traffic);
     fetched.map_err(|error| {
         Report::new(Outcome::CouldNotTell, error.code(), error.to_string()).still("nothing was pinned").hint(
