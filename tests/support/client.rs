@@ -8,8 +8,9 @@ use trustroot::client::{CacheMode, LocalCache, SafeUrl, TrustAnchor, UpdateError
 use trustroot::metadata::{RoleName, TargetPath, Version};
 use trustroot::trust::{Connectivity, FoundTarget, Limits, LocalFile, UpdateStart};
 
-use super::Shelf;
 use super::shelf::BASE;
+use super::state::assert_unmoved;
+use super::{Shelf, State};
 
 /// Where a client's trust starts.
 #[derive(Clone)]
@@ -92,7 +93,8 @@ impl Client {
     pub fn refresh(&mut self) -> Result<(), UpdateError> {
         self.updater = None;
         let mut updater = self.new_updater()?;
-        block_on(updater.refresh()).map(drop)?;
+        let before = self.state();
+        self.unmoved_by(&before, block_on(updater.refresh()).map(drop))?;
         self.updater = Some(updater);
         Ok(())
     }
@@ -115,9 +117,10 @@ impl Client {
     pub fn find(&mut self, path: &str) -> Result<Option<FoundTarget>, UpdateError> {
         let path = TargetPath::new(path).unwrap();
         let mut updater = self.updater.take().map_or_else(|| self.new_updater(), Ok)?;
+        let before = self.state();
         let found = block_on(updater.find(&path));
         self.updater = Some(updater);
-        found
+        self.unmoved_by(&before, found)
     }
 
     /// The role that names a target.
@@ -129,8 +132,14 @@ impl Client {
     pub fn download(&mut self, path: &str) -> Result<(), UpdateError> {
         let target = self.find(path)?.expect("the target is named by some role");
         let destination = self.destination(path);
+        let (cache, downloads) = (self.state(), self.downloads());
         let updater = self.updater.as_mut().unwrap();
-        block_on(updater.download(&target, &destination, None, |_| ())).map(drop)
+        let downloaded = block_on(updater.download(&target, &destination, None, |_| ())).map(drop);
+        assert_eq!(self.state(), cache, "a download never moves what is trusted");
+        if downloaded.is_err() {
+            assert_eq!(self.downloads(), downloads, "what could not be downloaded leaves everything as it was");
+        }
+        downloaded
     }
 
     /// Looks for a target and fetches it into memory.
@@ -191,6 +200,26 @@ impl Client {
             None => format!("{role} -"),
         };
         ["root", "timestamp", "snapshot", "targets"].map(version).join(", ")
+    }
+
+    /// What is in the cache, byte for byte.
+    pub fn state(&self) -> State {
+        State::of(self.cache().directory())
+    }
+
+    /// What lies where downloads go, byte for byte.
+    pub fn downloads(&self) -> State {
+        State::of(&self.directory.path().join("downloads"))
+    }
+
+    /// What moved in the cache since `before`.
+    pub fn moved_since(&self, before: &State) -> Vec<String> {
+        self.state().moved_since(before)
+    }
+
+    /// Passes a result on; if it is a refusal, only after seeing that nothing moved that may not.
+    fn unmoved_by<T>(&self, before: &State, result: Result<T, UpdateError>) -> Result<T, UpdateError> {
+        result.inspect_err(|error| assert_unmoved(before, &self.state(), error))
     }
 
     /// All files in the cache.
