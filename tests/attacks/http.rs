@@ -43,7 +43,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    async fn answering<R: Into<Reply>>(answer: impl Fn(&str) -> R + Send + Sync + 'static) -> Self {
+    fn answering<R: Into<Reply>>(answer: impl Fn(&str) -> R + Send + Sync + 'static) -> Self {
         Self::start(move |head| answer(head).into())
     }
 
@@ -212,7 +212,7 @@ fn a_redirect_to_a_file_is_not_followed() {
         let secret = directory.path().join("secret");
         fs_err::write(&secret, "secret").unwrap();
         let location = SafeUrl::from_file_path(&secret).unwrap().expose().to_owned();
-        let server = Server::answering(move |_| redirect(&location)).await;
+        let server = Server::answering(move |_| redirect(&location));
 
         let error = fetch(&server.url, 100).await.unwrap_err();
 
@@ -228,7 +228,7 @@ fn a_redirect_to_a_file_is_not_followed() {
 fn a_redirect_to_another_scheme_is_not_followed() {
     run(async {
         for location in ["ftp://127.0.0.1/x", "gopher://127.0.0.1/", "data:text/plain,x", "javascript:1"] {
-            let server = Server::answering(move |_| redirect(location)).await;
+            let server = Server::answering(move |_| redirect(location));
             assert_eq!(fetch(&server.url, 100).await.unwrap_err().code(), "redirect", "{location}");
             assert_eq!(server.heads().len(), 1);
         }
@@ -238,7 +238,7 @@ fn a_redirect_to_another_scheme_is_not_followed() {
 #[test]
 fn endless_redirects_are_not_followed() {
     run(async {
-        let server = Server::answering(|_| redirect("/again")).await;
+        let server = Server::answering(|_| redirect("/again"));
         assert_eq!(fetch(&server.url, 100).await.unwrap_err().code(), "redirect");
         assert_eq!(server.heads().len(), 6);
     });
@@ -248,7 +248,7 @@ fn endless_redirects_are_not_followed() {
 fn a_redirect_on_the_web_is_followed() {
     run(async {
         let server =
-            Server::answering(|head| if head.starts_with("GET /new ") { ok("here") } else { redirect("/new") }).await;
+            Server::answering(|head| if head.starts_with("GET /new ") { ok("here") } else { redirect("/new") });
         assert_eq!(fetch(&format!("{}/old", server.url), 100).await.unwrap(), b"here");
     });
 }
@@ -256,9 +256,9 @@ fn a_redirect_on_the_web_is_followed() {
 #[test]
 fn credentials_go_to_the_host_they_were_given_for_and_no_other() {
     run(async {
-        let other = Server::answering(|_| ok("here")).await;
+        let other = Server::answering(|_| ok("here"));
         let location = other.url.replace("http://", "http://injected:too@");
-        let server = Server::answering(move |_| redirect(&location)).await;
+        let server = Server::answering(move |_| redirect(&location));
 
         let with_credentials = server.url.replace("http://", "http://user:secret@");
         assert_eq!(fetch(&with_credentials, 100).await.unwrap(), b"here");
@@ -271,7 +271,7 @@ fn credentials_go_to_the_host_they_were_given_for_and_no_other() {
 #[test]
 fn credentials_do_not_show_in_errors() {
     run(async {
-        let server = Server::answering(|_| "HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n".to_owned()).await;
+        let server = Server::answering(|_| "HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n".to_owned());
         let with_credentials = format!("{}/x?token=secret", server.url.replace("http://", "http://user:secret@"));
         let error = fetch(&with_credentials, 100).await.unwrap_err();
         assert!(!error.to_string().contains("secret") && !format!("{error:?}").contains("secret"));
@@ -281,7 +281,7 @@ fn credentials_do_not_show_in_errors() {
 #[test]
 fn a_length_that_is_claimed_too_large_is_refused_unread() {
     run(async {
-        let server = Server::answering(|_| "HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n".to_owned()).await;
+        let server = Server::answering(|_| "HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n".to_owned());
         assert_eq!(fetch(&server.url, 100).await.unwrap_err().code(), "too-long");
     });
 }
@@ -289,7 +289,7 @@ fn a_length_that_is_claimed_too_large_is_refused_unread() {
 #[test]
 fn a_body_without_a_length_is_cut_off_at_the_limit() {
     run(async {
-        let server = Server::answering(|_| format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(100_000))).await;
+        let server = Server::answering(|_| format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(100_000)));
         assert_eq!(fetch(&server.url, 100).await.unwrap_err().code(), "too-long");
     });
 }
@@ -297,7 +297,7 @@ fn a_body_without_a_length_is_cut_off_at_the_limit() {
 #[test]
 fn a_body_that_ends_before_its_length_is_an_error() {
     run(async {
-        let server = Server::answering(|_| "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort".to_owned()).await;
+        let server = Server::answering(|_| "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort".to_owned());
         let error = fetch(&server.url, 100).await.unwrap_err();
         assert_eq!((error.code(), error.is_transient()), ("transport", true));
     });
@@ -315,7 +315,7 @@ fn statuses_tell_absent_from_broken() {
             (206, "http-status"),
             (302, "http-status"),
         ] {
-            let server = Server::answering(move |_| format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n")).await;
+            let server = Server::answering(move |_| format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n"));
             assert_eq!(fetch(&server.url, 100).await.unwrap_err().code(), code, "{status}");
         }
     });
@@ -449,7 +449,7 @@ fn floods_of_headers_move_nothing() {
     let mut site = Site::with_news();
     let long = |length: usize| format!("HTTP/1.1 200 OK\r\nx: {}\r\n", "y".repeat(length));
     let many = |count: usize| {
-        let fields: String = (0..count).map(|number| format!("x-{number}: y\r\n")).collect();
+        let fields = "x: y\r\n".repeat(count);
         format!("HTTP/1.1 200 OK\r\n{fields}")
     };
     site.timestamp_fails(Reply::Bytes(honest_after(&site, &long(10_000_000))), "transport", "a long field");
@@ -544,14 +544,15 @@ fn redirects_that_are_not_followed_move_nothing() {
 #[test]
 fn credentials_and_tokens_do_not_travel_with_a_redirect() {
     run(async {
-        let other = Server::answering(|_| ok("here")).await;
+        let other = Server::answering(|_| ok("here"));
         let location = format!("//{}/x", other.url.trim_start_matches("http://"));
         // By way of another path of the first host, which may see them.
-        let server = Server::answering(move |head| match head.starts_with("GET /second ") {
-            true => redirect(&location),
-            false => redirect("/second"),
-        })
-        .await;
+        let server =
+            Server::answering(
+                move |head| {
+                    if head.starts_with("GET /second ") { redirect(&location) } else { redirect("/second") }
+                },
+            );
         let url = format!("{}/first?token=secret", server.url.replace("http://", "http://user:secret@"));
 
         assert_eq!(fetch(&url, 100).await.unwrap(), b"here");
@@ -569,13 +570,13 @@ fn a_place_that_was_left_does_not_get_the_credentials_when_it_is_redirected_to()
     run(async {
         let back: Arc<Mutex<String>> = Arc::default();
         let place = Arc::clone(&back);
-        let other = Server::answering(move |_| redirect(&place.lock().unwrap())).await;
+        let other = Server::answering(move |_| redirect(&place.lock().unwrap()));
         let location = other.url.clone();
-        let server = Server::answering(move |head| match head.starts_with("GET /stolen ") {
-            true => ok("here"),
-            false => redirect(&location),
-        })
-        .await;
+        let server = Server::answering(
+            move |head| {
+                if head.starts_with("GET /stolen ") { ok("here") } else { redirect(&location) }
+            },
+        );
         *back.lock().unwrap() = format!("{}/stolen", server.url);
 
         assert_eq!(fetch(&server.url.replace("http://", "http://user:secret@"), 100).await.unwrap(), b"here");
