@@ -162,7 +162,7 @@ impl Body {
     /// Hands the pieces to `sink` until the end, refusing to take more than `limit` bytes.
     ///
     /// A sender who claims too much is refused at once. One who is too slow is refused as well: less than
-    /// 1 KiB/s on average, after the first half minute, is the slow retrieval attack.
+    /// 1 KiB/s on average, over any half minute, is the slow retrieval attack.
     ///
     /// # Errors
     /// [`FetchError`], or whatever `sink` returns.
@@ -185,7 +185,7 @@ impl Body {
         if self.length.is_some_and(|length| length > limit) {
             return Err(too_long.into());
         }
-        let started = tokio::time::Instant::now();
+        let (mut since, mut taken_then) = (tokio::time::Instant::now(), 0_u64);
         let mut taken = 0_u64;
         loop {
             let next = self.chunks.next().await;
@@ -195,9 +195,13 @@ impl Body {
             if taken > limit {
                 return Err(too_long.into());
             }
-            let seconds = started.elapsed().as_secs();
-            if seconds > GRACE.as_secs() && taken / seconds < SLOWEST {
-                return Err(FetchError::TooSlow { url: self.url }.into());
+            // Judged anew every half minute: else a fast start would buy a slow end.
+            let seconds = since.elapsed().as_secs();
+            if seconds > GRACE.as_secs() {
+                if (taken - taken_then) / seconds < SLOWEST {
+                    return Err(FetchError::TooSlow { url: self.url }.into());
+                }
+                (since, taken_then) = (tokio::time::Instant::now(), taken);
             }
             sink(&chunk)?;
         }
@@ -225,7 +229,7 @@ impl Body {
     }
 }
 
-/// How long a body may take before its pace is judged.
+/// Over how long the pace of a body is judged.
 const GRACE: Duration = Duration::from_secs(30);
 /// The slowest acceptable pace, in bytes per second.
 const SLOWEST: u64 = 1024;

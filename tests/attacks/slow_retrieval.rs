@@ -60,3 +60,64 @@ fn a_slow_start_is_forgiven() {
 
     assert_eq!(client.downloaded("tool").unwrap(), b"good");
 }
+
+#[test]
+fn a_byte_every_19_seconds_is_given_up_within_a_minute() {
+    // Each byte comes before anybody loses patience with a silent connection.
+    let pause = Duration::from_secs(19);
+    for role in ["root", "timestamp", "snapshot", "targets", "team"] {
+        for lengths_are_known in [false, true] {
+            let mut repository = SimRepository::new();
+            repository.hashes_in_meta = lengths_are_known;
+            repository.delegate("targets", "team", &["*"]);
+            repository.describe();
+            repository.publish();
+            let mut client = repository.client();
+            client.find("tool").unwrap();
+            for role in ["team", "targets"] {
+                repository.bump(role);
+            }
+            repository.describe();
+            repository.publish();
+            if role == "root" {
+                repository.bump("root");
+            }
+            let trusted = client.cached(role);
+            let before = repository.shelf().sent();
+            repository.answer(role, Answer::Dripping(pause, repository.bytes(role)));
+
+            let error = client.refresh().and_then(|()| client.find("tool").map(drop)).unwrap_err();
+
+            assert_eq!((error.code(), error.is_refusal()), ("too-slow", false), "{role}");
+            assert_eq!(client.cached(role), trusted);
+            let others: u64 =
+                ["timestamp", "snapshot", "targets"].map(|role| repository.bytes(role).len() as u64).iter().sum();
+            assert!(repository.shelf().sent() - before <= others + 3, "{role}");
+        }
+    }
+}
+
+#[test]
+fn a_fast_start_does_not_buy_a_slow_end() {
+    let mut repository = SimRepository::new();
+    repository.add_target("targets", "tool", b"good");
+    repository.publish();
+    let mut client = repository.client();
+    client.download("tool").unwrap();
+    let new = vec![b'x'; 8_000_000];
+    repository.add_target("targets", "tool", &new);
+    repository.publish();
+    // All but the end at once: by the average alone the rest could take two hours, and for a gigabyte twelve days.
+    let (most, rest) = new.split_at(new.len() - 10_000);
+    let slow = Answer::SlowingDown(most.to_vec(), Duration::from_secs(19), rest.to_vec());
+    repository.put_target("tool", &trustroot::crypto::sha256(&new), slow);
+    client.refresh().unwrap();
+    let (cache, downloads, before) = (client.state(), client.downloads(), repository.shelf().sent());
+
+    let error = client.download("tool").unwrap_err();
+
+    assert_eq!((error.code(), error.is_refusal()), ("too-slow", false));
+    assert_eq!((client.state(), client.downloads()), (cache, downloads));
+    // Not four minutes after the pace broke down.
+    assert!(repository.shelf().sent() - before <= most.len() as u64 + 12);
+}

@@ -9,8 +9,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use trustroot::Printable;
 use trustroot::client::{
-    CacheMode, Clock, DefaultFetcher, HttpSettings, KeptTargets, LocalCache, Traffic, TrustAnchor, UpdateError, Updater,
-    UpdaterSettings,
+    CacheMode, Clock, DefaultFetcher, HttpSettings, KeptTargets, LocalCache, Traffic, TrustAnchor, UpdateError,
+    Updater, UpdaterSettings,
 };
 use trustroot::trust::{Connectivity, UpdateStart};
 
