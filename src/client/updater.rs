@@ -358,7 +358,7 @@ impl Updater {
             match update.step().map_err(|refusal| self.refused(refusal, None))? {
                 Step::Recall(file) => {
                     let cached = self.cache.read(&file)?;
-                    update.recalled(cached).map_err(|refusal| self.refused(refusal, None))?;
+                    update.recalled(cached.map(Into::into)).map_err(|refusal| self.refused(refusal, None))?;
                 }
                 Step::Need(request) => {
                     let received = match self.fetch(&request).await {
@@ -369,7 +369,7 @@ impl Updater {
                     };
                     // Where nothing was received, what is refused is not from there.
                     let url = received.as_ref().map(|_| self.metadata_url(&request));
-                    update.received(received).map_err(|refusal| self.refused(refusal, url))?;
+                    update.received(received.map(Into::into)).map_err(|refusal| self.refused(refusal, url))?;
                 }
                 Step::Store(accepted) => {
                     // The root that vouches for a file is kept before it.
@@ -422,12 +422,12 @@ impl Updater {
             match walk.step().map_err(|refusal| self.refused(refusal, None))? {
                 Step::Recall(file) => {
                     let cached = self.cache.read(&file)?;
-                    walk.recalled(cached).map_err(|refusal| self.refused(refusal, None))?;
+                    walk.recalled(cached.map(Into::into)).map_err(|refusal| self.refused(refusal, None))?;
                 }
                 Step::Need(request) => {
                     let bytes = self.fetch(&request).await?;
                     let url = self.metadata_url(&request);
-                    walk.received(bytes).map_err(|refusal| self.refused(refusal, Some(url)))?;
+                    walk.received(bytes.into()).map_err(|refusal| self.refused(refusal, Some(url)))?;
                 }
                 Step::Store(accepted) => self.keep(accepted)?,
                 Step::Done(found) => return Ok(found),
