@@ -207,19 +207,14 @@ impl Body {
         }
     }
 
-    /// An empty buffer for at most `limit` bytes: as large as is claimed, and no larger than is acceptable, so that a
-    /// large document is not held twice as it grows.
-    pub(super) fn buffer(&self, limit: u64) -> Vec<u8> {
-        let claimed = self.length.unwrap_or(0).min(limit);
-        Vec::with_capacity(usize::try_from(claimed).unwrap_or(0))
-    }
-
     /// Collects at most `limit` bytes.
     ///
     /// # Errors
     /// [`FetchError`], in particular when there are more.
     pub async fn bytes(self, limit: u64) -> Result<Vec<u8>, FetchError> {
-        let mut bytes = self.buffer(limit);
+        // As much as is claimed, and no more than is acceptable: a large document must not be held twice as it grows.
+        let claimed = self.length.unwrap_or(0).min(limit);
+        let mut bytes = Vec::with_capacity(usize::try_from(claimed).unwrap_or(0));
         self.stream::<FetchError>(limit, |chunk| {
             bytes.extend_from_slice(chunk);
             Ok(())

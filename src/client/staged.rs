@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::Arc;
 
 use super::store::{Store, StoredFile};
 use crate::metadata::{RoleName, Version};
-use crate::trust::{Accepted, LocalFile};
+use crate::trust::{Accepted, LocalFile, Received};
 
 /// Accepted files in the order in which they are to be written, and the floors that they were judged against.
 #[derive(Debug, Default)]
@@ -17,7 +18,7 @@ pub(super) struct Staged {
     /// Files that are no news: a root that was trusted before, and the copy of the newest one.
     no_news: BTreeSet<LocalFile>,
     /// What the store held of the files that trust may not fall below, when they were first read.
-    floors: BTreeMap<LocalFile, Option<Vec<u8>>>,
+    floors: BTreeMap<LocalFile, Option<Arc<Vec<u8>>>>,
 }
 
 fn is_floor(file: &LocalFile) -> bool {
@@ -26,15 +27,15 @@ fn is_floor(file: &LocalFile) -> bool {
 
 impl Staged {
     /// Reads a file as if everything that is staged were written.
-    pub(super) fn read(&mut self, store: &dyn Store, file: &LocalFile) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn read(&mut self, store: &dyn Store, file: &LocalFile) -> io::Result<Option<Received>> {
         if let Some(staged) = self.files.iter().find(|staged| staged.file == *file) {
-            return Ok(Some(staged.bytes.clone()));
+            return Ok(Some(Arc::clone(&staged.bytes).into()));
         }
-        let stored = store.read(&StoredFile::Metadata(file.clone()))?;
+        let stored = store.read(&StoredFile::Metadata(file.clone()))?.map(Arc::new);
         if is_floor(file) {
             self.floors.entry(file.clone()).or_insert_with(|| stored.clone());
         }
-        Ok(stored)
+        Ok(stored.map(Received::from))
     }
 
     /// Takes a file that has been accepted. Of two for one place the later counts.
@@ -47,17 +48,17 @@ impl Staged {
 
     /// Makes a root the newest, as a copy of its own: damage to one must not reach the other. If we crash before this
     /// is written, the next update finds it in the history.
-    pub(super) fn promote(&mut self, version: Version, bytes: &[u8]) {
+    pub(super) fn promote(&mut self, version: Version, bytes: &Arc<Vec<u8>>) {
         self.no_news.insert(LocalFile::Role(RoleName::Root));
-        self.put(Accepted { file: LocalFile::Role(RoleName::Root), version, bytes: bytes.to_vec() });
+        self.put(Accepted { file: LocalFile::Role(RoleName::Root), version, bytes: Arc::clone(bytes) });
     }
 
     /// Makes a root that is trusted already part of the history, and the newest.
-    pub(super) fn keep_root(&mut self, version: Version, bytes: &[u8]) {
+    pub(super) fn keep_root(&mut self, version: Version, bytes: &Arc<Vec<u8>>) {
         let file = LocalFile::Root(version);
         if !self.files.iter().any(|staged| staged.file == file) {
             self.no_news.insert(file.clone());
-            self.put(Accepted { file, version, bytes: bytes.to_vec() });
+            self.put(Accepted { file, version, bytes: Arc::clone(bytes) });
         }
         self.promote(version, bytes);
     }
@@ -70,7 +71,7 @@ impl Staged {
     /// staged was then judged against floors that are not the newest.
     pub(super) fn was_overtaken(&self, store: &dyn Store) -> io::Result<bool> {
         for (file, read) in &self.floors {
-            let stored = store.read(&StoredFile::Metadata(file.clone()))?;
+            let stored = store.read(&StoredFile::Metadata(file.clone()))?.map(Arc::new);
             let staged = self.files.iter().find(|staged| staged.file == *file).map(|staged| &staged.bytes);
             if stored != *read && stored.as_ref() != staged {
                 return Ok(true);
