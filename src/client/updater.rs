@@ -14,7 +14,8 @@ use crate::example_keys::{ExampleKeyListed, refuse_example_keys};
 use crate::fs::{persist, temporary_beside};
 use crate::metadata::{HashAlgorithm, RoleName, TargetPath, Version};
 use crate::trust::{
-    Accepted, Connectivity, FoundTarget, Limits, LocalFile, Refusal, Request, Step, TrustedSet, Update, UpdateStart,
+    Accepted, Connectivity, FoundTarget, Limits, LocalFile, Refusal, Request, RootPolicy, Step, TrustedSet, Update,
+    UpdateStart,
 };
 
 /// Where trust starts.
@@ -37,6 +38,8 @@ pub struct UpdaterSettings {
     pub target_url: SafeUrl,
     /// How much is read and walked at most.
     pub limits: Limits,
+    /// What is asked of roots beyond what TUF asks.
+    pub root_policy: RootPolicy,
     /// Whether the repository may be asked.
     pub connectivity: Connectivity,
     /// How often a file is asked for.
@@ -121,6 +124,7 @@ impl UpdaterSettings {
             metadata_url,
             target_url,
             limits: Limits::default(),
+            root_policy: RootPolicy::default(),
             connectivity: Connectivity::Online,
             retries: Retries::default(),
             kept_targets: KeptTargets::Nowhere,
@@ -342,7 +346,7 @@ impl Updater {
 
     async fn update(&mut self) -> Result<TrustedSet, UpdateError> {
         let (limits, connectivity) = (self.settings.limits, self.settings.connectivity);
-        let mut update = Update::begin(&self.anchor, self.start, limits, connectivity)
+        let mut update = Update::begin_under(&self.anchor, self.settings.root_policy, self.start, limits, connectivity)
             .map_err(|refusal| self.refused(refusal, None))?;
         let mut root_is_kept = false;
         let mut checked = None;

@@ -15,7 +15,7 @@
 //! that they can be tested without a socket. A file is handed out to be stored as soon as its own checks pass.
 
 use super::trusted_set::{ExpectRoot, ExpectSnapshot, ExpectTargets, ExpectTimestamp, Recalled, TrustedSet};
-use super::{Refusal, UpdateStart, Verified};
+use super::{Refusal, RootPolicy, UpdateStart, Verified};
 use crate::metadata::{MetaFile, RoleName, Root, Version};
 
 /// How much is read and walked at most.
@@ -179,7 +179,21 @@ impl Update {
         limits: Limits,
         connectivity: Connectivity,
     ) -> Result<Self, Refusal> {
-        let expect = ExpectRoot::begin(trusted_root, start)?;
+        Self::begin_under(trusted_root, RootPolicy::default(), start, limits, connectivity)
+    }
+
+    /// As [`Update::begin`], and asks more of roots than TUF does.
+    ///
+    /// # Errors
+    /// See [`ExpectRoot::begin_under`].
+    pub fn begin_under(
+        trusted_root: &[u8],
+        policy: RootPolicy,
+        start: UpdateStart,
+        limits: Limits,
+        connectivity: Connectivity,
+    ) -> Result<Self, Refusal> {
+        let expect = ExpectRoot::begin_under(trusted_root, start, policy)?;
         let newest_root = (expect.trusted().version, trusted_root.to_vec());
         let roots_left = limits.root_rotations;
         Ok(Self {
