@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use trustroot::client::{CacheMode, LocalCache, SafeUrl, TrustAnchor, UpdateError, Updater, UpdaterSettings};
 use trustroot::metadata::{RoleName, TargetPath, Version};
-use trustroot::trust::{Connectivity, FoundTarget, Limits, LocalFile, UpdateStart};
+use trustroot::trust::{Connectivity, FoundTarget, Limits, LocalFile, RootPolicy, UpdateStart};
 
 use super::Shelf;
 use super::shelf::BASE;
@@ -25,6 +25,7 @@ pub struct Client {
     trust: Trust,
     pub metadata_url: SafeUrl,
     pub limits: Limits,
+    pub root_policy: RootPolicy,
     pub connectivity: Connectivity,
     pub mode: CacheMode,
     updater: Option<Updater>,
@@ -53,6 +54,7 @@ impl Client {
             trust: Trust::Pinned(pinned),
             metadata_url: SafeUrl::parse(&format!("{BASE}/metadata")).unwrap(),
             limits: Limits::default(),
+            root_policy: RootPolicy::default(),
             connectivity: Connectivity::Online,
             mode: CacheMode::ReadWrite,
             updater: None,
@@ -102,6 +104,7 @@ impl Client {
         let target_url = SafeUrl::parse(&format!("{BASE}/targets")).unwrap();
         let mut settings = UpdaterSettings::new(self.metadata_url.clone(), target_url);
         settings.limits = self.limits;
+        settings.root_policy = self.root_policy;
         settings.connectivity = self.connectivity;
         let anchor = match &self.trust {
             Trust::Pinned(root) => TrustAnchor::Pinned(root.clone()),
