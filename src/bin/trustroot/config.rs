@@ -214,7 +214,7 @@ impl TrustStore {
             url: metadata_url.expose().to_owned(),
             target_url: target_url.expose().to_owned(),
             root_sha256: hex::encode(sha256(root)),
-            post_quantum_from: policy.post_quantum_from.map(show_time),
+            post_quantum_from: policy.post_quantum_from.map(|from| from.to_rfc3339()),
         };
         let text = toml::to_string(&file).map_err(|error| Report::new(Outcome::Bug, "bug", error.to_string()))?;
         fs::create_dir_all(&directory).map_err(|error| Report::io(&error))?;
