@@ -342,8 +342,9 @@ impl Updater {
         retries: Retries,
     ) -> Result<TrustedSet, UpdateError> {
         let mirror = self.settings.mirrors[index].clone();
-        let mut update = Update::begin(&self.anchor, start, self.settings.limits, connectivity)
-            .map_err(|refusal| self.refused(refusal, None, connectivity))?;
+        let mut update =
+            Update::begin_under(&self.anchor, self.settings.root_policy, start, self.settings.limits, connectivity)
+                .map_err(|refusal| self.refused(refusal, None, connectivity))?;
         let of_this_machine = self.settings.mirrors.iter().all(|mirror| mirror.metadata_url.is_of_this_machine());
         let mut checked = None;
         let mut ahead = Ahead::default();

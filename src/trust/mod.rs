@@ -6,6 +6,7 @@
 mod delegation_walk;
 mod received;
 mod refusal;
+mod root_policy;
 mod threshold;
 mod trusted_set;
 mod verified;
@@ -14,6 +15,7 @@ mod workflow;
 pub use delegation_walk::{DelegationWalk, FoundTarget};
 pub use received::{Received, Receiving};
 pub use refusal::Refusal;
+pub use root_policy::RootPolicy;
 pub use threshold::{Authority, Standing, Tally, TallyLine, tally, verify};
 pub use trusted_set::{ExpectRoot, ExpectSnapshot, ExpectTargets, ExpectTimestamp, Recalled, TrustedSet, UpdateStart};
 pub use verified::Verified;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Refusal, Verified};
-use crate::crypto::{KeyProblem, VerifyingKey};
+use crate::crypto::{KeyFamily, KeyProblem, VerifyingKey};
 use crate::metadata::{Delegation, Delegations, Document, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root};
 
 /// What a delegator says about one role: its keyids, its threshold, and the keys that the keyids stand for.
@@ -54,6 +54,13 @@ impl Tally {
     pub fn met(&self) -> bool {
         self.counted >= self.needed
     }
+
+    /// How many distinct keys of one family did. Complete only in what [`tally`] returns: counting for a decision ends
+    /// once the threshold is met.
+    pub fn counted_of(&self, family: KeyFamily) -> u64 {
+        let of_it = |line: &&TallyLine| line.standing == Standing::Valid && line.family == Some(family);
+        self.lines.iter().filter(of_it).count() as u64
+    }
 }
 
 /// What became of one keyid of the role.
@@ -63,6 +70,8 @@ pub struct TallyLine {
     pub keyid: KeyId,
     /// The kind of key, such as `ed25519`, where it can be used.
     pub kind: Option<String>,
+    /// The family of the key, where it can be used.
+    pub family: Option<KeyFamily>,
     /// Who holds the key, where the delegator says so in tuf-on-ci's `x-tuf-on-ci-keyowner`.
     pub owner: Option<String>,
     /// Whether it signed.
@@ -145,7 +154,7 @@ fn count(envelope: &Envelope, authority: Authority<'_>, until: Until) -> Tally {
         if until == Until::Met && counted.len() as u64 >= needed {
             break;
         }
-        let (kind, standing) = match authority.keys.get(keyid).map(VerifyingKey::from_metadata) {
+        let (key, standing) = match authority.keys.get(keyid).map(VerifyingKey::from_metadata) {
             None => (None, Standing::Unknown),
             Some(Err(problem)) => (None, Standing::Unusable(problem)),
             Some(Ok(key)) => {
@@ -159,11 +168,12 @@ fn count(envelope: &Envelope, authority: Authority<'_>, until: Until) -> Tally {
                     },
                     _ => Standing::Missing,
                 };
-                (Some(key.describe()), standing)
+                (Some(key), standing)
             }
         };
         let owner = authority.keys.get(keyid).and_then(PublicKey::owner).map(str::to_owned);
-        lines.push(TallyLine { keyid: keyid.clone(), kind, owner, standing });
+        let (kind, family) = (key.as_ref().map(VerifyingKey::describe), key.as_ref().map(VerifyingKey::family));
+        lines.push(TallyLine { keyid: keyid.clone(), kind, family, owner, standing });
     }
     let foreign = envelope.signatures().keys().filter(|keyid| !authority.role_keys.keyids.contains(*keyid)).count();
     Tally { needed, counted: counted.len() as u64, lines, foreign }

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::threshold::{Authority, verify, verify_root};
-use super::{DelegationWalk, Limits, Received, Refusal, Verified};
+use super::{DelegationWalk, Limits, Received, Refusal, RootPolicy, Verified};
 use crate::metadata::{
     Delegation, Document, Envelope, MetaFile, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Version,
 };
@@ -102,6 +102,9 @@ pub struct ExpectRoot {
     start: UpdateStart,
     /// The newest root of an earlier update, with the version that it gives itself; checked when it matters.
     newest_known: Option<(Version, Envelope)>,
+    policy: RootPolicy,
+    /// Why the trusted root is not good enough to end with, by the policy.
+    falls_short: Option<Refusal>,
 }
 
 impl ExpectRoot {
@@ -110,8 +113,18 @@ impl ExpectRoot {
     /// # Errors
     /// When it is malformed or does not meet its own threshold. Its expiry does not matter (section 5.3.10).
     pub fn begin(trusted_root: &[u8], start: UpdateStart) -> Result<Self, Refusal> {
+        Self::begin_under(trusted_root, start, RootPolicy::default())
+    }
+
+    /// As [`ExpectRoot::begin`], and asks more of the roots that follow, and of the one that the chain ends with.
+    ///
+    /// # Errors
+    /// As [`ExpectRoot::begin`]. What the policy asks matters only from the next root or the end of the chain on.
+    pub fn begin_under(trusted_root: &[u8], start: UpdateStart, policy: RootPolicy) -> Result<Self, Refusal> {
         let envelope = open(&RoleName::Root, trusted_root)?;
-        Ok(Self { root: verify_root(&envelope, None)?, start, newest_known: None })
+        let root = verify_root(&envelope, None)?;
+        let falls_short = policy.check_own(start, &envelope, &root).err();
+        Ok(Self { root, start, newest_known: None, policy, falls_short })
     }
 
     /// The root that is trusted now.
@@ -120,7 +133,7 @@ impl ExpectRoot {
     }
 
     /// Takes the next root: signed by the threshold of the trusted one and by its own, one version higher
-    /// (sections 5.3.4 and 5.3.5).
+    /// (sections 5.3.4 and 5.3.5), and as the policy asks.
     ///
     /// # Errors
     /// When it is not. The root trusted so far stays.
@@ -139,7 +152,9 @@ impl ExpectRoot {
                 expected: wanted.unwrap_or(self.root.version),
             });
         }
+        self.policy.check_step(self.start, &envelope, &self.root, &offered)?;
         self.root = offered;
+        self.falls_short = None;
         Ok(())
     }
 
@@ -157,12 +172,15 @@ impl ExpectRoot {
         (*version > self.root.version && verify_root(envelope, None).is_ok()).then_some(*version)
     }
 
-    /// Ends the root chain. The last root must not be older than one that was trusted before, and must not have
-    /// expired (section 5.3.10).
+    /// Ends the root chain. The last root must be signed as the policy asks, must not be older than one that was trusted
+    /// before, and must not have expired (section 5.3.10).
     ///
     /// # Errors
-    /// When it is.
+    /// When it is not so.
     pub fn finish(self) -> Result<ExpectTimestamp, Refusal> {
+        if let Some(refusal) = self.falls_short {
+            return Err(refusal);
+        }
         if let Some(trusted) = self.newer_known() {
             return Err(Refusal::Rollback { role: RoleName::Root, offered: self.root.version, trusted });
         }

@@ -20,7 +20,7 @@
 use super::trusted_set::{ExpectRoot, ExpectSnapshot, ExpectTargets, ExpectTimestamp, Recalled, TrustedSet};
 use std::sync::Arc;
 
-use super::{Received, Refusal, UpdateStart, Verified};
+use super::{Received, Refusal, RootPolicy, UpdateStart, Verified};
 use crate::metadata::{HashAlgorithm, MetaFile, RoleName, Root, Version};
 
 /// How much is read and walked at most.
@@ -209,7 +209,21 @@ impl Update {
         limits: Limits,
         connectivity: Connectivity,
     ) -> Result<Self, Refusal> {
-        let expect = ExpectRoot::begin(trusted_root, start)?;
+        Self::begin_under(trusted_root, RootPolicy::default(), start, limits, connectivity)
+    }
+
+    /// As [`Update::begin`], and asks more of roots than TUF does.
+    ///
+    /// # Errors
+    /// See [`ExpectRoot::begin_under`].
+    pub fn begin_under(
+        trusted_root: &[u8],
+        policy: RootPolicy,
+        start: UpdateStart,
+        limits: Limits,
+        connectivity: Connectivity,
+    ) -> Result<Self, Refusal> {
+        let expect = ExpectRoot::begin_under(trusted_root, start, policy)?;
         let newest_root = (expect.trusted().version, Arc::new(trusted_root.to_vec()));
         let roots_left = limits.root_rotations;
         Ok(Self {

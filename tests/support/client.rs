@@ -8,7 +8,7 @@ use trustroot::client::{
     CacheMode, Fetcher, LocalCache, Retries, SafeUrl, TrustAnchor, UpdateError, Updater, UpdaterSettings,
 };
 use trustroot::metadata::{RoleName, TargetPath, Version};
-use trustroot::trust::{Connectivity, FoundTarget, Limits, LocalFile, UpdateStart};
+use trustroot::trust::{Connectivity, FoundTarget, Limits, LocalFile, RootPolicy, UpdateStart};
 
 use super::shelf::BASE;
 use super::state::assert_unmoved;
@@ -33,6 +33,7 @@ pub struct Client {
     /// How often a file is asked for at most.
     pub attempts: u32,
     pub limits: Limits,
+    pub root_policy: RootPolicy,
     pub connectivity: Connectivity,
     pub mode: CacheMode,
     updater: Option<Updater>,
@@ -64,6 +65,7 @@ impl Client {
             network: None,
             attempts: Retries::default().attempts,
             limits: Limits::default(),
+            root_policy: RootPolicy::default(),
             connectivity: Connectivity::Online,
             mode: CacheMode::ReadWrite,
             updater: None,
@@ -123,6 +125,7 @@ impl Client {
         let mut settings = UpdaterSettings::new(self.metadata_url.clone(), self.target_url.clone());
         settings.limits = self.limits;
         settings.retries.attempts = self.attempts;
+        settings.root_policy = self.root_policy;
         settings.connectivity = self.connectivity;
         let anchor = match &self.trust {
             Trust::Pinned(root) => TrustAnchor::Pinned(root.clone()),

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use trustroot::client::{SafeUrl, read_bounded, stored_name, write_durably, write_private};
 use trustroot::crypto::sha256;
 use trustroot::metadata::TargetPath;
+use trustroot::trust::RootPolicy;
 
 use crate::report::{Outcome, Report};
-use crate::ui::show_path;
+use crate::ui::{show_path, show_time};
 
 /// What a repository is called here: safe as a directory name on every system.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +52,8 @@ pub(crate) struct Trust {
     pub(crate) target_url: SafeUrl,
     /// The pinned root.
     pub(crate) root: Vec<u8>,
+    /// What is asked of its roots beyond what TUF asks.
+    pub(crate) root_policy: RootPolicy,
     directory: PathBuf,
 }
 
@@ -79,6 +82,9 @@ struct TrustFile {
     target_url: String,
     /// Guards against a pin that was damaged or swapped by accident.
     root_sha256: String,
+    /// From when on roots without a post-quantum signature are refused (RFC 3339). Other clients do not enforce it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    post_quantum_from: Option<String>,
 }
 
 /// Longest root that is pinned, in bytes.
@@ -157,7 +163,12 @@ impl TrustStore {
         if hex::encode(sha256(&root)) != file.root_sha256 {
             return Err(broken("the pinned root does not have the digest that was recorded with it".to_owned()));
         }
-        Ok(Trust { name: name.clone(), metadata_url, target_url, root, directory })
+        let mut root_policy = RootPolicy::default();
+        if let Some(from) = &file.post_quantum_from {
+            let from = from.parse().map_err(|error| broken(format!("post_quantum_from: {error}")))?;
+            root_policy = RootPolicy::post_quantum_from(from);
+        }
+        Ok(Trust { name: name.clone(), metadata_url, target_url, root, root_policy, directory })
     }
 
     fn nothing_called(&self, name: &TrustName) -> Report {
@@ -180,20 +191,22 @@ impl TrustStore {
         metadata_url: &SafeUrl,
         target_url: &SafeUrl,
         root: &[u8],
+        policy: RootPolicy,
     ) -> Result<Trust, Report> {
         let directory = self.home.join(name.as_str());
         if directory.join("trust.toml").exists() {
             let there = self.load(name)?;
-            if there.root == root && there.metadata_url == *metadata_url && there.target_url == *target_url {
+            let same = there.root == root && there.root_policy == policy;
+            if same && there.metadata_url == *metadata_url && there.target_url == *target_url {
                 return Ok(there);
             }
             return Err(Report::new(
                 Outcome::WrongQuestion,
                 "already-trusted",
-                format!("`{name}` is trusted already, with another root or address"),
+                format!("`{name}` is trusted already, with another root, address or policy"),
             )
-            .fact("there", describe(&there.root, &there.metadata_url, &there.target_url))
-            .fact("given", describe(root, metadata_url, target_url))
+            .fact("there", describe(&there.root, &there.metadata_url, &there.target_url, there.root_policy))
+            .fact("given", describe(root, metadata_url, target_url, policy))
             .still("nothing changed")
             .hint(format!("if you mean to replace it: `trustroot trust remove {name}` first")));
         }
@@ -201,6 +214,7 @@ impl TrustStore {
             url: metadata_url.expose().to_owned(),
             target_url: target_url.expose().to_owned(),
             root_sha256: hex::encode(sha256(root)),
+            post_quantum_from: policy.post_quantum_from.map(|from| from.to_rfc3339()),
         };
         let text = toml::to_string(&file).map_err(|error| Report::new(Outcome::Bug, "bug", error.to_string()))?;
         fs::create_dir_all(&directory).map_err(|error| Report::io(&error))?;
@@ -231,6 +245,8 @@ impl TrustStore {
     }
 }
 
-fn describe(root: &[u8], metadata_url: &SafeUrl, target_url: &SafeUrl) -> String {
-    format!("root sha256:{} at {metadata_url}, targets at {target_url}", hex::encode(sha256(root)))
+fn describe(root: &[u8], metadata_url: &SafeUrl, target_url: &SafeUrl, policy: RootPolicy) -> String {
+    let asked = policy.post_quantum_from.map(|from| format!(", post-quantum from {}", show_time(from)));
+    let asked = asked.unwrap_or_default();
+    format!("root sha256:{} at {metadata_url}, targets at {target_url}{asked}", hex::encode(sha256(root)))
 }

@@ -78,6 +78,7 @@ impl Session {
         // Offline there is nothing new to keep, and the home may be on a medium that cannot be written.
         let mode = if self.time_is_chosen || self.offline { CacheMode::ReadOnly } else { CacheMode::ReadWrite };
         let mut settings = UpdaterSettings::new(trust.metadata_url.clone(), trust.target_url.clone());
+        settings.root_policy = trust.root_policy;
         if self.offline {
             settings.connectivity = Connectivity::Offline;
         }

@@ -167,6 +167,7 @@ impl KeyType {
             Self::EcdsaP256 => KeyAlgorithm::EcdsaP256,
             Self::EcdsaP384 => KeyAlgorithm::EcdsaP384,
             Self::Rsa3072 => KeyAlgorithm::Rsa3072,
+            Self::MlDsa65 => KeyAlgorithm::MlDsa65,
         }
     }
 }

@@ -4,15 +4,16 @@ use std::path::Path;
 
 use serde::Serialize;
 use trustroot::client::{Retries, SafeUrl, Traffic};
-use trustroot::crypto::sha256;
+use trustroot::crypto::{KeyFamily, VerifyingKey, sha256};
 use trustroot::example_keys::refuse_example_keys;
-use trustroot::trust::ExpectRoot;
+use trustroot::metadata::Root;
+use trustroot::trust::{ExpectRoot, RootPolicy};
 
 use crate::args::{TrustAddOptions, TrustCommand};
 use crate::config::{LONGEST_ROOT, Trust};
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report, example_key};
-use crate::ui::{Session, block_on, fetcher, show_path};
+use crate::ui::{Session, block_on, fetcher, show_path, show_time};
 
 pub(crate) fn run(session: &Session, command: TrustCommand) -> Result<(), Report> {
     match command {
@@ -35,6 +36,8 @@ struct TrustLine {
     root_sha256: String,
     root_expires: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    post_quantum_from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }
 
@@ -50,6 +53,7 @@ impl TrustLine {
             root_version: root.version.get(),
             root_sha256: hex::encode(sha256(&trust.root)),
             root_expires: root.expires.to_string(),
+            post_quantum_from: trust.root_policy.post_quantum_from.map(show_time),
             note: expired.then(|| {
                 "this root has expired, which is fine for a pin: `trustroot refresh` finds the newer ones".to_owned()
             }),
@@ -60,8 +64,11 @@ impl TrustLine {
 impl Show for TrustLine {
     fn text(&self) -> String {
         let note = self.note.as_ref().map(|note| format!("  note: {note}\n")).unwrap_or_default();
+        let policy = self.post_quantum_from.as_ref().map_or_else(String::new, |from| {
+            format!("  policy  roots need a post-quantum signature from {from} on (other clients do not enforce it)\n")
+        });
         format!(
-            "{}: root v{}, expires {}\n  url     {}\n  targets {}\n  sha256  {}\n{note}",
+            "{}: root v{}, expires {}\n  url     {}\n  targets {}\n  sha256  {}\n{policy}{note}",
             self.name, self.root_version, self.root_expires, self.url, self.target_url, self.root_sha256
         )
     }
@@ -141,8 +148,31 @@ fn add(session: &Session, options: &TrustAddOptions) -> Result<(), Report> {
             example_key(report, &listed).still("nothing was pinned")
         })?;
     }
-    let trust = session.store()?.add(&options.name, &url, &target_url, &root)?;
+    let policy = options.post_quantum_from.map(RootPolicy::post_quantum_from).unwrap_or_default();
+    if policy != RootPolicy::default() && !lists_post_quantum_key(judged.trusted()) {
+        return Err(no_post_quantum_key().still("nothing was pinned"));
+    }
+    let trust = session.store()?.add(&options.name, &url, &target_url, &root, policy)?;
     output::show(session.format, &Added { pinned: TrustLine::of(session, &trust)? })
+}
+
+/// Whether a post-quantum key may sign the next root, and can be used by this build.
+fn lists_post_quantum_key(root: &Root) -> bool {
+    let keys = root.root.keyids.iter().filter_map(|keyid| root.keys.get(keyid));
+    keys.filter_map(|key| VerifyingKey::from_metadata(key).ok()).any(|key| key.family() == KeyFamily::PostQuantum)
+}
+
+fn no_post_quantum_key() -> Report {
+    let report = Report::new(
+        Outcome::No,
+        "classical-only",
+        "the root lists no usable post-quantum key for root, so that no root could follow it from that time on",
+    );
+    if KeyFamily::PostQuantum.is_supported() {
+        report.hint("pin the root that introduced one, or a later one; or leave out `--post-quantum-from`")
+    } else {
+        report.hint("use a build with aws-lc-rs: this one has no ML-DSA")
+    }
 }
 
 /// A URL, or a directory on this machine. What cannot be parsed is not repeated: it may hold credentials.
