@@ -1,15 +1,19 @@
 //! What HTTP adds, good and bad; everything over plain HTTP/1 and over TLS with HTTP/2.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Version;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 use trustroot::client::{
-    Answer, Authorities, DefaultFetcher, EntityTag, FetchError, FetchRequest, Fetcher as _, HttpSettings,
+    Answer, Authorities, DefaultFetcher, EntityTag, FetchError, FetchRequest, Fetcher as _, HttpSettings, SafeUrl,
 };
 
 use crate::body;
-use crate::server::{Server, answer, gzip, hello, raw, run, zstd};
+use crate::server::{Server, answer, gzip, hello, raw, read_head, run, zstd};
 
 const BOTH: [&str; 2] = ["http", "https"];
 
@@ -43,6 +47,34 @@ fn one_connection_serves_many_requests() {
             assert_eq!((server.connections(), server.asked().len()), (1, 6), "{version:?}");
             assert!(server.asked().iter().all(|asked| asked.version == version));
         }
+    });
+}
+
+#[test]
+fn an_answer_that_is_not_wanted_leaves_its_connection_usable() {
+    run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = SafeUrl::parse(&format!("http://{}/x", listener.local_addr().unwrap())).unwrap();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    while !read_head(&mut stream).await.is_empty() {
+                        stream.write_all(b"HTTP/1.1 404 No\r\ncontent-length: 5\r\n\r\n").await.unwrap();
+                        // The body comes later than the head.
+                        tokio::time::sleep(Duration::from_millis(30)).await;
+                        let _ = stream.write_all(b"sorry").await;
+                    }
+                });
+            }
+        });
+        let fetcher = DefaultFetcher::new(HttpSettings::default());
+        for _ in 0..3 {
+            assert_eq!(fetcher.fetch(&url).await.unwrap_err().code(), "absent");
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), 1);
     });
 }
 
@@ -236,7 +268,7 @@ fn tags_and_ranges_go_along_where_a_redirect_leads_and_credentials_do_not() {
         let location = other.url("hello").expose().to_owned();
         let server = Server::answering("http", move |_| answer(302, &[("location", &location)], "")).await;
         let url = server.url("x").expose().replace("http://", "http://user:secret@");
-        let url = trustroot::client::SafeUrl::parse(&url).unwrap();
+        let url = SafeUrl::parse(&url).unwrap();
         let fetcher = server.fetcher();
         let mut request = FetchRequest::whole(url);
         request.compressed = false;
@@ -285,7 +317,7 @@ fn a_server_that_nobody_vouches_for_is_an_error_of_the_transport() {
         assert!(server.asked().is_empty());
         // The authority is fine, the name is not.
         let url = server.url("hello").expose().replace("127.0.0.1", "localhost");
-        let url = trustroot::client::SafeUrl::parse(&url).unwrap();
+        let url = SafeUrl::parse(&url).unwrap();
         assert_eq!(server.fetcher().fetch(&url).await.unwrap_err().code(), "transport");
         assert!(server.asked().is_empty());
     });

@@ -63,8 +63,8 @@ impl Tunnels {
         tunnels
     }
 
-    fn url(&self, scheme: &str, credentials: &str) -> Option<ProxyUrl> {
-        Some(ProxyUrl::parse(&format!("{scheme}://{credentials}{}", self.address)).unwrap())
+    fn url(&self, scheme: &str, credentials: &str) -> ProxyUrl {
+        ProxyUrl::parse(&format!("{scheme}://{credentials}{}", self.address)).unwrap()
     }
 
     fn heads(&self) -> Vec<String> {
@@ -88,11 +88,11 @@ fn https_goes_through_a_tunnel_that_sees_nothing_of_it() {
     run(async {
         let server = Server::https().await;
         let proxy = Tunnels::http(server.address, AGREED).await;
-        let https = proxy.url("http", "user:secret@");
+        let https = Some(proxy.url("http", "user:secret@"));
         let fetcher = through(&server, Proxies { https, ..Proxies::default() });
         for _ in 0..2 {
-            let fetched = fetcher.fetch(&url("https")).await.unwrap().bytes(1_000_000).await.unwrap();
-            assert!(fetched == hello());
+            let content = fetcher.fetch(&url("https")).await.unwrap().bytes(1_000_000).await.unwrap();
+            assert!(content == hello());
         }
         let [head] = proxy.heads().try_into().unwrap();
         assert!(head.starts_with(&format!("CONNECT {NAME}:443 HTTP/1.1\r\n")), "{head}");
@@ -114,8 +114,8 @@ fn http_is_asked_of_the_proxy() {
         let text = proxy.url("").expose().replace("http://", "http://user:secret@");
         let http = Some(ProxyUrl::parse(&text).unwrap());
         let fetcher = through(&proxy, Proxies { http, ..Proxies::default() });
-        let fetched = fetcher.fetch(&url("http")).await.unwrap().bytes(100).await.unwrap();
-        assert_eq!(fetched, b"through the proxy");
+        let content = fetcher.fetch(&url("http")).await.unwrap().bytes(100).await.unwrap();
+        assert_eq!(content, b"through the proxy");
         assert_eq!(proxy.asked()[0].header("proxy-authorization"), Some("Basic dXNlcjpzZWNyZXQ="));
     });
 }
@@ -125,11 +125,11 @@ fn socks_is_spoken_too() {
     run(async {
         for server in [Server::http().await, Server::https().await] {
             let proxy = Tunnels::socks(server.address).await;
-            let all = proxy.url("socks5h", "");
+            let all = Some(proxy.url("socks5h", ""));
             let fetcher = through(&server, Proxies { http: all.clone(), https: all, ..Proxies::default() });
             let scheme = server.url("").scheme().to_owned();
-            let fetched = fetcher.fetch(&url(&scheme)).await.unwrap().bytes(1_000_000).await.unwrap();
-            assert!(fetched == hello(), "{scheme}");
+            let content = fetcher.fetch(&url(&scheme)).await.unwrap().bytes(1_000_000).await.unwrap();
+            assert!(content == hello(), "{scheme}");
             assert_eq!(proxy.heads(), [NAME]);
         }
     });
@@ -142,7 +142,7 @@ fn hosts_that_are_excepted_are_reached_directly() {
             let proxy = Tunnels::http(server.address, AGREED).await;
             for except in ["127.0.0.1", "example.org,127.0.0.0/8", " 127.0.0.1 , x"] {
                 let except = except.to_owned();
-                let (http, https) = (proxy.url("http", ""), proxy.url("http", ""));
+                let (http, https) = (Some(proxy.url("http", "")), Some(proxy.url("http", "")));
                 let fetcher = through(&server, Proxies { http, https, except });
                 fetcher.fetch(&server.url("hello")).await.unwrap();
             }
@@ -157,7 +157,7 @@ fn a_proxy_that_refuses_is_an_error_of_the_transport_and_its_password_does_not_s
         let server = Server::https().await;
         for reply in ["HTTP/1.1 407 No\r\n\r\n", "HTTP/1.1 502 No\r\n\r\n", "nonsense", ""] {
             let proxy = Tunnels::http(server.address, reply).await;
-            let https = proxy.url("http", "user:secret@");
+            let https = Some(proxy.url("http", "user:secret@"));
             let fetcher = through(&server, Proxies { https, ..Proxies::default() });
             let error = fetcher.fetch(&url("https")).await.unwrap_err();
             assert_eq!(error.code(), "transport", "{reply}");

@@ -93,7 +93,9 @@ impl Session {
         };
         let anchor = TrustAnchor::Pinned(trust.root.clone());
         let cache = LocalCache::new(trust.metadata_directory(), mode);
-        Updater::new(anchor, settings, cache, fetcher()?, self.start).map_err(|error| self.update_failed(trust, &error))
+        // Offline nothing is asked, and no proxy can be wrong.
+        let fetcher = if self.offline { Arc::new(DefaultFetcher::new(HttpSettings::default())) } else { fetcher()? };
+        Updater::new(anchor, settings, cache, fetcher, self.start).map_err(|error| self.update_failed(trust, &error))
     }
 
     /// Turns a failed update into a report.
