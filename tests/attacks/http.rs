@@ -10,8 +10,11 @@ use trustroot::client::{DefaultFetcher, FetchError, Fetcher as _, HttpSettings, 
 
 use crate::support::{Answer, Client, SimRepository};
 
-/// How long a server may be silent, and how long its head may take, in tests.
-const PATIENCE: Duration = Duration::from_millis(300);
+/// How long a server may be silent, and how long its head may take: long enough for a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The same where that time is to run out.
+const LITTLE_PATIENCE: Duration = Duration::from_millis(400);
 
 /// What a server sends.
 #[derive(Clone)]
@@ -117,18 +120,22 @@ impl Site {
             known.lock().unwrap().get(path).cloned().unwrap_or_else(|| status(404).into())
         });
         let mut client = repository.client();
-        let settings = HttpSettings { idle_timeout: PATIENCE, connect_timeout: PATIENCE, ..HttpSettings::default() };
-        client.network = Some(Arc::new(DefaultFetcher::new(settings)));
         client.metadata_url = SafeUrl::parse(&format!("{}/metadata", server.url)).unwrap();
         client.target_url = SafeUrl::parse(&format!("{}/targets", server.url)).unwrap();
         client.attempts = 1;
         let mut site = Self { repository, client, server, replies };
+        site.wait_at_most(PATIENCE);
         site.serve_what_is_published();
         site.client.download("tool").unwrap();
         site.repository.add_target("targets", "tool", b"better");
         site.repository.publish();
         site.serve_what_is_published();
         site
+    }
+
+    fn wait_at_most(&mut self, patience: Duration) {
+        let settings = HttpSettings { idle_timeout: patience, connect_timeout: patience, ..HttpSettings::default() };
+        self.client.network = Some(Arc::new(DefaultFetcher::new(settings)));
     }
 
     pub(crate) fn serve_what_is_published(&self) {
@@ -478,18 +485,21 @@ fn what_servers_set_is_not_kept() {
 #[test]
 fn silence_and_a_head_that_drips_are_given_up() {
     let mut site = Site::with_news();
+    site.wait_at_most(LITTLE_PATIENCE);
     let started = Instant::now();
-    let a_byte = |first: &str| Reply::Forever(first.as_bytes().to_vec(), PATIENCE / 10, b"y".to_vec());
+    let a_byte = |first: &str| Reply::Forever(first.as_bytes().to_vec(), LITTLE_PATIENCE / 10, b"y".to_vec());
     site.timestamp_fails(Reply::Silence, "timed-out", "silence");
     // Every byte comes in good time, and there is no end to them.
     site.timestamp_fails(a_byte("HTTP/1.1 200 OK\r\nx: "), "timed-out", "a field that drips");
     site.timestamp_fails(a_byte("HTTP/1.1 200 "), "timed-out", "a status line that drips");
     let notes = b"HTTP/1.1 100 Continue\r\n\r\n".to_vec();
-    site.timestamp_fails(Reply::Forever(Vec::new(), PATIENCE / 10, notes), "timed-out", "interim answers");
-    let silent = Reply::Forever(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{".to_vec(), PATIENCE * 10, vec![b' ']);
+    site.timestamp_fails(Reply::Forever(Vec::new(), LITTLE_PATIENCE / 10, notes), "timed-out", "interim answers");
+    let silent =
+        Reply::Forever(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{".to_vec(), LITTLE_PATIENCE * 10, vec![b' ']);
     site.timestamp_fails(silent.clone(), "timed-out", "a body that stands still");
+    assert!(started.elapsed() < LITTLE_PATIENCE * 40, "{:?}", started.elapsed());
+    site.wait_at_most(PATIENCE);
     site.tool_fails(silent, "too-long", "a target that is said to be longer than it is");
-    assert!(started.elapsed() < PATIENCE * 40, "{:?}", started.elapsed());
     site.heals();
 }
 
