@@ -106,6 +106,7 @@ pub(crate) struct Site {
     pub(crate) client: Client,
     pub(crate) server: Server,
     replies: Arc<Mutex<BTreeMap<String, Reply>>>,
+    patience: Duration,
 }
 
 impl Site {
@@ -123,8 +124,8 @@ impl Site {
         client.metadata_url = SafeUrl::parse(&format!("{}/metadata", server.url)).unwrap();
         client.target_url = SafeUrl::parse(&format!("{}/targets", server.url)).unwrap();
         client.attempts = 1;
-        let mut site = Self { repository, client, server, replies };
-        site.wait_at_most(PATIENCE);
+        let mut site = Self { repository, client, server, replies, patience: PATIENCE };
+        site.connect_anew();
         site.serve_what_is_published();
         site.client.download("tool").unwrap();
         site.repository.add_target("targets", "tool", b"better");
@@ -133,8 +134,10 @@ impl Site {
         site
     }
 
-    fn wait_at_most(&mut self, patience: Duration) {
-        let settings = HttpSettings { idle_timeout: patience, connect_timeout: patience, ..HttpSettings::default() };
+    /// Leaves connections behind that the server may just be closing.
+    fn connect_anew(&mut self) {
+        let (idle_timeout, connect_timeout) = (self.patience, self.patience);
+        let settings = HttpSettings { idle_timeout, connect_timeout, ..HttpSettings::default() };
         self.client.network = Some(Arc::new(DefaultFetcher::new(settings)));
     }
 
@@ -158,6 +161,7 @@ impl Site {
     /// Insists that a refresh fails like this, whatever the server meant by `reply`, and that nothing moved; and that
     /// all is well again once the server is.
     pub(crate) fn timestamp_fails(&mut self, reply: impl Into<Reply>, code: &str, what: &str) {
+        self.connect_anew();
         self.reply("metadata/timestamp.json", reply);
         let before = self.client.state();
         let error = self.client.refresh().expect_err(what);
@@ -167,6 +171,7 @@ impl Site {
 
     /// Insists that the new `tool` cannot be downloaded, and that the old one stays.
     pub(crate) fn tool_fails(&mut self, reply: impl Into<Reply>, code: &str, what: &str) {
+        self.connect_anew();
         self.serve_what_is_published();
         self.reply(&self.tool(), reply);
         self.client.refresh().unwrap();
@@ -178,6 +183,7 @@ impl Site {
     }
 
     pub(crate) fn heals(&mut self) {
+        self.connect_anew();
         self.serve_what_is_published();
         self.client.refresh().unwrap();
         self.client.download("tool").unwrap();
@@ -395,6 +401,7 @@ fn a_connection_is_not_upgraded() {
         let head = format!("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {protocol}\r\n");
         site.reply("metadata/timestamp.json", Reply::Bytes(honest_after(&site, &head)));
         let before = site.client.state();
+        site.connect_anew();
         let error = site.client.refresh().unwrap_err();
         assert!(matches!(error.code(), "http-status" | "transport"), "{error}");
         assert_eq!(site.client.state(), before);
@@ -485,7 +492,7 @@ fn what_servers_set_is_not_kept() {
 #[test]
 fn silence_and_a_head_that_drips_are_given_up() {
     let mut site = Site::with_news();
-    site.wait_at_most(LITTLE_PATIENCE);
+    site.patience = LITTLE_PATIENCE;
     let started = Instant::now();
     let a_byte = |first: &str| Reply::Forever(first.as_bytes().to_vec(), LITTLE_PATIENCE / 10, b"y".to_vec());
     site.timestamp_fails(Reply::Silence, "timed-out", "silence");
@@ -498,7 +505,7 @@ fn silence_and_a_head_that_drips_are_given_up() {
         Reply::Forever(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{".to_vec(), LITTLE_PATIENCE * 10, vec![b' ']);
     site.timestamp_fails(silent.clone(), "timed-out", "a body that stands still");
     assert!(started.elapsed() < LITTLE_PATIENCE * 40, "{:?}", started.elapsed());
-    site.wait_at_most(PATIENCE);
+    site.patience = PATIENCE;
     site.tool_fails(silent, "too-long", "a target that is said to be longer than it is");
     site.heals();
 }
