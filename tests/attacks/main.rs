@@ -12,6 +12,7 @@ mod arbitrary_software;
 mod builder_map;
 mod concurrent_updates;
 mod damaged_cache;
+mod decompression_bombs;
 mod delegation_graphs;
 mod endless_data;
 mod example_keys;
