@@ -553,7 +553,7 @@ fn redirects_that_are_not_followed_move_nothing() {
     // Neither text nor a URL.
     let raw = b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1/\xff\xfe\r\ncontent-length: 0\r\n\r\n";
     site.timestamp_fails(Reply::Bytes(raw.to_vec()), "http-status", "raw bytes");
-    let nothing = "HTTP/1.1 302 Found\r\nlocation:\r\ncontent-length: 0\r\n\r\n";
+    let nothing = "HTTP/1.1 302 Found\r\nlocation:\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     site.timestamp_fails(nothing, "redirect", "an empty place");
     site.heals();
 }
