@@ -13,6 +13,7 @@ mod builder_map;
 mod classical_roots;
 mod concurrent_updates;
 mod damaged_cache;
+mod decompression_bombs;
 mod delegation_graphs;
 mod endless_data;
 mod example_keys;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::support::{Answer, SimRepository};
+use trustroot::client::Retries;
+
+use crate::support::{Answer, SimRepository, block_on};
 
 #[test]
 fn metadata_that_drips_is_given_up() {
@@ -120,4 +122,33 @@ fn a_fast_start_does_not_buy_a_slow_end() {
     assert_eq!((client.state(), client.downloads()), (cache, downloads));
     // Not four minutes after the pace broke down.
     assert!(repository.shelf().sent() - before <= most.len() as u64 + 12);
+}
+
+#[test]
+fn nobody_is_made_to_wait_for_as_long_as_a_server_likes() {
+    for wait in [Duration::from_secs(3600), Duration::from_secs(u64::MAX)] {
+        for role in ["root", "timestamp", "snapshot", "targets"] {
+            let mut repository = SimRepository::new();
+            let mut client = repository.client();
+            client.refresh().unwrap();
+            repository.bump("targets");
+            repository.publish();
+            if role == "root" {
+                repository.bump("root");
+            }
+            repository.answer(role, Answer::Later(wait));
+            let trusted = client.cached(role);
+            let mut updater = client.new_updater().unwrap();
+
+            let (error, waited) = block_on(async {
+                let started = tokio::time::Instant::now();
+                (updater.refresh().await.map(drop).unwrap_err(), started.elapsed())
+            });
+
+            assert_eq!((error.code(), error.is_refusal()), ("http-status", false), "{role}");
+            // Twice between three attempts.
+            assert!(waited <= 2 * Retries::LONGEST_WAIT + Duration::from_secs(1), "{role}: {waited:?}");
+            assert_eq!(client.cached(role), trusted);
+        }
+    }
 }

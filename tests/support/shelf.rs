@@ -31,6 +31,8 @@ pub enum Answer {
     SlowingDown(Vec<u8>, Duration, Vec<u8>),
     /// These bytes, and then the connection breaks.
     BreakingOff(Vec<u8>),
+    /// HTTP status 503, and the wish to be asked again after this time.
+    Later(Duration),
     /// An HTTP status other than 200.
     Status(u16),
 }
@@ -131,6 +133,9 @@ impl Shelf {
         let (length, chunks): (_, Box<dyn Chunks>) = match answer {
             None | Some(Answer::Status(404)) => return Err(FetchError::Absent { url }),
             Some(Answer::Status(status)) => return Err(FetchError::Status { url, status, retry_after: None }),
+            Some(Answer::Later(wait)) => {
+                return Err(FetchError::Status { url, status: 503, retry_after: Some(wait) });
+            }
             Some(Answer::Bytes(bytes)) => (Some(bytes.len() as u64), Box::new(Whole(Some(bytes)))),
             Some(Answer::Claiming(length, bytes)) => (Some(length), Box::new(Whole(Some(bytes)))),
             Some(Answer::BreakingOff(bytes)) => (None, Box::new(BreakingOff(Some(bytes), url.clone()))),
