@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::Arc;
 
 use super::store::{Store, StoredFile};
 use crate::metadata::{RoleName, Version};
-use crate::trust::{Accepted, LocalFile};
+use crate::trust::{Accepted, LocalFile, Received};
 
 /// Accepted files in the order in which they are to be written, and the floors that they were judged against.
 #[derive(Debug, Default)]
@@ -26,15 +27,15 @@ fn is_floor(file: &LocalFile) -> bool {
 
 impl Staged {
     /// Reads a file as if everything that is staged were written.
-    pub(super) fn read(&mut self, store: &dyn Store, file: &LocalFile) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn read(&mut self, store: &dyn Store, file: &LocalFile) -> io::Result<Option<Received>> {
         if let Some(staged) = self.files.iter().find(|staged| staged.file == *file) {
-            return Ok(Some(staged.bytes.clone()));
+            return Ok(Some(Arc::clone(&staged.bytes).into()));
         }
         let stored = store.read(&StoredFile::Metadata(file.clone()))?;
         if is_floor(file) {
             self.floors.entry(file.clone()).or_insert_with(|| stored.clone());
         }
-        Ok(stored)
+        Ok(stored.map(Into::into))
     }
 
     /// Takes a file that has been accepted. Of two for one place the later counts.
@@ -49,7 +50,7 @@ impl Staged {
     /// is written, the next update finds it in the history.
     pub(super) fn promote(&mut self, version: Version, bytes: &[u8]) {
         self.no_news.insert(LocalFile::Role(RoleName::Root));
-        self.put(Accepted { file: LocalFile::Role(RoleName::Root), version, bytes: bytes.to_vec() });
+        self.put(Accepted { file: LocalFile::Role(RoleName::Root), version, bytes: Arc::new(bytes.to_vec()) });
     }
 
     /// Makes a root that is trusted already part of the history, and the newest.
@@ -57,7 +58,7 @@ impl Staged {
         let file = LocalFile::Root(version);
         if !self.files.iter().any(|staged| staged.file == file) {
             self.no_news.insert(file.clone());
-            self.put(Accepted { file, version, bytes: bytes.to_vec() });
+            self.put(Accepted { file, version, bytes: Arc::new(bytes.to_vec()) });
         }
         self.promote(version, bytes);
     }
@@ -71,7 +72,7 @@ impl Staged {
     pub(super) fn was_overtaken(&self, store: &dyn Store) -> io::Result<bool> {
         for (file, read) in &self.floors {
             let stored = store.read(&StoredFile::Metadata(file.clone()))?;
-            let staged = self.files.iter().find(|staged| staged.file == *file).map(|staged| &staged.bytes);
+            let staged = self.files.iter().find(|staged| staged.file == *file).map(|staged| &*staged.bytes);
             if stored != *read && stored.as_ref() != staged {
                 return Ok(true);
             }

@@ -18,7 +18,8 @@ use super::{SafeUrl, UpdateError};
 use crate::example_keys::refuse_example_keys;
 use crate::metadata::{Document, RoleName, TargetPath, Version};
 use crate::trust::{
-    Accepted, Connectivity, FoundTarget, LocalFile, Refusal, Request, Step, TrustedSet, Update, UpdateStart, Verified,
+    Accepted, Connectivity, FoundTarget, LocalFile, Received, Refusal, Request, Step, TrustedSet, Update, UpdateStart,
+    Verified,
 };
 
 /// A TUF client for one repository.
@@ -368,7 +369,7 @@ impl Updater {
                     if let Some(early) = ahead.take(&request) {
                         match early {
                             Ok(bytes) if request.role == RoleName::Timestamp => {
-                                if update.offered_ahead(&bytes) {
+                                if update.offered_ahead(&bytes.into()) {
                                     continue;
                                 }
                                 tracing::debug!("the timestamp that was asked for ahead is not accepted");
@@ -376,7 +377,7 @@ impl Updater {
                             Ok(bytes) => {
                                 let url = Some(metadata_url(&mirror, &request));
                                 update
-                                    .received(Some(bytes))
+                                    .received(Some(bytes.into()))
                                     .map_err(|refusal| self.refused(refusal, url, connectivity))?;
                                 continue;
                             }
@@ -401,7 +402,9 @@ impl Updater {
                     };
                     // Where nothing was received, what is refused is not from there.
                     let url = received.as_ref().map(|_| metadata_url(&mirror, &request));
-                    update.received(received).map_err(|refusal| self.refused(refusal, url, connectivity))?;
+                    update
+                        .received(received.map(Into::into))
+                        .map_err(|refusal| self.refused(refusal, url, connectivity))?;
                 }
                 Step::Store(accepted) => {
                     let is_root = matches!(accepted.file, LocalFile::Root(_));
@@ -469,7 +472,7 @@ impl Updater {
                     }
                     let bytes = self.fetch_with(&mirror, &request, Vec::new(), &mut Ahead::default(), retries).await?;
                     let url = metadata_url(&mirror, &request);
-                    walk.received(bytes).map_err(|refusal| self.refused(refusal, Some(url), connectivity))?;
+                    walk.received(bytes.into()).map_err(|refusal| self.refused(refusal, Some(url), connectivity))?;
                 }
                 Step::Store(accepted) => self.stage(accepted),
                 Step::Done(found) => return Ok(found),
@@ -514,7 +517,7 @@ impl Updater {
         fetched.map(|fetched| self.bytes_of(mirror, request, fetched, kept_timestamp.as_ref()))
     }
 
-    fn bytes_of(&mut self, mirror: &Mirror, request: &Request, fetched: Fetched, kept: Option<&Vec<u8>>) -> Vec<u8> {
+    fn bytes_of(&mut self, mirror: &Mirror, request: &Request, fetched: Fetched, kept: Option<&Received>) -> Vec<u8> {
         match fetched {
             Fetched::Bytes(bytes, tag) => {
                 if let Some(tag) = tag.filter(|_| request.role == RoleName::Timestamp) {
@@ -523,7 +526,7 @@ impl Updater {
                 bytes
             }
             // Nobody is asked for news only but about the timestamp. What is kept is verified as if it had been sent.
-            Fetched::Unchanged => kept.cloned().unwrap_or_default(),
+            Fetched::Unchanged => kept.map(|kept| kept.to_vec()).unwrap_or_default(),
         }
     }
 

@@ -58,7 +58,15 @@ impl Envelope {
     /// # Errors
     /// When the bytes are not JSON as we accept it, or lack `signatures` or `signed`, or repeat a keyid.
     pub fn parse(received: &[u8]) -> Result<Self, FormatError> {
-        let canonical = canonical_json::canonicalize(received)?;
+        Self::parse_shared(Arc::new(received.to_vec()))
+    }
+
+    /// Opens the bytes of a metadata file without copying them, where they are canonical as they stand.
+    ///
+    /// # Errors
+    /// See [`Envelope::parse`].
+    pub fn parse_shared(received: Arc<Vec<u8>>) -> Result<Self, FormatError> {
+        let canonical = canonical_json::canonicalize(&received)?;
         if canonical.first() != Some(&b'{') {
             return Err(FormatError::invalid("document", "expected an object"));
         }

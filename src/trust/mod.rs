@@ -4,6 +4,7 @@
 //! states that it drives. [`verify`] is the one place where signatures are counted.
 
 mod delegation_walk;
+mod received;
 mod refusal;
 mod threshold;
 mod trusted_set;
@@ -11,6 +12,7 @@ mod verified;
 mod workflow;
 
 pub use delegation_walk::{DelegationWalk, FoundTarget};
+pub use received::{Received, Receiving};
 pub use refusal::Refusal;
 pub use threshold::{Authority, Standing, Tally, TallyLine, tally, verify};
 pub use trusted_set::{ExpectRoot, ExpectSnapshot, ExpectTargets, ExpectTimestamp, Recalled, TrustedSet, UpdateStart};

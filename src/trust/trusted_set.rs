@@ -7,13 +7,13 @@
 //! The order is that of TUF specification section 5. A step that is out of order does not compile:
 //!
 //! ```compile_fail,E0599
-//! # fn f(state: trustroot::trust::ExpectRoot, bytes: &[u8]) {
+//! # fn f(state: trustroot::trust::ExpectRoot, bytes: &trustroot::trust::Received) {
 //! state.timestamp(bytes); // the root chain has not ended
 //! # }
 //! ```
 //!
 //! ```compile_fail,E0382
-//! # fn f(state: trustroot::trust::ExpectTimestamp, bytes: &[u8]) {
+//! # fn f(state: trustroot::trust::ExpectTimestamp, bytes: &trustroot::trust::Received) {
 //! let _ = state.timestamp(bytes);
 //! let _ = state.timestamp(bytes); // one timestamp per update
 //! # }
@@ -37,8 +37,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::threshold::{Authority, verify, verify_root};
-use super::{DelegationWalk, Limits, Refusal, Verified};
-use crate::crypto::Digester;
+use super::{DelegationWalk, Limits, Received, Refusal, Verified};
 use crate::metadata::{
     Delegation, Document, Envelope, MetaFile, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Version,
 };
@@ -86,9 +85,14 @@ fn open(role: &RoleName, bytes: &[u8]) -> Result<Envelope, Refusal> {
     Envelope::parse(bytes).map_err(|source| Refusal::Malformed { role: role.clone(), source })
 }
 
-fn top_level<T: Document>(root: &Root, role: &RoleName, bytes: &[u8]) -> Result<Verified<T>, Refusal> {
+fn open_shared(role: &RoleName, received: &Received) -> Result<Envelope, Refusal> {
+    let envelope = Envelope::parse_shared(Arc::clone(received.bytes()));
+    envelope.map_err(|source| Refusal::Malformed { role: role.clone(), source })
+}
+
+fn top_level<T: Document>(root: &Root, role: &RoleName, received: &Received) -> Result<Verified<T>, Refusal> {
     let authority = Authority::of_root(root, role).expect("top-level roles are in every root");
-    verify(&open(role, bytes)?, authority)
+    verify(&open_shared(role, received)?, authority)
 }
 
 /// The root is trusted; newer ones may follow (section 5.3).
@@ -179,7 +183,7 @@ pub struct ExpectTimestamp {
 #[derive(Debug, Clone)]
 struct Floor {
     timestamp: Verified<Timestamp>,
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
 }
 
 impl ExpectTimestamp {
@@ -190,9 +194,9 @@ impl ExpectTimestamp {
 
     /// Takes the timestamp of an earlier update as the floor that a new one may not undercut, if the current root
     /// still vouches for it. Says whether it does.
-    pub fn remember(&mut self, cached: &[u8]) -> bool {
+    pub fn remember(&mut self, cached: &Received) -> bool {
         let timestamp = top_level(&self.root, &RoleName::Timestamp, cached).ok();
-        self.floor = timestamp.map(|timestamp| Floor { timestamp, bytes: cached.to_vec() });
+        self.floor = timestamp.map(|timestamp| Floor { timestamp, bytes: Arc::clone(cached.bytes()) });
         self.floor.is_some()
     }
 
@@ -202,12 +206,12 @@ impl ExpectTimestamp {
     ///
     /// # Errors
     /// When it is unsigned, malformed, older than the floor, names an older snapshot, or has expired.
-    pub fn timestamp(self, bytes: &[u8]) -> Result<ExpectSnapshot, Refusal> {
+    pub fn timestamp(self, received: &Received) -> Result<ExpectSnapshot, Refusal> {
         // The same bytes under the same root: what was verified a moment ago need not be verified again.
-        if self.floor.as_ref().is_some_and(|floor| floor.bytes == bytes) {
+        if self.floor.as_ref().is_some_and(|floor| floor.bytes == *received.bytes()) {
             return self.known();
         }
-        let offered: Verified<Timestamp> = top_level(&self.root, &RoleName::Timestamp, bytes)?;
+        let offered: Verified<Timestamp> = top_level(&self.root, &RoleName::Timestamp, received)?;
         let Some(Floor { timestamp: floor, .. }) = &self.floor else {
             return ExpectSnapshot::begin(self.root, self.start, offered, Novelty::New);
         };
@@ -298,7 +302,7 @@ impl ExpectSnapshot {
 
     /// Offers the snapshot of an earlier update. It saves the fetch if it is the one that the timestamp names;
     /// otherwise it becomes the floor, if the current root still vouches for it.
-    pub fn recall(mut self, cached: &[u8]) -> Recalled<ExpectTargets, Self> {
+    pub fn recall(mut self, cached: &Received) -> Recalled<ExpectTargets, Self> {
         let Ok(snapshot) = top_level::<Snapshot>(&self.root, &RoleName::Snapshot, cached) else {
             return Recalled::NotCurrent(self);
         };
@@ -318,11 +322,11 @@ impl ExpectSnapshot {
     /// # Errors
     /// When it is not the file that the timestamp names, unsigned, malformed, expired, or when it or a role in it
     /// is older than the floor.
-    pub fn snapshot(self, bytes: &[u8]) -> Result<ExpectTargets, Refusal> {
+    pub fn snapshot(self, received: &Received) -> Result<ExpectTargets, Refusal> {
         let wanted = self.wanted();
-        check_bytes(&RoleName::Snapshot, bytes, wanted)?;
-        let offered: Verified<Snapshot> =
-            top_level(&self.root, &RoleName::Snapshot, bytes).map_err(|refusal| refusal.of_version(wanted.version))?;
+        check_bytes(&RoleName::Snapshot, received, wanted)?;
+        let offered: Verified<Snapshot> = top_level(&self.root, &RoleName::Snapshot, received)
+            .map_err(|refusal| refusal.of_version(wanted.version))?;
         check_version(&RoleName::Snapshot, &offered, wanted)?;
         if let Some(floor) = &self.floor {
             no_rollback(floor, &offered)?;
@@ -387,7 +391,7 @@ impl ExpectTargets {
     }
 
     /// Offers the targets of an earlier update.
-    pub fn recall(self, cached: &[u8]) -> Recalled<TrustedSet, Self> {
+    pub fn recall(self, cached: &Received) -> Recalled<TrustedSet, Self> {
         match self.check(cached) {
             Ok(targets) => Recalled::Trusted(self.trust(targets)),
             Err(_) => Recalled::NotCurrent(self),
@@ -398,14 +402,14 @@ impl ExpectTargets {
     ///
     /// # Errors
     /// When they are not the file that the snapshot names, unsigned, malformed or expired.
-    pub fn targets(self, bytes: &[u8]) -> Result<TrustedSet, Refusal> {
-        let targets = self.check(bytes)?;
+    pub fn targets(self, received: &Received) -> Result<TrustedSet, Refusal> {
+        let targets = self.check(received)?;
         Ok(self.trust(targets))
     }
 
-    fn check(&self, bytes: &[u8]) -> Result<Verified<Targets>, Refusal> {
+    fn check(&self, received: &Received) -> Result<Verified<Targets>, Refusal> {
         let authority = Authority::of_root(&self.root, &RoleName::Targets).expect("every root has a targets role");
-        check_targets(bytes, authority, &self.snapshot, self.start)
+        check_targets(received, authority, &self.snapshot, self.start)
     }
 
     fn trust(self, targets: Verified<Targets>) -> TrustedSet {
@@ -491,11 +495,11 @@ impl TrustedSet {
         &mut self,
         delegator: &Arc<Verified<Targets>>,
         delegation: &Delegation,
-        bytes: &[u8],
+        received: &Received,
     ) -> Result<Arc<Verified<Targets>>, Refusal> {
         let delegations = delegator.delegations.as_ref().expect("the delegation was read from this document");
         let authority = Authority::of_delegation(delegations, delegation);
-        let targets = Arc::new(check_targets(bytes, authority, &self.snapshot, self.start)?);
+        let targets = Arc::new(check_targets(received, authority, &self.snapshot, self.start)?);
         let known = Delegated { delegator: Arc::clone(delegator), targets: Arc::clone(&targets) };
         self.delegated.insert((delegator.role().clone(), delegation.role.clone()), known);
         Ok(targets)
@@ -508,16 +512,16 @@ fn wanted<'a>(snapshot: &'a Snapshot, role: &RoleName) -> Result<&'a MetaFile, R
 
 /// Sections 5.6.2 to 5.6.5, for top-level and delegated targets alike.
 fn check_targets(
-    bytes: &[u8],
+    received: &Received,
     authority: Authority<'_>,
     snapshot: &Snapshot,
     start: UpdateStart,
 ) -> Result<Verified<Targets>, Refusal> {
     let role = authority.role();
     let wanted = wanted(snapshot, role)?;
-    check_bytes(role, bytes, wanted)?;
+    check_bytes(role, received, wanted)?;
     let targets: Verified<Targets> =
-        verify(&open(role, bytes)?, authority).map_err(|refusal| refusal.of_version(wanted.version))?;
+        verify(&open_shared(role, received)?, authority).map_err(|refusal| refusal.of_version(wanted.version))?;
     check_version(role, &targets, wanted)?;
     start.check(&targets)?;
     Ok(targets)
@@ -535,18 +539,16 @@ fn check_version<T: Document>(role: &RoleName, document: &Verified<T>, wanted: &
 }
 
 /// Checks length and hashes where trusted metadata gives them, before anything is parsed.
-fn check_bytes(role: &RoleName, bytes: &[u8], wanted: &MetaFile) -> Result<(), Refusal> {
-    let offered = bytes.len() as u64;
+fn check_bytes(role: &RoleName, received: &Received, wanted: &MetaFile) -> Result<(), Refusal> {
+    let offered = received.len() as u64;
     if let Some(expected) = wanted.length
         && expected != offered
     {
         return Err(Refusal::WrongLength { role: role.clone(), version: wanted.version, offered, expected });
     }
     let Some(hashes) = &wanted.hashes else { return Ok(()) };
-    let mut digester = Digester::new(hashes.iter().map(|(algorithm, _)| algorithm));
-    digester.update(bytes);
-    for ((algorithm, expected), (_, digest)) in hashes.iter().zip(digester.finish()) {
-        if expected != digest {
+    for (algorithm, expected) in hashes.iter() {
+        if expected != &*received.digest(algorithm) {
             return Err(Refusal::WrongHash { role: role.clone(), version: wanted.version, algorithm });
         }
     }
