@@ -3,12 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use trustroot::metadata::canonical_json::{Json, JsonError, canonicalize, check_unambiguous};
-use trustroot::metadata::{Document, Envelope, Root, Snapshot, TargetPath, Targets, Timestamp, matches_pattern};
+use trustroot::metadata::{
+    Document, Envelope, FormatError, Root, Snapshot, TargetPath, Targets, Timestamp, matches_pattern,
+};
 
 /// Text with the characters that matter to a JSON reader well represented.
 fn text() -> impl Strategy<Value = String> {
@@ -199,6 +202,281 @@ proptest! {
     }
 }
 
+/// The error as it would be had the document begun a byte earlier.
+fn a_byte_earlier(error: JsonError) -> JsonError {
+    match error {
+        JsonError::Syntax { at, expected } => JsonError::Syntax { at: at - 1, expected },
+        JsonError::DuplicateKey { at, key } => JsonError::DuplicateKey { at: at - 1, key },
+        JsonError::Float { at } => JsonError::Float { at: at - 1 },
+        JsonError::IntegerTooLarge { at } => JsonError::IntegerTooLarge { at: at - 1 },
+        JsonError::TooDeep { at } => JsonError::TooDeep { at: at - 1 },
+        JsonError::TrailingBytes { at } => JsonError::TrailingBytes { at: at - 1 },
+        JsonError::NotUtf8 { at } => JsonError::NotUtf8 { at: at - 1 },
+        JsonError::LoneSurrogate { at } => JsonError::LoneSurrogate { at: at - 1 },
+        other => other,
+    }
+}
+
+/// The canonical form as it comes about where nothing is recognised as canonical: what begins with white space is not.
+fn rewritten(bytes: &[u8]) -> Result<Vec<u8>, JsonError> {
+    canonicalize(&[b" ", bytes].concat()).map_err(a_byte_earlier)
+}
+
+/// A small change to a document.
+#[derive(Debug, Clone)]
+enum Edit {
+    Insert(&'static [u8]),
+    Replace(u8),
+    Remove,
+    /// Copies so many bytes before the place behind it.
+    Repeat(usize),
+    /// Exchanges so many bytes before the place with as many behind it.
+    Exchange(usize),
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let pieces: Vec<&[u8]> = vec![
+        b" ",
+        b"\n",
+        b"\t",
+        b"\r",
+        b",",
+        b":",
+        b"0",
+        b"-",
+        b"-0",
+        b"00",
+        b".",
+        b"e",
+        b"E1",
+        b"1",
+        b"\"",
+        b"\\",
+        b"\\\\",
+        b"\\\"",
+        b"\\/",
+        b"\\n",
+        b"\\u0041",
+        b"\\u0022",
+        b"\\ud800",
+        b"\x01",
+        b"\x1f",
+        b"\x7f",
+        b"\x80",
+        b"\xff",
+        b"\xc3",
+        b"\xe2\x82",
+        b"\xed\xa0\x80",
+        b"{}",
+        b"[]",
+        b"[",
+        b"}",
+        b"\"a\":1,",
+        b",\"a\":1",
+        b"\"\":0,",
+        b"null",
+        b"true",
+        b"18446744073709551615",
+        b"18446744073709551616",
+        b"-9223372036854775808",
+        b"-9223372036854775809",
+        b"000000000000000000000",
+        b"\xef\xbb\xbf",
+        b"\x00",
+    ];
+    prop_oneof![
+        4 => proptest::sample::select(pieces).prop_map(Edit::Insert),
+        2 => prop_oneof![any::<u8>(), proptest::sample::select(b"\"\\{}[],:0-.eE \n/u".to_vec())].prop_map(Edit::Replace),
+        1 => Just(Edit::Remove),
+        2 => (1..12_usize).prop_map(Edit::Repeat),
+        2 => (1..12_usize).prop_map(Edit::Exchange),
+    ]
+}
+
+fn edited(mut bytes: Vec<u8>, edits: &[(Edit, proptest::sample::Index)]) -> Vec<u8> {
+    for (edit, at) in edits {
+        let at = at.index(bytes.len() + 1);
+        match edit {
+            Edit::Insert(piece) => drop(bytes.splice(at..at, piece.iter().copied())),
+            Edit::Replace(byte) if at < bytes.len() => bytes[at] = *byte,
+            Edit::Remove if at < bytes.len() => drop(bytes.remove(at)),
+            Edit::Repeat(length) => {
+                let copy = bytes[at.saturating_sub(*length)..at].to_vec();
+                bytes.splice(at..at, copy);
+            }
+            Edit::Exchange(length) => {
+                let length = (*length).min(at).min(bytes.len() - at);
+                let (before, behind) = bytes.split_at_mut(at);
+                before[at - length..].swap_with_slice(&mut behind[..length]);
+            }
+            _ => {}
+        }
+    }
+    bytes
+}
+
+/// Bytes that are canonical, or nearly so.
+fn nearly_canonical() -> impl Strategy<Value = Vec<u8>> {
+    let edits = vec((edit(), any::<proptest::sample::Index>()), 0..4);
+    (value(), edits, prop_oneof![8 => Just(0), 1 => 120..135_usize]).prop_map(|(value, edits, depth)| {
+        let mut canonical = as_python_writes(&value).into_bytes();
+        // A control character cannot stand raw in what arrives.
+        canonical.retain(|byte| *byte >= 0x20);
+        let nested = [b"[".repeat(depth), canonical, b"]".repeat(depth)].concat();
+        edited(nested, &edits)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    /// Recognising canonical bytes changes nothing: neither what is accepted, nor its form, nor the error.
+    #[test]
+    fn bytes_that_are_recognised_as_canonical_are_what_rewriting_gives(bytes in nearly_canonical()) {
+        prop_assert_eq!(canonicalize(&bytes), rewritten(&bytes));
+        prop_assert_eq!(check_unambiguous(&bytes), check_unambiguous(&[b" ", &*bytes].concat()).map_err(a_byte_earlier));
+    }
+
+    /// The same for envelopes, whose members are recognised one by one.
+    #[test]
+    fn an_envelope_is_read_as_if_all_of_it_were_rewritten(
+        signed in nearly_canonical(),
+        signatures in prop_oneof![3 => Just(b"[]".to_vec()), 1 => Just(b"[ ]".to_vec()), 1 => nearly_canonical()],
+        shape in 0..7_usize,
+        edits in vec((edit(), any::<proptest::sample::Index>()), 0..2),
+    ) {
+        let parts: &[&[u8]] = match shape {
+            0..3 => &[b"{\"signatures\":", &signatures, b",\"signed\":", &signed, b"}"],
+            3 => &[b"{\"signed\":", &signed, b",\"signatures\":", &signatures, b"}"],
+            4 => &[b"{\n \"signatures\": ", &signatures, b",\n \"signed\": ", &signed, b"\n}\n"],
+            5 => &[b"{\"other\":", &signatures, b",\"signatures\":[],\"signed\":", &signed, b",\"signed\":1}"],
+            _ => &[b"{\"\\u0073igned\":", &signed, b",\"signatures\":", &signatures, b"}"],
+        };
+        let bytes = edited(parts.concat(), &edits);
+        let ours = Envelope::parse(&bytes);
+        match rewritten(&bytes) {
+            Err(error) => prop_assert_eq!(ours.unwrap_err(), FormatError::Json(error)),
+            Ok(canonical) => match (ours, Json::parse(&canonical)) {
+                (Ok(envelope), Ok(Json::Object(members))) => {
+                    prop_assert_eq!(envelope.signed_bytes(), members["signed"].to_canonical());
+                    let Json::Array(signatures) = &members["signatures"] else { panic!("an array") };
+                    prop_assert_eq!(envelope.signatures().len(), signatures.len());
+                }
+                // Escaped controls stand raw in the canonical form, which is then not JSON.
+                (Ok(_), Err(_)) => prop_assert!(canonical.iter().any(|byte| *byte < 0x20)),
+                (ours, _) => {
+                    let is_json = matches!(ours, Err(FormatError::Json(_)));
+                    prop_assert!(!is_json, "{:?}", ours);
+                }
+            },
+        }
+    }
+}
+
+#[test]
+fn what_is_nearly_canonical_has_the_same_form_and_the_same_error() {
+    for text in [
+        r#"{"a":"\u0041"}"#,
+        r#"{"a":"\/"}"#,
+        r#"{"\"":1,"A":2}"#,
+        r#"{"A":1,"\"":2}"#,
+        r#"{"\\":1,"\"":2}"#,
+        r#"{"\"":1,"\\":2}"#,
+        r#"{"[":1,"\\":2,"]":3}"#,
+        r#"{"\\":1,"[":2}"#,
+        r#"{"a":1,"a":2}"#,
+        r#"{"a":{"b":1,"b":1}}"#,
+        r#"{"":1,"":2}"#,
+        r#"{"a\"":1,"a\"":2}"#,
+        r#"{"a":-0}"#,
+        "[-]",
+        "[00]",
+        "[01]",
+        "[-01]",
+        "[0]",
+        "[-1]",
+        "[1.0]",
+        "[1e1]",
+        "[1E1]",
+        "[0.0]",
+        "[1.]",
+        "[18446744073709551615]",
+        "[18446744073709551616]",
+        "[-9223372036854775808]",
+        "[-9223372036854775809]",
+        "[0000000000000000000000]",
+        "[1 ]",
+        "[ 1]",
+        "[1, 2]",
+        "[1,]",
+        "[,1]",
+        "{\"a\" :1}",
+        "{\"a\": 1}",
+        "{ }",
+        "[ ]",
+        "{,}",
+        "{\"a\":1,}",
+        "1 ",
+        " 1",
+        "",
+        "\"",
+        "\"\\",
+        "\"\\\"",
+        "tru",
+        "truex",
+        "[true1]",
+        "nul",
+        "[nullnull]",
+        "\u{feff}1",
+        "\"\u{7f}\"",
+        "\"\u{1f}\"",
+        "[\"a\u{0}b\"]",
+        "{1:2}",
+        "{\"a\"}",
+        "{\"a\":}",
+        "\"é\"",
+        "{\"é\":1,\"z\":2}",
+        "{\"z\":1,\"é\":2}",
+        "{\"\u{ffff}\":1,\"\u{10000}\":2}",
+        "{\"\u{10000}\":1,\"\u{ffff}\":2}",
+    ] {
+        assert_eq!(canonicalize(text.as_bytes()), rewritten(text.as_bytes()), "{text}");
+    }
+    for depth in 120..140 {
+        let open = "[".repeat(depth) + "{\"a\":[" + "1" + "]}" + &"]".repeat(depth);
+        assert_eq!(canonicalize(open.as_bytes()), rewritten(open.as_bytes()), "{depth}");
+        assert_eq!(canonicalize(open.as_bytes()).is_ok(), depth + 2 <= 128, "{depth}");
+        // Inside an envelope everything is one level deeper.
+        let enveloped = format!("{{\"signatures\":[],\"signed\":{open}}}");
+        assert_eq!(Envelope::parse(enveloped.as_bytes()).is_ok(), depth + 3 <= 128, "{depth}");
+    }
+    // A broken character at every place, so that it stands on both sides of every word that is looked at.
+    for length in 0..40 {
+        for broken in [&b"\xff"[..], b"\x80", b"\xc3", b"\xe2\x82", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\xaf"] {
+            for place in 0..=length {
+                let mut bytes = [b"[\"", vec![b'a'; length].as_slice(), b"\"]"].concat();
+                bytes.splice(2 + place..2 + place, broken.iter().copied());
+                assert_eq!(canonicalize(&bytes), Err(JsonError::NotUtf8 { at: 2 + place }));
+                assert_eq!(rewritten(&bytes), Err(JsonError::NotUtf8 { at: 2 + place }));
+            }
+        }
+    }
+}
+
+#[test]
+fn canonical_bytes_are_shared_and_not_copied() {
+    for (text, is_shared) in [
+        (r#"{"signatures":[],"signed":{"a":1}}"#, true),
+        (" { \"signed\" : {\"a\":1} , \"signatures\" : [ ] } ", true),
+        (r#"{"signatures":[],"signed":{"a": 1}}"#, false),
+    ] {
+        let received = Arc::new(text.as_bytes().to_vec());
+        let envelope = Envelope::parse_shared(Arc::clone(&received)).unwrap();
+        assert_eq!(envelope.signed_bytes(), b"{\"a\":1}");
+        assert_eq!(received.as_ptr_range().contains(&envelope.signed_bytes().as_ptr()), is_shared, "{text}");
+    }
+}
+
 /// A document with whatever else somebody put into it.
 fn with_more(mut document: Value, more: Map<String, Value>, place: &[&str]) -> Value {
     let mut object = &mut document;
@@ -317,6 +595,38 @@ proptest! {
             let Ok(path) = TargetPath::new(name.as_str()) else { continue };
             let found = document.find(&path).unwrap().map(|target| target.length);
             prop_assert_eq!(found, targets.get(name).map(|target| target["length"].as_u64().unwrap()));
+        }
+    }
+}
+
+/// Entries enough that the search takes leaps.
+#[test]
+fn among_many_targets_each_is_found_and_nothing_else() {
+    for (space, reach) in [("", 1), (" ", 1), ("", 90)] {
+        let name = |number: usize| format!("{}/{:03}\"x é", number % 7, number);
+        let entry = |number: usize| {
+            let custom = "c".repeat(1 + number * 37 % (200 * reach));
+            json!({ "length": number, "hashes": { "sha256": "00".repeat(32) }, "custom": custom })
+        };
+        let targets: Map<String, Value> = (0..900).step_by(3).map(|number| (name(number), entry(number))).collect();
+        let more =
+            json!({ "targets": targets, "a": { "large": "x".repeat(20_000) }, "zz": { "large": "x".repeat(20_000) } });
+        let signed = with_fields(head("targets", 1), more);
+        let text = format!("{{\"signatures\":[],\"signed\":{space}{}}}", as_python_writes(&signed));
+        let text = if space.is_empty() {
+            text
+        } else {
+            text.replacen("{\"length\"", "{ \"length\"", 1).replacen(":{", ": {", 9)
+        };
+        let document: Targets = Envelope::parse(text.as_bytes()).unwrap().unverified().unwrap();
+        assert_eq!(document.count(), 300);
+        assert_eq!(document.unrecognized.len(), 2);
+        for number in 0..900 {
+            let found = document.find(&TargetPath::new(name(number)).unwrap()).unwrap().map(|target| target.length);
+            assert_eq!(found, (number % 3 == 0).then_some(number as u64));
+        }
+        for absent in ["!", "0", "6/9", "~", "3/300\"x é!", "é"] {
+            assert_eq!(document.find(&TargetPath::new(absent).unwrap()).unwrap(), None, "{absent}");
         }
     }
 }

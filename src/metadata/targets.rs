@@ -39,9 +39,9 @@ impl Targets {
         let mut wanted = Vec::new();
         canonical_json::write_string(path.as_str(), &mut wanted);
         let wanted = &wanted[1..wanted.len() - 1];
-        self.entries()
-            .find(|(key, _)| *key == wanted)
-            .map(|(_, value)| TargetFile::from_json(Json::from_canonical(value), &entry_path(path.as_str())))
+        self.signed
+            .find(&self.entries, wanted)
+            .map(|value| TargetFile::from_json(Json::from_canonical(value), &entry_path(path.as_str())))
             .transpose()
     }
 
@@ -75,7 +75,7 @@ impl Document for Targets {
         let mut small = std::collections::BTreeMap::new();
         let mut entries = None;
         if signed.first() == Some(&b'{') {
-            let mut members = canonical_json::members(signed);
+            let mut members = signed.members();
             while let Some((key, value)) = members.next() {
                 if key == b"targets" {
                     entries = Some(members.position() - value.len()..members.position());
