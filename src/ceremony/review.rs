@@ -253,7 +253,7 @@ fn without_worded_keys(delegator: &mut Value) {
 
 fn delegations(targets: Option<&Targets>) -> Vec<crate::metadata::Delegation> {
     match targets.and_then(|targets| targets.delegations.as_ref()).map(|all| &all.rule) {
-        Some(crate::metadata::DelegationRule::Roles(roles)) => roles.clone(),
+        Some(crate::metadata::DelegationRule::Roles(roles)) => roles.iter().collect(),
         _ => Vec::new(),
     }
 }

@@ -155,7 +155,7 @@ impl Problems {
         self.list.extend(catalog_succession(old.as_ref(), &catalog, now));
 
         let delegations: Vec<Delegation> = match targets.delegations.as_ref().map(|all| &all.rule) {
-            Some(DelegationRule::Roles(roles)) => roles.clone(),
+            Some(DelegationRule::Roles(roles)) => roles.iter().collect(),
             Some(DelegationRule::Bins(_)) => {
                 self.add("top-level targets would delegate to bins, which no namespace is");
                 Vec::new()

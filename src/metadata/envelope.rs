@@ -68,6 +68,23 @@ impl SignedBytes {
         canonical_json::members_from(self, 1, &self.landmarks)
     }
 
+    /// The value, but without the members called `names`: only says where the values of those stand.
+    pub(super) fn set_aside<const N: usize>(&self, names: [&str; N]) -> (Json, [Option<Range<usize>>; N]) {
+        let mut aside = [const { None }; N];
+        if self.first() != Some(&b'{') {
+            return (Json::from_canonical(self), aside);
+        }
+        let mut others = BTreeMap::new();
+        let mut members = self.members();
+        while let Some((key, value)) = members.next() {
+            match names.iter().position(|name| name.as_bytes() == key) {
+                Some(index) => aside[index] = Some(members.position() - value.len()..members.position()),
+                None => drop(others.insert(canonical_json::unescape(key), Json::from_canonical(value))),
+            }
+        }
+        (Json::Object(others), aside)
+    }
+
     /// The value of `key`, as it stands escaped, in the object at `object`, which is a member's value.
     ///
     /// Keys are in order, so that the search goes to a landmark and from there to the next one at most.

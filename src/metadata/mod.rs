@@ -19,7 +19,9 @@ mod target_path;
 mod targets;
 mod timestamp;
 
-pub use delegations::{Delegation, DelegationRule, Delegations, PathRule, SuccinctBins, matches_pattern};
+pub use delegations::{
+    DelegatedRoles, Delegation, DelegationRule, Delegations, PathRule, SuccinctBins, matches_pattern,
+};
 pub use envelope::{Envelope, Signature, SignatureMap, SignedBytes};
 pub use fields::{FormatError, Unrecognized};
 pub use hashes::{HashAlgorithm, Hashes};

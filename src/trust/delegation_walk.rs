@@ -117,7 +117,7 @@ impl<'a> DelegationWalk<'a> {
     }
 
     fn request(&self, role: &RoleName) -> Result<Request, Refusal> {
-        self.limits.request(role, self.trusted.wanted(role)?, self.trusted.root().consistent_snapshot)
+        self.limits.request(role, &self.trusted.wanted(role)?, self.trusted.root().consistent_snapshot)
     }
 
     /// Answers [`Step::Recall`]: the cached bytes, or `None` where there are none.

@@ -345,16 +345,16 @@ fn no_rollback(floor: &Snapshot, offered: &Snapshot) -> Result<(), Refusal> {
     if offered.version < floor.version {
         return Err(Refusal::Rollback { role: RoleName::Snapshot, offered: offered.version, trusted: floor.version });
     }
-    for (file, trusted) in &floor.meta {
-        let name = file.strip_suffix(".json").unwrap_or(file);
+    for (file, trusted, offered_version) in floor.beside(offered) {
+        let name = file.strip_suffix(".json").unwrap_or(&file);
         let role = || match name {
             "targets" => RoleName::Targets,
             other => RoleName::Delegated(other.into()),
         };
-        match offered.meta.get(file) {
+        match offered_version {
             None => return Err(Refusal::RoleDropped { role: role(), snapshot: offered.version }),
-            Some(meta) if meta.version < trusted.version => {
-                return Err(Refusal::Rollback { role: role(), offered: meta.version, trusted: trusted.version });
+            Some(offered) if offered < trusted => {
+                return Err(Refusal::Rollback { role: role(), offered, trusted });
             }
             Some(_) => {}
         }
@@ -386,7 +386,7 @@ impl ExpectTargets {
     ///
     /// # Errors
     /// When it does not list them.
-    pub fn wanted(&self) -> Result<&MetaFile, Refusal> {
+    pub fn wanted(&self) -> Result<MetaFile, Refusal> {
         wanted(&self.snapshot, &RoleName::Targets)
     }
 
@@ -476,7 +476,7 @@ impl TrustedSet {
     }
 
     /// What the snapshot says about a role.
-    pub(super) fn wanted(&self, role: &RoleName) -> Result<&MetaFile, Refusal> {
+    pub(super) fn wanted(&self, role: &RoleName) -> Result<MetaFile, Refusal> {
         wanted(&self.snapshot, role)
     }
 
@@ -506,7 +506,7 @@ impl TrustedSet {
     }
 }
 
-fn wanted<'a>(snapshot: &'a Snapshot, role: &RoleName) -> Result<&'a MetaFile, Refusal> {
+fn wanted(snapshot: &Snapshot, role: &RoleName) -> Result<MetaFile, Refusal> {
     snapshot.role(role).ok_or_else(|| Refusal::NotInSnapshot { role: role.clone() })
 }
 
@@ -519,10 +519,10 @@ fn check_targets(
 ) -> Result<Verified<Targets>, Refusal> {
     let role = authority.role();
     let wanted = wanted(snapshot, role)?;
-    check_bytes(role, received, wanted)?;
+    check_bytes(role, received, &wanted)?;
     let targets: Verified<Targets> =
         verify(&open_shared(role, received)?, authority).map_err(|refusal| refusal.of_version(wanted.version))?;
-    check_version(role, &targets, wanted)?;
+    check_version(role, &targets, &wanted)?;
     start.check(&targets)?;
     Ok(targets)
 }

@@ -283,7 +283,7 @@ impl Update {
             }
             State::Targets(expect) => {
                 let consistent = expect.root().consistent_snapshot;
-                self.limits.request(&RoleName::Targets, expect.wanted()?, consistent).map(Step::Need)
+                self.limits.request(&RoleName::Targets, &expect.wanted()?, consistent).map(Step::Need)
             }
             State::Done(_) => match std::mem::replace(&mut self.state, State::Over) {
                 State::Done(trusted) => Ok(Step::Done(*trusted)),

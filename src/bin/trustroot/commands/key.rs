@@ -281,7 +281,7 @@ fn listed(path: &Path, key: &PublicKey) -> Result<Vec<Listed>, Report> {
             let Some(delegations) = targets.delegations else { return Ok(Vec::new()) };
             match delegations.rule {
                 DelegationRule::Roles(delegated) => {
-                    roles.extend(delegated.into_iter().map(|role| (role.role.as_str().to_owned(), role.keys.keyids)));
+                    roles.extend(delegated.iter().map(|role| (role.role.as_str().to_owned(), role.keys.keyids)));
                 }
                 DelegationRule::Bins(bins) => roles.push((format!("{}-…", bins.name_prefix), bins.keyids)),
             }
