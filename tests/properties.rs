@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use trustroot::metadata::canonical_json::{Json, JsonError, canonicalize, check_unambiguous};
 use trustroot::metadata::{
-    Document, Envelope, FormatError, Root, Snapshot, TargetPath, Targets, Timestamp, matches_pattern,
+    DelegationRule, Document, Envelope, FormatError, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
+    matches_pattern,
 };
 
 /// Text with the characters that matter to a JSON reader well represented.
@@ -679,5 +680,160 @@ proptest! {
         let by_definition = matches_by_definition(&pattern, &path);
         let (pattern, path): (String, String) = (pattern.into_iter().collect(), path.into_iter().collect());
         prop_assert_eq!(matches_pattern(&pattern, &path), by_definition, "{} {}", pattern, path);
+    }
+}
+
+/// Now and then a value that is not what it should be.
+fn or_odd(usual: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Value> {
+    let odd = vec![
+        json!(null),
+        json!(""),
+        json!(0),
+        json!(-1),
+        json!([]),
+        json!({}),
+        json!([1]),
+        json!(["a", "a"]),
+        json!(u64::MAX),
+        json!(true),
+        json!("root"),
+        json!("a\"\\"),
+    ];
+    prop_oneof![30 => usual, 1 => proptest::sample::select(odd)].boxed()
+}
+
+/// An object with these fields; now and then one less, or one more.
+fn object_of(usual: Vec<(&'static str, BoxedStrategy<Value>)>) -> BoxedStrategy<Value> {
+    let (names, values): (Vec<_>, Vec<_>) = usual.into_iter().unzip();
+    (values, 0..60_usize)
+        .prop_map(move |(values, whim)| {
+            let mut fields: Map<String, Value> = names.iter().map(|name| (*name).to_owned()).zip(values).collect();
+            match whim {
+                0 => drop(fields.remove(names[0])),
+                1 => drop(fields.remove(names[names.len() - 1])),
+                2 => drop(fields.insert("paths".to_owned(), json!(["x"]))),
+                3 => drop(fields.insert("zz".to_owned(), json!(1))),
+                _ => {}
+            }
+            Value::Object(fields)
+        })
+        .boxed()
+}
+
+fn delegation() -> impl Strategy<Value = Value> {
+    let texts = |usual: &'static str| or_odd(vec(usual, 0..4).prop_map(Value::from));
+    let delegation = |field: &'static str, usual| {
+        object_of(vec![
+            ("keyids", texts("[a-z\"]{2,9}")),
+            ("name", or_odd("[a-f\\\\]{1,3}".prop_map(Value::from))),
+            (field, texts(usual)),
+            ("terminating", or_odd(any::<bool>().prop_map(Value::from))),
+            ("threshold", or_odd((1..4_u64).prop_map(Value::from))),
+        ])
+    };
+    prop_oneof![delegation("paths", "[ab/*?\"]{0,4}"), delegation("path_hash_prefixes", "[0-9a-f]{0,1}")]
+}
+
+fn meta_file() -> impl Strategy<Value = Value> {
+    let hashes = || or_odd(object_of(vec![("sha256", or_odd("[0-9a-f]{64}".prop_map(Value::from)))]));
+    let length = || or_odd((0..30_u64).prop_map(Value::from));
+    let version = || or_odd((1..30_u64).prop_map(Value::from));
+    prop_oneof![
+        object_of(vec![("version", version())]),
+        object_of(vec![("length", length()), ("version", version())]),
+        object_of(vec![("hashes", hashes()), ("version", version())]),
+        object_of(vec![("hashes", hashes()), ("length", length()), ("version", version())]),
+    ]
+}
+
+fn read<T: Document>(signed: &Value) -> Result<T, FormatError> {
+    let text = format!("{{\"signatures\":[],\"signed\":{}}}", as_python_writes(signed));
+    Envelope::parse(text.as_bytes()).and_then(|envelope| envelope.unverified())
+}
+
+fn targets_with(roles: &[Value]) -> Result<Targets, FormatError> {
+    let delegations = json!({ "keys": {}, "roles": roles });
+    read(&with_fields(head("targets", 1), json!({ "targets": {}, "delegations": delegations })))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    /// Delegations that stay in place say what they say when read in full, which one odd one makes all of them be.
+    #[test]
+    fn delegations_in_place_are_what_reading_them_in_full_gives(
+        roles in vec(delegation(), 0..5),
+        path in "[ab/]{1,4}",
+        hash in any::<[u8; 32]>(),
+    ) {
+        let odd = json!({ "keyids": [], "name": "odd", "paths": [], "terminating": false, "threshold": 1, "odd": 1 });
+        let and_odd: Vec<Value> = roles.iter().cloned().chain([odd]).collect();
+        let (ours, full) = match (targets_with(&roles), targets_with(&and_odd)) {
+            (Ok(ours), Ok(full)) => (ours.delegations.unwrap(), full.delegations.unwrap()),
+            (ours, full) => {
+                prop_assert_eq!(ours.err(), full.err());
+                return Ok(());
+            }
+        };
+        let (DelegationRule::Roles(all), DelegationRule::Roles(and_odd)) = (&ours.rule, &full.rule) else {
+            panic!("neither delegates to bins");
+        };
+        prop_assert_eq!((all.len(), all.len() + 1), (roles.len(), and_odd.len()));
+        prop_assert_eq!(all.iter().collect::<Vec<_>>(), and_odd.iter().take(roles.len()).collect::<Vec<_>>());
+        if let Ok(path) = TargetPath::new(path) {
+            prop_assert_eq!(ours.covering(&path, &hash), full.covering(&path, &hash));
+        }
+        for delegation in all.iter() {
+            prop_assert_eq!(ours.to_role(delegation.role.as_str()), Some(delegation));
+        }
+        prop_assert_eq!(ours.to_role("no such"), None);
+    }
+
+    /// An entry of the usual form is judged as one that is read in full, which an unknown field makes it be.
+    #[test]
+    fn snapshot_entries_in_place_are_what_reading_them_in_full_gives(
+        entries in btree_map("[a-f\"\\\\]{1,3}", meta_file(), 0..5),
+    ) {
+        let snapshot = |odd: bool| {
+            let entry = |(name, meta): (&String, &Value)| {
+                let mut meta = meta.clone();
+                if let (true, Value::Object(meta)) = (odd, &mut meta) {
+                    meta.insert("odd".to_owned(), json!(1));
+                }
+                (format!("{name}.json"), meta)
+            };
+            let meta: Map<String, Value> = entries.iter().map(entry).collect();
+            read::<Snapshot>(&with_fields(head("snapshot", 1), json!({ "meta": meta })))
+        };
+        let (ours, full) = match (snapshot(false), snapshot(true)) {
+            (Ok(ours), Ok(full)) => (ours, full),
+            (ours, full) => {
+                prop_assert_eq!(ours.err(), full.err());
+                return Ok(());
+            }
+        };
+        prop_assert_eq!(ours.count(), entries.len());
+        prop_assert_eq!(ours.iter().count(), entries.len());
+        for ((name, ours_meta), (_, mut full_meta)) in ours.iter().zip(full.iter()) {
+            full_meta.unrecognized.remove("odd");
+            prop_assert_eq!(&ours_meta, &full_meta);
+            let name = name.strip_suffix(".json").unwrap();
+            prop_assert_eq!(Some(ours_meta.version.get()), entries[name]["version"].as_u64());
+            prop_assert_eq!(ours.role(&RoleName::delegated(name).unwrap()), Some(ours_meta));
+        }
+        prop_assert_eq!(ours.role(&RoleName::Timestamp), None);
+    }
+}
+
+/// Entries enough that the search for a role takes leaps.
+#[test]
+fn among_many_roles_each_is_found_and_nothing_else() {
+    let name = |number: usize| format!("{:04}-\"x", number);
+    let meta: Map<String, Value> =
+        (0..3000).step_by(3).map(|number| (name(number) + ".json", json!({ "version": number + 1 }))).collect();
+    let snapshot: Snapshot = read(&with_fields(head("snapshot", 1), json!({ "meta": meta }))).unwrap();
+    for number in 0..3000 {
+        let found = snapshot.role(&RoleName::delegated(&name(number)).unwrap()).map(|meta| meta.version.get());
+        assert_eq!(found, (number % 3 == 0).then_some(number as u64 + 1));
     }
 }

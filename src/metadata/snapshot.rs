@@ -136,3 +136,38 @@ impl Document for Snapshot {
         fields::object(&self.unrecognized, known)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::metadata::Envelope;
+
+    fn snapshot(entries: &BTreeMap<String, u64>) -> Snapshot {
+        let meta: serde_json::Map<_, _> =
+            entries.iter().map(|(name, version)| (name.clone(), serde_json::json!({ "version": version }))).collect();
+        let signed = serde_json::json!({
+            "_type": "snapshot", "spec_version": "1.0", "version": 1, "expires": "2030-01-01T00:00:00Z", "meta": meta,
+        });
+        let text = serde_json::json!({ "signatures": [], "signed": signed }).to_string();
+        Envelope::parse(text.as_bytes()).unwrap().unverified().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn two_snapshots_are_compared_name_by_name(
+            old in proptest::collection::btree_map("[A-Z\"\\\\a-d]{1,2}", 1..9_u64, 0..40),
+            new in proptest::collection::btree_map("[A-Z\"\\\\a-d]{1,2}", 1..9_u64, 0..40),
+        ) {
+            let (one, other) = (snapshot(&old), snapshot(&new));
+            let ours: Vec<_> =
+                one.beside(&other).map(|(name, old, new)| (name, old.get(), new.map(Version::get))).collect();
+            let plainly: Vec<_> =
+                old.iter().map(|(name, version)| (name.clone(), *version, new.get(name).copied())).collect();
+            prop_assert_eq!(ours, plainly);
+        }
+    }
+}
