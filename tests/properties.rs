@@ -472,7 +472,7 @@ fn canonical_bytes_are_shared_and_not_copied() {
         (r#"{"signatures":[],"signed":{"a": 1}}"#, false),
     ] {
         let received = Arc::new(text.as_bytes().to_vec());
-        let envelope = Envelope::parse_shared(Arc::clone(&received)).unwrap();
+        let envelope = Envelope::parse_shared(&received).unwrap();
         assert_eq!(envelope.signed_bytes(), b"{\"a\":1}");
         assert_eq!(received.as_ptr_range().contains(&envelope.signed_bytes().as_ptr()), is_shared, "{text}");
     }

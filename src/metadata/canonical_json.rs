@@ -329,10 +329,10 @@ impl Scanner<'_> {
     /// Nothing but white space may follow.
     fn end(&mut self) -> Result<(), JsonError> {
         self.skip_white_space();
-        match self.at < self.input.len() {
-            true => Err(JsonError::TrailingBytes { at: self.at }),
-            false => Ok(()),
+        if self.at < self.input.len() {
+            return Err(JsonError::TrailingBytes { at: self.at });
         }
+        Ok(())
     }
 
     /// Reads a value, and copies it only where it has to be rewritten. Nothing is written to `out`.

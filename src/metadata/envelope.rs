@@ -137,15 +137,15 @@ impl Envelope {
     /// # Errors
     /// When the bytes are not JSON as we accept it, or lack `signatures` or `signed`, or repeat a keyid.
     pub fn parse(received: &[u8]) -> Result<Self, FormatError> {
-        Self::parse_shared(Arc::new(received.to_vec()))
+        Self::parse_shared(&Arc::new(received.to_vec()))
     }
 
     /// Opens the bytes of a metadata file without copying them, where they are canonical as they stand.
     ///
     /// # Errors
     /// See [`Envelope::parse`].
-    pub fn parse_shared(received: Arc<Vec<u8>>) -> Result<Self, FormatError> {
-        let Some([signatures, signed]) = canonical_json::parts(&received, ["signatures", "signed"])? else {
+    pub fn parse_shared(received: &Arc<Vec<u8>>) -> Result<Self, FormatError> {
+        let Some([signatures, signed]) = canonical_json::parts(received, ["signatures", "signed"])? else {
             return Err(FormatError::invalid("document", "expected an object"));
         };
         let signatures = match signatures {
@@ -155,7 +155,7 @@ impl Envelope {
         };
         let missing = |field| FormatError::Missing { at: "document".to_owned(), field };
         let signatures = signatures.ok_or_else(|| missing("signatures"))?;
-        let signed = SignedBytes::of_part(signed.ok_or_else(|| missing("signed"))?, &received);
+        let signed = SignedBytes::of_part(signed.ok_or_else(|| missing("signed"))?, received);
         Ok(Self { signatures, signed })
     }
 

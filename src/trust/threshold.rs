@@ -105,23 +105,24 @@ pub enum Standing {
 /// # Errors
 /// [`Refusal::TooFewSignatures`], or [`Refusal::Malformed`] when what they signed is not a document of type `T`.
 pub fn verify<T: Document>(envelope: &Envelope, authority: Authority<'_>) -> Result<Verified<T>, Refusal> {
-    require(envelope, authority)?;
+    require(&mut Signatures::of(envelope), authority)?;
     Ok(Verified::new(authority.role.clone(), read(envelope, authority.role)?))
 }
 
 /// Verifies a root by itself and, where there is one, by the root before it (TUF specification section 5.3.4).
 pub(super) fn verify_root(envelope: &Envelope, before: Option<&Root>) -> Result<Verified<Root>, Refusal> {
     let of = |root| Authority::of_root(root, &RoleName::Root).expect("every root has a root role");
+    let mut signatures = Signatures::of(envelope);
     if let Some(before) = before {
-        require(envelope, of(before))?;
+        require(&mut signatures, of(before))?;
     }
     let root: Root = read(envelope, &RoleName::Root)?;
-    require(envelope, of(&root))?;
+    require(&mut signatures, of(&root))?;
     Ok(Verified::new(RoleName::Root, root))
 }
 
-fn require(envelope: &Envelope, authority: Authority<'_>) -> Result<(), Refusal> {
-    let tally = count(envelope, authority, Until::Met);
+fn require(signatures: &mut Signatures<'_>, authority: Authority<'_>) -> Result<(), Refusal> {
+    let tally = count(signatures, authority, Until::Met);
     if !tally.met() {
         return Err(Refusal::TooFewSignatures { role: authority.role.clone(), version: None, tally });
     }
@@ -134,7 +135,7 @@ fn read<T: Document>(envelope: &Envelope, role: &RoleName) -> Result<T, Refusal>
 
 /// Counts without deciding: for showing who has signed.
 pub fn tally(envelope: &Envelope, authority: Authority<'_>) -> Tally {
-    count(envelope, authority, Until::End)
+    count(&mut Signatures::of(envelope), authority, Until::End)
 }
 
 /// How far to count.
@@ -146,7 +147,32 @@ enum Until {
     End,
 }
 
-fn count(envelope: &Envelope, authority: Authority<'_>, until: Until) -> Tally {
+/// The signatures of one document, and what has been found out about them: most keys of a root speak for the next one
+/// too, and each signature is checked once.
+struct Signatures<'a> {
+    envelope: &'a Envelope,
+    checked: Vec<(VerifyingKey, Vec<u8>, bool)>,
+}
+
+impl<'a> Signatures<'a> {
+    fn of(envelope: &'a Envelope) -> Self {
+        Self { envelope, checked: Vec::new() }
+    }
+
+    /// Whether `signature` is by `key`, which is compared as a whole: keyids mean something to their delegator alone.
+    fn is_by(&mut self, key: &VerifyingKey, signature: &[u8]) -> bool {
+        let known = self.checked.iter().find(|(by, known, _)| by == key && *known == signature);
+        if let Some((_, _, valid)) = known {
+            return *valid;
+        }
+        let valid = key.verifies(self.envelope.signed_bytes(), signature);
+        self.checked.push((key.clone(), signature.to_vec(), valid));
+        valid
+    }
+}
+
+fn count(signatures: &mut Signatures<'_>, authority: Authority<'_>, until: Until) -> Tally {
+    let envelope = signatures.envelope;
     let needed = authority.role_keys.threshold.get();
     let mut counted: BTreeSet<Vec<u8>> = BTreeSet::new();
     let mut lines = Vec::with_capacity(authority.role_keys.keyids.len());
@@ -160,7 +186,7 @@ fn count(envelope: &Envelope, authority: Authority<'_>, until: Until) -> Tally {
             Some(Ok(key)) => {
                 let standing = match envelope.signatures().get(keyid) {
                     Some(signature) if !signature.is_empty() => match signature.decode() {
-                        Some(bytes) if key.verifies(envelope.signed_bytes(), &bytes) => {
+                        Some(bytes) if signatures.is_by(&key, &bytes) => {
                             let first = counted.insert(key.canonical_spki().to_vec());
                             if first { Standing::Valid } else { Standing::SameKey }
                         }

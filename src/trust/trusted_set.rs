@@ -86,7 +86,7 @@ fn open(role: &RoleName, bytes: &[u8]) -> Result<Envelope, Refusal> {
 }
 
 fn open_shared(role: &RoleName, received: &Received) -> Result<Envelope, Refusal> {
-    let envelope = Envelope::parse_shared(Arc::clone(received.bytes()));
+    let envelope = Envelope::parse_shared(received.bytes());
     envelope.map_err(|source| Refusal::Malformed { role: role.clone(), source })
 }
 
