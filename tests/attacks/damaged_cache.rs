@@ -280,7 +280,7 @@ fn what_stands_in_place_of_the_lock_is_neither_waited_for_nor_followed() {
     in_time(|| {
         let elsewhere = tempfile::tempdir().unwrap();
         for kind in ["pipe", "link", "directory"] {
-            let (mut repository, mut client) = complete();
+            let (mut repository, client) = complete();
             let lock = client.cache().directory().join(".lock");
             fs_err::remove_file(&lock).unwrap();
             match kind {
