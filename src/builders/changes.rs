@@ -6,9 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use chrono::SecondsFormat;
-
-use super::{Builder, Cap, Catalog, NamespaceEntry, Qualification, Signer, SignerMethod, ValidFor, Verifier};
+use super::{Builder, Cap, Catalog, NamespaceEntry, Qualification, Signer, SignerMethod, Verifier};
 use crate::crypto::sha256;
 use crate::printable::Printable;
 
@@ -21,8 +19,10 @@ pub fn builder_changes(old: &Builder, new: &Builder) -> Vec<String> {
     let levels = |builder: &Builder| builder.qualifications.iter().map(qualification).collect();
     gone_and_come(&mut changes, "level", &levels(old), &levels(new));
     let rest = |builder: &Builder| (builder.display_name.clone(), builder.id_refs.clone(), builder.scopes.clone());
-    others(&mut changes, &format!("{:?}", rest(old)), &format!("{:?}", rest(new)), "its name, refs or scopes changed");
-    others(&mut changes, &format!("{old:?}"), &format!("{new:?}"), "details of its signers or levels changed");
+    if format!("{:?}", rest(old)) != format!("{:?}", rest(new)) {
+        changes.push("its name, refs or scopes changed".to_owned());
+    }
+    or_others(&mut changes, old, new);
     changes
 }
 
@@ -35,7 +35,7 @@ pub fn verifier_changes(old: &Verifier, new: &Verifier) -> Vec<String> {
     let resources =
         |verifier: &Verifier| verifier.resources.iter().map(|one| Printable(one.as_str()).to_string()).collect();
     gone_and_come(&mut changes, "resource", &resources(old), &resources(new));
-    others(&mut changes, &format!("{old:?}"), &format!("{new:?}"), "other details changed");
+    or_others(&mut changes, old, new);
     changes
 }
 
@@ -56,7 +56,7 @@ pub fn catalog_changes(old: &Catalog, new: &Catalog) -> Vec<String> {
         denials.map(|(denied, revocation)| format!("{denied} ({})", Printable(&revocation.reason))).collect()
     };
     gone_and_come(&mut changes, "denial of", &denials(old), &denials(new));
-    others(&mut changes, &format!("{old:?}"), &format!("{new:?}"), "other details changed");
+    or_others(&mut changes, old, new);
     changes
 }
 
@@ -110,25 +110,17 @@ fn describe(signer: &Signer) -> String {
 
 fn period_of(signer: &Signer) -> String {
     match &signer.method {
-        Ok(SignerMethod::Key(key)) => period(&key.key.valid_for),
+        Ok(SignerMethod::Key(key)) => key.key.valid_for.to_string(),
         _ => String::new(),
     }
 }
 
 fn qualification(claim: &Qualification) -> String {
-    format!("{} {}", Printable(&claim.level_text), period(&claim.valid_for))
+    format!("{} {}", Printable(&claim.level_text), claim.valid_for)
 }
 
 fn cap(cap: &Cap) -> String {
-    format!("{} {}", cap.level.as_short(), period(&cap.valid_for))
-}
-
-fn period(period: &ValidFor) -> String {
-    let shown = |time: &chrono::DateTime<chrono::Utc>| time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
-    match &period.end {
-        Some(end) => format!("from {} to {}", shown(&period.start), shown(end)),
-        None => format!("from {}", shown(&period.start)),
-    }
+    format!("{} {}", cap.level.as_short(), cap.valid_for)
 }
 
 fn changed<T: fmt::Display + PartialEq>(changes: &mut Vec<String>, what: &str, old: &T, new: &T) {
@@ -142,9 +134,9 @@ fn gone_and_come(changes: &mut Vec<String>, what: &str, old: &BTreeSet<String>, 
     changes.extend(old.difference(new).map(|one| format!("{what} {one} removed")));
 }
 
-/// Mentions a difference that nothing so far has named.
-fn others(changes: &mut Vec<String>, old: &str, new: &str, text: &str) {
-    if changes.is_empty() && old != new {
-        changes.push(text.to_owned());
+/// Mentions that something differs, where nothing so far has named it.
+fn or_others<T: fmt::Debug>(changes: &mut Vec<String>, old: &T, new: &T) {
+    if changes.is_empty() && format!("{old:?}") != format!("{new:?}") {
+        changes.push("other details changed".to_owned());
     }
 }

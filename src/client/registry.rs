@@ -6,8 +6,8 @@
 use super::history::{Content, Noted, Subject};
 use super::{UpdateError, Updater};
 use crate::builders::{
-    Answer, Builder, BuilderId, Found, MAX_DOCUMENT_BYTES, MapDocument, NamespaceEntry, Realm, Registry, RegistryError, Verifier,
-    catalog_path,
+    Answer, Builder, BuilderId, Found, MAX_DOCUMENT_BYTES, MapDocument, NamespaceEntry, Realm, Registry, RegistryError,
+    Verifier, catalog_path,
 };
 use crate::metadata::TargetPath;
 use crate::trust::FoundTarget;
@@ -107,20 +107,22 @@ impl Updater {
     }
 
     /// Looks up again every builder and verifier that was looked up on this machine before, so that their documents are
-    /// current and their changes are noted: see [`super::History`]. Returns how many there are.
+    /// current and their changes are noted: see [`super::History`]. At most 256 are. Returns those that could not be looked
+    /// up. That an ID has no document any more is noted, and no error.
     ///
     /// # Errors
-    /// When something cannot be fetched. That an ID has no document any more is noted, and no error.
-    pub async fn refresh_documents(&mut self) -> Result<usize, LookupError> {
+    /// When there is no catalog to look them up in.
+    pub async fn refresh_documents(&mut self) -> Result<Vec<(Subject, LookupError)>, LookupError> {
         let history = self.history().map_err(UpdateError::from)?;
         let subjects = history.newest().into_keys().filter(|subject| !subject.name().is_empty());
         let subjects: Vec<Subject> = subjects.cloned().collect();
         let known = |subject: &&Subject| matches!(subject, Subject::Builder(_) | Subject::Verifier(_));
         let known: Vec<&Subject> = subjects.iter().filter(known).take(MOST_LOOKED_UP).collect();
         if known.is_empty() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
         let registry = self.registry().await?;
+        let mut failed = Vec::new();
         for subject in &known {
             // Who can write to the store can have us ask for other IDs; what is answered is judged as ever.
             let Ok(id) = BuilderId::parse(subject.name()) else { continue };
@@ -133,11 +135,11 @@ impl Updater {
                     let (subject, content) = ((*subject).clone(), Content::Gone(error.code()));
                     self.note_document(Noted { subject, version: None, content }).await;
                 }
-                Err(error) => return Err(error),
+                Err(error) => failed.push(((*subject).clone(), error)),
                 Ok(()) => {}
             }
         }
-        Ok(known.len())
+        Ok(failed)
     }
 
     /// Fetches the Sigstore trusted roots of the realms whose logs may prove times for a namespace. A realm without one,
