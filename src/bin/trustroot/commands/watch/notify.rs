@@ -42,7 +42,8 @@ fn send(socket: &std::ffi::OsStr, message: &str) -> std::io::Result<()> {
         _ => SocketAddr::from_pathname(socket)?,
     };
     let sender = UnixDatagram::unbound()?;
-    sender.set_nonblocking(true)?;
+    // Nobody who does not listen may keep us from refreshing.
+    sender.set_write_timeout(Some(Duration::from_secs(1)))?;
     sender.send_to_addr(message.as_bytes(), &address).map(drop)
 }
 
