@@ -238,7 +238,7 @@ fn status_tells_good_from_stale_and_expired() {
     let at = (now() + chrono::Duration::days(20)).to_rfc3339();
     let (status, printed) = machine.run(&["status", "--at", &at, "--format", "json"]);
     let json: serde_json::Value = serde_json::from_str(&printed).unwrap();
-    let trust = &json["error"]["succeeded"]["trusts"][0];
+    let trust = &json["succeeded"]["trusts"][0];
     assert_eq!((status, &json["error"]["code"]), (1, &"expired".into()));
     assert_eq!((trust["roles"].as_array().unwrap().len(), trust["problems"].as_array().unwrap().len()), (4, 2));
     assert_eq!(support::files(&machine.path("home")), before);
@@ -305,10 +305,6 @@ fn a_builder_that_disappears_is_a_change() {
     assert_eq!(machine.run(&["lookup", OPPY]).0, 0);
     machine.registry.now = now();
     std::fs::remove_file(machine.registry.path("builders/oppy/v1.toml")).unwrap();
-    if machine.registry.propose("oppy").is_err() {
-        // A registry that never lets a document go has nothing to show here.
-        return;
-    }
     machine.registry.hold("oppy", &["oppy-dev"]).unwrap();
     machine.registry.publish().unwrap();
     assert_eq!(machine.run(&["refresh"]).0, 0);
