@@ -86,10 +86,10 @@ fn signers(changes: &mut Vec<String>, old: &[Signer], new: &[Signer]) {
             None => changes.push(format!("key {shown} added, {}: {}", signer.status, describe(signer))),
             Some(before) => {
                 changed(changes, &format!("key {shown}"), &before.status, &signer.status);
-                if before.key_identity != signer.key_identity {
-                    changes.push(format!("key {shown} replaced: {} -> {}", describe(before), describe(signer)));
-                } else {
+                if before.key_identity == signer.key_identity {
                     changed(changes, &format!("key {shown} may be used"), &period_of(before), &period_of(signer));
+                } else {
+                    changes.push(format!("key {shown} replaced: {} -> {}", describe(before), describe(signer)));
                 }
             }
         }

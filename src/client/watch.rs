@@ -80,8 +80,9 @@ mod tests {
         "2026-03-01T12:00:00Z".parse().unwrap()
     }
 
+    /// Whole seconds, rounded.
     fn seconds(waits: &[Duration]) -> Vec<u64> {
-        waits.iter().map(|wait| wait.as_secs_f64().round() as u64).collect()
+        waits.iter().map(|wait| (*wait + Duration::from_millis(500)).as_secs()).collect()
     }
 
     #[test]
