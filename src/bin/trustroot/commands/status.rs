@@ -56,6 +56,25 @@ struct Problem {
     outcome: Outcome,
 }
 
+/// What `status` itself finds; whatever an update refuses has the code of the refusal.
+enum Finding {
+    Expired,
+    ExpiresSoon,
+    TooStale,
+    ClockWentBack,
+}
+
+impl Finding {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::ExpiresSoon => "expires-soon",
+            Self::TooStale => "too-stale",
+            Self::ClockWentBack => "clock-went-back",
+        }
+    }
+}
+
 impl Show for Status {
     fn text(&self) -> String {
         let mut text = String::new();
@@ -107,7 +126,7 @@ pub(crate) fn run(session: &Session, options: &StatusOptions) -> Result<(), Repo
     let status = Status { trusts, judged_at: show_time(session.start.time()) };
     let problems: Vec<&Problem> = status.trusts.iter().flat_map(|trust| &trust.problems).collect();
     // What is known to be wrong outweighs what cannot be told; what is wrong, what will be.
-    let rank = |problem: &&&Problem| (problem.outcome == Outcome::No, problem.code != "expires-soon");
+    let rank = |problem: &&&Problem| (problem.outcome == Outcome::No, problem.code != Finding::ExpiresSoon.code());
     let Some(worst) = problems.iter().max_by_key(rank) else { return output::show(session.format, &status) };
     let headline = match problems.len() {
         1 => "1 thing is not as it should be".to_owned(),
@@ -155,10 +174,10 @@ async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName)
             let (name, left) = (&role.role, role.expires_in_seconds);
             if left <= 0 {
                 let message = format!("{name} v{} expired on {}", role.version, role.expires);
-                problems.push(Problem { code: "expired", message, outcome: Outcome::No });
+                problems.push(Problem { code: Finding::Expired.code(), message, outcome: Outcome::No });
             } else if within.is_some_and(|within| left <= within) {
                 let message = format!("{name} v{} expires in {}", role.version, span(left));
-                problems.push(Problem { code: "expires-soon", message, outcome: Outcome::No });
+                problems.push(Problem { code: Finding::ExpiresSoon.code(), message, outcome: Outcome::No });
             }
         }
         Vec::from(roles)
@@ -167,7 +186,7 @@ async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName)
     if let Some(confirmed_at) = confirmed_at.filter(|time| now + TimeDelta::minutes(5) < *time) {
         let message =
             format!("the clock says {}, but an update succeeded at {}", show_time(now), show_time(confirmed_at));
-        problems.push(Problem { code: "clock-went-back", message, outcome: Outcome::CouldNotTell });
+        problems.push(Problem { code: Finding::ClockWentBack.code(), message, outcome: Outcome::CouldNotTell });
     }
     let max_age = options.max_age.map(|limit| limit.as_secs());
     if let (Some(limit), true) = (max_age, trusted.is_some())
@@ -178,7 +197,7 @@ async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName)
             Some(age) => format!("confirmed {}, and {limit} are allowed", ago(age)),
             None => format!("it is not known when this was confirmed, and {limit} ago is allowed"),
         };
-        problems.push(Problem { code: "too-stale", message, outcome: Outcome::No });
+        problems.push(Problem { code: Finding::TooStale.code(), message, outcome: Outcome::No });
     }
     Ok(TrustStatus {
         name: name.to_string(),
