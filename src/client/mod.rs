@@ -8,6 +8,7 @@ mod asking;
 pub mod danger;
 mod download;
 mod fetcher;
+mod history;
 mod http;
 mod local_cache;
 mod notes;
@@ -18,6 +19,7 @@ mod staged;
 mod store;
 mod update_error;
 mod updater;
+mod watch;
 
 pub use asking::Traffic;
 pub use download::{Downloaded, is_target};
@@ -25,6 +27,7 @@ pub use fetcher::{
     Answer, AskFuture, Body, ChunkFuture, Chunks, DefaultFetcher, EntityTag, FetchError, FetchFuture, FetchRequest,
     Fetcher, FileFetcher,
 };
+pub use history::{History, HistoryEvent, Subject};
 pub use http::{Authorities, HttpFetcher, HttpSettings, Proxies, ProxyUrl, ProxyUrlError, VariableError};
 pub use local_cache::{LocalCache, stored_name};
 pub use registry::LookupError;
@@ -33,5 +36,6 @@ pub use settings::{Clock, KeptTargets, Mirror, Retries, TrustAnchor, UpdaterSett
 pub use store::{CacheMode, MemoryStore, Store, StoreLock, StoredFile};
 pub use update_error::UpdateError;
 pub use updater::{Freshness, Updater};
+pub use watch::{Refreshed, Schedule};
 
 pub use crate::fs::{read_bounded, write_durably, write_private};

@@ -34,6 +34,8 @@ fn run(args: Args) -> Result<(), Report> {
     match args.command {
         Command::Trust(command) => commands::trust::run(&session, command),
         Command::Refresh(options) => commands::refresh::run(&session, &options),
+        Command::Status(options) => commands::status::run(&session, &options),
+        Command::Changes(options) => commands::changes::run(&session, &options),
         Command::Get(options) => commands::get::run(&session, &options),
         Command::Lookup(options) => commands::lookup::run(&session, &options),
         Command::Verify(options) => commands::verify::run(&session, &options),

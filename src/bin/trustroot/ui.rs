@@ -65,6 +65,30 @@ impl Session {
         })
     }
 
+    /// The same at the present time, for a command that goes on.
+    pub(crate) fn at_present(&self) -> Self {
+        Self { home: self.home.clone(), start: UpdateStart::at(now()), ..*self }
+    }
+
+    /// The trusts to deal with: the one that was named, or all of them.
+    pub(crate) fn trust_names(&self, name: Option<&TrustName>) -> Result<Vec<TrustName>, Report> {
+        let store = self.store()?;
+        let names = match name {
+            Some(name) => vec![name.clone()],
+            None => store.names()?,
+        };
+        if names.is_empty() { Err(store.nothing()) } else { Ok(names) }
+    }
+
+    /// An updater that judges what is kept as of `start`, and neither asks nor writes.
+    pub(crate) fn judge_kept(&self, trust: &Trust, start: UpdateStart) -> Result<Updater, UpdateError> {
+        let settings = UpdaterSettings::new(trust.metadata_url.clone(), trust.target_url.clone())
+            .connectivity(Connectivity::Offline)
+            .clock(Clock::Chosen);
+        let cache = LocalCache::new(trust.metadata_directory(), CacheMode::ReadOnly);
+        Updater::new(TrustAnchor::Pinned(trust.root.clone()), settings, cache, fetcher(), start)
+    }
+
     /// The trust asked for by name, or the only one there is.
     pub(crate) fn trust(&self, name: Option<&TrustName>) -> Result<Trust, Report> {
         match name {
@@ -140,6 +164,51 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Report>>) -> Re
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Report::io(&error))?;
     runtime.block_on(future)
+}
+
+/// Ends when this process is asked to end.
+#[cfg(unix)]
+pub(crate) fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
+pub(crate) fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}
+
+/// What a service manager asks to be told, and how often it wants to hear that we live.
+pub(crate) struct ServiceManager {
+    /// The address of its socket.
+    pub(crate) socket: Option<std::ffi::OsString>,
+    pub(crate) watchdog: Option<Duration>,
+}
+
+impl ServiceManager {
+    /// As systemd says it: `sd_notify(3)`, `sd_watchdog_enabled(3)`.
+    pub(crate) fn of_this_process() -> Self {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let number = |name| variable(name).and_then(|value| value.to_str()?.parse::<u64>().ok());
+        let for_us = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+        let watchdog = number("WATCHDOG_USEC").filter(|usec| for_us && *usec > 0).map(Duration::from_micros);
+        Self { socket: variable("NOTIFY_SOCKET"), watchdog }
+    }
+}
+
+/// The present time, for what goes on.
+pub(crate) fn now() -> DateTime<Utc> {
+    #[expect(clippy::disallowed_methods, reason = "the edge")]
+    Utc::now()
 }
 
 /// A fetcher for all URLs that we take, set up as the environment says.
