@@ -5,6 +5,7 @@
 //! things that the libraries below look up where they are asked to: proxies, and the system's certificate authorities.
 
 mod asking;
+pub mod bundle;
 pub mod danger;
 mod download;
 mod fetcher;
@@ -29,7 +30,7 @@ pub use http::{HttpFetcher, HttpSettings, Proxies};
 pub use local_cache::{LocalCache, stored_name};
 pub use registry::LookupError;
 pub use safe_url::{SafeUrl, UrlError};
-pub use settings::{Clock, KeptTargets, Mirror, Retries, TrustAnchor, UpdaterSettings, WhenUnreachable};
+pub use settings::{Clock, KeptTargets, Mirror, Retries, Telling, TrustAnchor, UpdaterSettings, WhenUnreachable};
 pub use store::{CacheMode, MemoryStore, Store, StoreLock, StoredFile};
 pub use update_error::UpdateError;
 pub use updater::{Freshness, Updater};

@@ -12,7 +12,7 @@ use crate::args::{TrustAddOptions, TrustCommand};
 use crate::config::{LONGEST_ROOT, Trust};
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report, example_key};
-use crate::ui::{Session, block_on, fetcher, show_path};
+use crate::ui::{Session, fetcher, show_path};
 
 pub(crate) fn run(session: &Session, command: TrustCommand) -> Result<(), Report> {
     match command {
@@ -120,7 +120,7 @@ fn add(session: &Session, options: &TrustAddOptions) -> Result<(), Report> {
     };
     let root = match &options.root {
         Some(path) => read_root(path)?,
-        None => block_on(download_root(session, &url, options.root_version))?,
+        None => session.block_on(download_root(session, &url, options.root_version))?,
     };
     if let Some(expected) = options.root_sha256 {
         let found = sha256(&root);
