@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use trustroot::client::{CacheMode, LocalCache, SafeUrl, TrustAnchor, UpdateError, Updater, UpdaterSettings};
+use trustroot::client::{CacheMode, Fetcher, LocalCache, SafeUrl, TrustAnchor, UpdateError, Updater, UpdaterSettings};
 use trustroot::metadata::{RoleName, TargetPath, Version};
 use trustroot::trust::{Connectivity, FoundTarget, Limits, LocalFile, UpdateStart};
 
@@ -97,8 +97,22 @@ impl Client {
         Ok(())
     }
 
+    /// What serves the repository.
+    pub fn shelf(&self) -> Arc<dyn Fetcher> {
+        Arc::clone(&self.shelf) as _
+    }
+
     /// An updater as a new process would make it.
     pub fn new_updater(&self) -> Result<Updater, UpdateError> {
+        self.updater_from(self.shelf(), |_| {})
+    }
+
+    /// The same, with another fetcher and other settings.
+    pub fn updater_from(
+        &self,
+        fetcher: Arc<dyn Fetcher>,
+        adjust: impl FnOnce(&mut UpdaterSettings),
+    ) -> Result<Updater, UpdateError> {
         let target_url = SafeUrl::parse(&format!("{BASE}/targets")).unwrap();
         let mut settings = UpdaterSettings::new(self.metadata_url.clone(), target_url);
         settings.limits = self.limits;
@@ -107,8 +121,9 @@ impl Client {
             Trust::Pinned(root) => TrustAnchor::Pinned(root.clone()),
             Trust::Cached => TrustAnchor::Cached,
         };
+        adjust(&mut settings);
         let start = UpdateStart::at(self.shelf.now());
-        Updater::new(anchor, settings, self.cache(), Arc::clone(&self.shelf) as _, start)
+        Updater::new(anchor, settings, self.cache(), fetcher, start)
     }
 
     /// Looks for a target: with the updater of the last refresh, or a new one.
