@@ -36,7 +36,13 @@ pub enum BundleError {
     Changed,
     /// A question could not be answered.
     #[error(transparent)]
-    Lookup(#[from] LookupError),
+    Lookup(Box<LookupError>),
+}
+
+impl From<LookupError> for BundleError {
+    fn from(error: LookupError) -> Self {
+        Self::Lookup(Box::new(error))
+    }
 }
 
 impl BundleError {

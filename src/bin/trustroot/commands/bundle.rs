@@ -251,9 +251,12 @@ async fn take(
 
 /// Turns a failed export or import into a report.
 fn failed(session: &Session, trust: &Trust, file: &Path, error: BundleError) -> Report {
-    let bundle = show_path(file);
+    if let BundleError::Lookup(lookup) = &error
+        && let LookupError::Update(error) = &**lookup
+    {
+        return session.update_failed(trust, error).fact("bundle", show_path(file));
+    }
     match error {
-        BundleError::Lookup(LookupError::Update(error)) => session.update_failed(trust, &error).fact("bundle", bundle),
         BundleError::NoSuchTarget { path } => not_named(trust, &path),
         error => bad(file, &error).fact("trust", trust.name.as_str()),
     }
@@ -271,7 +274,7 @@ fn bad(file: &Path, error: &BundleError) -> Report {
         BundleError::Malformed { .. } => report.still("nothing was taken from it"),
         BundleError::Damaged { .. } => report.still("nothing was taken from it").hint("copy or export it again"),
         BundleError::Changed => report.hint("another command was at work; run this one again"),
-        BundleError::Lookup(LookupError::NoCatalog { .. }) => {
+        BundleError::Lookup(error) if matches!(**error, LookupError::NoCatalog { .. }) => {
             report.hint("this repository says nothing about builders: leave out `--builder`")
         }
         _ => report,
