@@ -5,6 +5,7 @@
 //! [`HttpSettings::from_variables`].
 
 mod asking;
+pub mod bundle;
 pub mod danger;
 mod download;
 mod fetcher;
@@ -32,7 +33,7 @@ pub use http::{Authorities, HttpFetcher, HttpSettings, Proxies, ProxyUrl, ProxyU
 pub use local_cache::{LocalCache, stored_name};
 pub use registry::LookupError;
 pub use safe_url::{SafeUrl, UrlError};
-pub use settings::{Clock, KeptTargets, Mirror, Retries, TrustAnchor, UpdaterSettings, WhenUnreachable};
+pub use settings::{Clock, KeptTargets, Mirror, Retries, Telling, TrustAnchor, UpdaterSettings, WhenUnreachable};
 pub use store::{CacheMode, MemoryStore, Store, StoreLock, StoredFile};
 pub use update_error::UpdateError;
 pub use updater::{Freshness, Updater};

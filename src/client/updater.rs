@@ -12,7 +12,7 @@ use super::asking::{Fetched, Meter, Traffic};
 use super::fetcher::{FetchError, FetchRequest, Fetcher};
 use super::history::{Content, History, Noted, Subject};
 use super::notes::Notes;
-use super::settings::{CLOCK_STEP, Clock, Mirror, Retries, TrustAnchor, UpdaterSettings, WhenUnreachable};
+use super::settings::{CLOCK_STEP, Clock, Mirror, Retries, Telling, TrustAnchor, UpdaterSettings, WhenUnreachable};
 use super::staged::Staged;
 use super::store::{CacheMode, Store, StoreLock, StoredFile};
 use super::{SafeUrl, UpdateError};
@@ -50,10 +50,10 @@ use crate::trust::{
 #[derive(Debug)]
 pub struct Updater {
     pub(super) settings: UpdaterSettings,
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     pub(super) fetcher: Arc<dyn Fetcher>,
-    anchor: Vec<u8>,
-    start: UpdateStart,
+    pub(super) anchor: Vec<u8>,
+    pub(super) start: UpdateStart,
     trusted: Option<TrustedSet>,
     freshness: Freshness,
     staged: Staged,
@@ -225,7 +225,11 @@ impl Updater {
         };
         match asked {
             Ok(Outcome::Refreshed(trusted)) => {
-                self.freshness.confirmed_at = Some(self.start.time());
+                let told = self.settings.telling.confirmed_at(self.start.time());
+                self.freshness.confirmed_at = match self.settings.telling {
+                    Telling::Present => told,
+                    Telling::Carried { .. } => self.notes.confirmed_at.max(told),
+                };
                 Ok(*trusted)
             }
             Ok(Outcome::Found(_)) => unreachable!("a refresh looks nothing up"),
@@ -240,10 +244,10 @@ impl Updater {
         if self.settings.clock != Clock::Present {
             return;
         }
-        let now = self.start.time();
-        let soon = self.notes.confirmed_at.is_some_and(|before| now - before < chrono::TimeDelta::minutes(1));
+        let Some(told) = self.settings.telling.confirmed_at(self.start.time()) else { return };
+        let soon = self.notes.confirmed_at.is_some_and(|before| told - before < chrono::TimeDelta::minutes(1));
         if !soon || !self.staged.is_empty() {
-            self.notes.confirmed_at = self.notes.confirmed_at.max(Some(now));
+            self.notes.confirmed_at = self.notes.confirmed_at.max(Some(told));
         }
     }
 

@@ -70,6 +70,9 @@ pub(crate) enum Command {
     Get(GetOptions),
     Lookup(LookupOptions),
     Verify(VerifyOptions),
+    /// Carry a repository to machines without a network, in one file
+    #[command(subcommand)]
+    Bundle(BundleCommand),
     Inspect(InspectOptions),
     Init(InitOptions),
     /// Write and check who holds which part of a trust root
@@ -368,6 +371,66 @@ fn parse_id(text: &str) -> Result<BuilderId, String> {
 
 fn parse_digest(text: &str) -> Result<ArtifactDigests, String> {
     ArtifactDigests::named(text).ok_or_else(|| "expected NAME:VALUE, such as sha256:71ef…".to_owned())
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BundleCommand {
+    Export(BundleExportOptions),
+    Import(BundleImportOptions),
+    /// Show what a bundle says that it holds, without trusting it
+    Inspect {
+        /// The bundle
+        file: PathBuf,
+    },
+}
+
+/// Write a bundle: metadata from the pinned root on, and what answers the questions that you name
+///
+/// The repository is asked first, unless `--offline` is given. Before anything is written, a new client that has nothing
+/// but the pinned root and the bundle answers the same questions.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Carry what is needed to verify what a builder built
+  $ trustroot bundle export example --output news.bundle --builder https://oppy.example/slsa/builder/v1
+
+  Carry the keys of a registry
+  $ trustroot bundle export sigstore --output news.bundle --target registry.npmjs.org/keys.json")]
+pub(crate) struct BundleExportOptions {
+    /// Which repository
+    pub(crate) name: TrustName,
+
+    /// Where to write the bundle
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// A target to carry; may be given several times
+    #[arg(long = "target", value_name = "TARGET", value_parser = parse_target)]
+    pub(crate) targets: Vec<TargetPath>,
+
+    /// A builder or verifier whose attestations are to be verified; may be given several times
+    #[arg(long = "builder", value_name = "ID", value_parser = parse_id)]
+    pub(crate) builders: Vec<BuilderId>,
+
+    /// Carry every target that earlier commands have kept here and that is still named
+    #[arg(long)]
+    pub(crate) all_kept: bool,
+}
+
+/// Take the news of a repository from a bundle
+///
+/// A bundle is trusted no more than any mirror: everything is verified from the pinned root, and what is older than what
+/// is trusted is refused. Nothing is asked of the network.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Take the news from a stick
+  $ trustroot bundle import /media/stick/news.bundle --trust example")]
+pub(crate) struct BundleImportOptions {
+    /// The bundle
+    pub(crate) file: PathBuf,
+
+    /// Which repository [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) trust: Option<TrustName>,
 }
 
 /// Show what a metadata file says and who signed it, without trusting it

@@ -39,6 +39,7 @@ fn run(args: Args) -> Result<(), Report> {
         Command::Get(options) => commands::get::run(&session, &options),
         Command::Lookup(options) => commands::lookup::run(&session, &options),
         Command::Verify(options) => commands::verify::run(&session, &options),
+        Command::Bundle(command) => commands::bundle::run(&session, command),
         Command::Inspect(options) => commands::inspect::run(&session, &options),
         Command::Init(options) => commands::init::run(&session, &options),
         Command::Namespace(command) => commands::namespace::run(&session, command),

@@ -8,9 +8,10 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use trustroot::Printable;
+use trustroot::client::bundle::{Bundle, BundleFetcher};
 use trustroot::client::{
-    CacheMode, Clock, DefaultFetcher, HttpSettings, KeptTargets, LocalCache, Traffic, TrustAnchor, UpdateError,
-    Updater, UpdaterSettings,
+    CacheMode, Clock, DefaultFetcher, Fetcher, HttpSettings, KeptTargets, LocalCache, Traffic, TrustAnchor,
+    UpdateError, Updater, UpdaterSettings,
 };
 use trustroot::trust::{Connectivity, UpdateStart};
 
@@ -83,10 +84,12 @@ impl Session {
     /// An updater that judges what is kept as of `start`, and neither asks nor writes.
     pub(crate) fn judge_kept(&self, trust: &Trust, start: UpdateStart) -> Result<Updater, UpdateError> {
         let settings = UpdaterSettings::new(trust.metadata_url.clone(), trust.target_url.clone())
+            .root_policy(trust.root_policy)
             .connectivity(Connectivity::Offline)
             .clock(Clock::Chosen);
         let cache = LocalCache::new(trust.metadata_directory(), CacheMode::ReadOnly);
-        Updater::new(TrustAnchor::Pinned(trust.root.clone()), settings, cache, fetcher(), start)
+        let fetcher = Arc::new(DefaultFetcher::new(HttpSettings::default()));
+        Updater::new(TrustAnchor::Pinned(trust.root.clone()), settings, cache, fetcher, start)
     }
 
     /// The trust asked for by name, or the only one there is.
@@ -101,6 +104,26 @@ impl Session {
     pub(crate) fn updater(&self, trust: &Trust) -> Result<Updater, Report> {
         // Offline there is nothing new to keep, and the home may be on a medium that cannot be written.
         let mode = if self.time_is_chosen || self.offline { CacheMode::ReadOnly } else { CacheMode::ReadWrite };
+        // Offline nothing is asked, and no proxy can be wrong.
+        let fetcher = if self.offline { Arc::new(DefaultFetcher::new(HttpSettings::default())) } else { fetcher()? };
+        self.updater_from(trust, mode, fetcher, |_| {})
+    }
+
+    /// An updater for a trusted repository whose news a bundle brings. It is no network: `--offline` changes nothing.
+    pub(crate) fn updater_from_bundle(&self, trust: &Trust, bundle: Bundle) -> Result<Updater, Report> {
+        let mode = if self.time_is_chosen { CacheMode::ReadOnly } else { CacheMode::ReadWrite };
+        let fetcher = Arc::new(BundleFetcher::new(bundle));
+        let bundle = Arc::clone(&fetcher);
+        self.updater_from(trust, mode, fetcher, |settings| bundle.bundle().carry_over(settings))
+    }
+
+    fn updater_from(
+        &self,
+        trust: &Trust,
+        mode: CacheMode,
+        fetcher: Arc<dyn Fetcher>,
+        adjust: impl FnOnce(&mut UpdaterSettings),
+    ) -> Result<Updater, Report> {
         let mut settings = UpdaterSettings::new(trust.metadata_url.clone(), trust.target_url.clone());
         settings.root_policy = trust.root_policy;
         if self.offline {
@@ -115,11 +138,15 @@ impl Session {
             CacheMode::ReadWrite => KeptTargets::In(kept),
             CacheMode::ReadOnly => KeptTargets::ReadFrom(kept),
         };
+        adjust(&mut settings);
         let anchor = TrustAnchor::Pinned(trust.root.clone());
         let cache = LocalCache::new(trust.metadata_directory(), mode);
-        // Offline nothing is asked, and no proxy can be wrong.
-        let fetcher = if self.offline { Arc::new(DefaultFetcher::new(HttpSettings::default())) } else { fetcher()? };
         Updater::new(anchor, settings, cache, fetcher, self.start).map_err(|error| self.update_failed(trust, &error))
+    }
+
+    /// Runs a future to its end on this thread, with a network unless the user wants none.
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = Result<T, Report>>) -> Result<T, Report> {
+        if self.offline { block_on_without_sockets(future) } else { block_on(future) }
     }
 
     /// Turns a failed update into a report.
@@ -163,6 +190,13 @@ impl Session {
 pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Report>>) -> Result<T, Report> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Report::io(&error))?;
+    runtime.block_on(future)
+}
+
+/// The same for a future that needs no network: what is not set up cannot be used by mistake.
+pub(crate) fn block_on_without_sockets<T>(future: impl Future<Output = Result<T, Report>>) -> Result<T, Report> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|error| Report::io(&error))?;
     runtime.block_on(future)
 }
 

@@ -1,6 +1,7 @@
 //! One module for each command.
 
 pub(crate) mod builder;
+pub(crate) mod bundle;
 pub(crate) mod ceremony;
 pub(crate) mod changes;
 pub(crate) mod check;

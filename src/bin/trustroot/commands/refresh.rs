@@ -13,7 +13,7 @@ use crate::args::{Format, RefreshOptions};
 use crate::config::{Trust, TrustName};
 use crate::output::{self, Show};
 use crate::report::Report;
-use crate::ui::{Session, block_on, show_time, warn};
+use crate::ui::{Session, show_time, warn};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,7 +60,7 @@ pub(crate) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Rep
     // One repository that fails does not keep the others from being refreshed.
     let (mut trusts, mut failed) = (Vec::new(), Vec::new());
     for name in &names {
-        match block_on(refresh_named(session, name)) {
+        match session.block_on(refresh_named(session, name)) {
             Ok(trust) => trusts.push(trust),
             Err(report) => failed.push(report),
         }
