@@ -32,6 +32,6 @@ pub use safe_url::{SafeUrl, UrlError};
 pub use settings::{Clock, KeptTargets, Mirror, Retries, TrustAnchor, UpdaterSettings, WhenUnreachable};
 pub use store::{CacheMode, MemoryStore, Store, StoreLock, StoredFile};
 pub use update_error::UpdateError;
-pub use updater::{Freshness, Updater};
+pub use updater::{Freshness, MirrorHealth, Updater};
 
 pub use crate::fs::{read_bounded, write_durably, write_private};

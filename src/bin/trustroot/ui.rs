@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use trustroot::Printable;
 use trustroot::client::{
     CacheMode, Clock, DefaultFetcher, HttpSettings, KeptTargets, LocalCache, Proxies, Traffic, TrustAnchor,
-    UpdateError, Updater, UpdaterSettings,
+    UpdateError, Updater,
 };
 use trustroot::trust::{Connectivity, UpdateStart};
 
@@ -23,6 +23,8 @@ use crate::report::{Outcome, Report, update_failed};
 pub(crate) struct Session {
     pub(crate) format: Format,
     home: Option<PathBuf>,
+    /// Where the administrator's pins are.
+    system: Option<PathBuf>,
     pub(crate) start: UpdateStart,
     /// Whether the user chose the time: the verdict is then about that time, and nothing is kept.
     pub(crate) time_is_chosen: bool,
@@ -48,6 +50,7 @@ impl Session {
         Self {
             format: global.format,
             home: home(global.home),
+            system: system_directory(),
             start,
             time_is_chosen: global.at.is_some(),
             offline: global.offline,
@@ -59,7 +62,7 @@ impl Session {
 
     /// The repositories that are trusted. Not every command needs a home.
     pub(crate) fn store(&self) -> Result<TrustStore, Report> {
-        self.home.clone().map(TrustStore::new).ok_or_else(|| {
+        self.home.clone().map(|home| TrustStore::new(home, self.system.clone())).ok_or_else(|| {
             Report::new(Outcome::WrongQuestion, "no-home", "there is no home directory to keep trusted metadata in")
                 .hint("name a directory with `--home` or `TRUSTROOT_HOME`")
         })
@@ -77,7 +80,7 @@ impl Session {
     pub(crate) fn updater(&self, trust: &Trust) -> Result<Updater, Report> {
         // Offline there is nothing new to keep, and the home may be on a medium that cannot be written.
         let mode = if self.time_is_chosen || self.offline { CacheMode::ReadOnly } else { CacheMode::ReadWrite };
-        let mut settings = UpdaterSettings::new(trust.metadata_url.clone(), trust.target_url.clone());
+        let mut settings = trust.settings();
         if self.offline {
             settings.connectivity = Connectivity::Offline;
         }
@@ -92,6 +95,17 @@ impl Session {
         };
         let anchor = TrustAnchor::Pinned(trust.root.clone());
         let cache = LocalCache::new(trust.metadata_directory(), mode);
+        Updater::new(anchor, settings, cache, fetcher(), self.start).map_err(|error| self.update_failed(trust, &error))
+    }
+
+    /// An updater that asks nobody and writes nothing, to see what is kept, however stale.
+    pub(crate) fn updater_of_kept(&self, trust: &Trust) -> Result<Updater, Report> {
+        let mut settings = trust.settings();
+        settings.connectivity = Connectivity::Offline;
+        settings.max_staleness = None;
+        settings.clock = if self.time_is_chosen { Clock::Chosen } else { Clock::Present };
+        let anchor = TrustAnchor::Pinned(trust.root.clone());
+        let cache = LocalCache::new(trust.metadata_directory(), CacheMode::ReadOnly);
         Updater::new(anchor, settings, cache, fetcher(), self.start).map_err(|error| self.update_failed(trust, &error))
     }
 
@@ -160,11 +174,26 @@ fn home(chosen: Option<PathBuf>) -> Option<PathBuf> {
         .or_else(|| variable("HOME").map(|home| home.join(".local/share/trustroot")))
 }
 
+/// Where the administrator pins repositories for all users: a variable that is set and empty means nowhere.
+fn system_directory() -> Option<PathBuf> {
+    match std::env::var_os("TRUSTROOT_SYSTEM_DIR") {
+        Some(directory) => Some(PathBuf::from(directory)).filter(|directory| !directory.as_os_str().is_empty()),
+        None if cfg!(unix) => Some(PathBuf::from("/etc/trustroot/trusts")),
+        None => None,
+    }
+}
+
 /// Says something that the user should know and that stops nothing; on standard error, in either format.
 pub(crate) fn warn(text: &str) {
     let _ = writeln!(anstream::stderr(), "{} {text}", paint("warning:", WARNING));
 }
 
+/// Says something that is as it should be, and worth knowing; on standard error, in either format.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{} {text}", paint("note:", NOTE));
+}
+
+const NOTE: anstyle::Style = anstyle::AnsiColor::Cyan.on_default().effects(anstyle::Effects::BOLD);
 const WARNING: anstyle::Style = anstyle::AnsiColor::Yellow.on_default().effects(anstyle::Effects::BOLD);
 
 /// A path as it is shown: names of files come from elsewhere too.

@@ -10,9 +10,10 @@ use trustroot::trust::FoundTarget;
 
 use crate::args::GetOptions;
 use crate::config::Trust;
+use crate::freshness::{Currency, heed};
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, block_on, show_path, show_time};
+use crate::ui::{Session, block_on, show_path, show_time, warn};
 
 /// Longest target that is printed, in bytes: it is held in memory until it is verified.
 const MOST_PRINTED: usize = 256 << 20;
@@ -32,6 +33,8 @@ struct Got {
     was_there: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     judged_at: Option<String>,
+    #[serde(flatten)]
+    currency: Currency,
 }
 
 impl Show for Got {
@@ -50,14 +53,15 @@ pub(crate) fn run(session: &Session, options: &GetOptions) -> Result<(), Report>
     let trust = session.trust(options.trust.as_ref())?;
     let printed = options.output.as_deref() == Some(Path::new("-"));
     let path = (!printed).then(|| options.output.clone().unwrap_or_else(|| options.target.file_name().into()));
-    let fetched = block_on(async {
+    let (fetched, currency) = block_on(async {
         let mut updater = session.updater(&trust)?;
         // A name that the user did not choose replaces nothing of theirs.
         let destination = path.as_deref().map(|path| Destination { path, may_replace: options.output.is_some() });
         let most = printed.then_some(MOST_PRINTED);
         let got = target(session, &trust, &mut updater, &options.target, destination, most).await;
         session.note_traffic(updater.traffic());
-        got?.ok_or_else(|| not_named(&trust, &options.target))
+        let got = got?.ok_or_else(|| not_named(&trust, &options.target))?;
+        Ok((got, heed(session, &trust, &updater)))
     })?;
     let (found, was_there) = match fetched {
         Fetched { bytes: Some(bytes), .. } => return output::raw(&bytes),
@@ -73,6 +77,7 @@ pub(crate) fn run(session: &Session, options: &GetOptions) -> Result<(), Report>
         path: path.as_deref().map(show_path),
         was_there,
         judged_at: session.chosen_time().map(show_time),
+        currency,
     };
     output::show(session.format, &got)
 }
@@ -124,9 +129,15 @@ pub(crate) async fn target(
     let progress = session.progress(format!("fetching {path}"), Some(found.file.length));
     let kept = trust.target_file(path);
     if !session.time_is_chosen && !session.offline {
-        fs::create_dir_all(kept.parent().unwrap_or(&kept)).map_err(io)?;
-        let fetched = updater.download(&found, &kept, None, |so_far| progress.set_position(so_far)).await;
-        fetched.map_err(failed)?;
+        let keep = match fs::create_dir_all(kept.parent().unwrap_or(&kept)) {
+            Ok(()) => updater.download(&found, &kept, None, |so_far| progress.set_position(so_far)).await.map(drop),
+            Err(error) => Err(error.into()),
+        };
+        match keep {
+            // A home that is full, or may not be written, does not make the answer wrong.
+            Err(UpdateError::Io(error)) => warn(&format!("the target cannot be kept for `--offline`: {error}")),
+            other => other.map_err(failed)?,
+        }
     }
     let (bytes, was_there) = match destination {
         Some(Destination { path, may_replace }) => {

@@ -8,8 +8,9 @@ use serde_json::json;
 use super::RoleLine;
 use crate::args::{Format, RefreshOptions};
 use crate::config::TrustName;
+use crate::freshness::{Currency, heed};
 use crate::output::{self, Show};
-use crate::report::Report;
+use crate::report::{Outcome, Report};
 use crate::ui::{Session, block_on, show_time};
 
 #[derive(Debug, Serialize)]
@@ -29,6 +30,8 @@ struct RefreshedTrust {
     roles: Vec<RoleLine>,
     requests: u64,
     bytes: u64,
+    #[serde(flatten)]
+    currency: Currency,
 }
 
 impl Show for Refreshed {
@@ -39,6 +42,7 @@ impl Show for Refreshed {
                 trust.roles.iter().map(|role| format!("{} v{}", role.role, role.version)).collect();
             let verb = match &self.judged_at {
                 Some(time) => format!("judged at {time}, nothing kept"),
+                None if trust.currency.unreachable.is_some() => "NOT refreshed, what is kept is used".to_owned(),
                 None if trust.roles.iter().any(|role| role.new) => "refreshed".to_owned(),
                 None => "up to date".to_owned(),
             };
@@ -62,7 +66,10 @@ pub(crate) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Rep
     let (mut trusts, mut failed) = (Vec::new(), Vec::new());
     for name in &names {
         match block_on(refresh(session, name)) {
-            Ok(trust) => trusts.push(trust),
+            Ok(trust) => {
+                failed.extend(trust.currency.not_kept.as_ref().map(|reason| not_kept(name, reason)));
+                trusts.push(trust);
+            }
             Err(report) => failed.push(report),
         }
     }
@@ -76,6 +83,15 @@ pub(crate) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Rep
             Err(report)
         }
     }
+}
+
+/// A refresh is there to keep what it finds.
+fn not_kept(name: &TrustName, reason: &str) -> Report {
+    Report::new(Outcome::CouldNotTell, "not-kept", format!("what was accepted of {name} cannot be kept: {reason}"))
+        .fact("trust", name.as_str())
+        .still("what was kept before is as it was")
+        .hint("make room, or see to it that the home can be written; then run the command again")
+        .hint("where the home is meant to be read only, use `--offline`")
 }
 
 async fn refresh(session: &Session, name: &TrustName) -> Result<RefreshedTrust, Report> {
@@ -93,5 +109,6 @@ async fn refresh(session: &Session, name: &TrustName) -> Result<RefreshedTrust, 
         roles: RoleLine::top_level(&trusted, updater.kept()),
         requests: traffic.requests,
         bytes: traffic.bytes,
+        currency: heed(session, &trust, &updater),
     })
 }
