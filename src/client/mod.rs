@@ -5,11 +5,13 @@
 //! things that the libraries below look up where they are asked to: proxies, and the system's certificate authorities.
 
 mod asking;
+mod consensus;
 pub mod danger;
 mod download;
 mod fetcher;
 mod http;
 mod local_cache;
+mod map;
 mod notes;
 mod registry;
 mod safe_url;
@@ -20,6 +22,7 @@ mod update_error;
 mod updater;
 
 pub use asking::Traffic;
+pub use consensus::{Agreed, ConsensusError, MultiRepository};
 pub use download::{Downloaded, is_target};
 pub use fetcher::{
     Answer, AskFuture, Body, ChunkFuture, Chunks, DefaultFetcher, EntityTag, FetchError, FetchFuture, FetchRequest,
@@ -27,6 +30,7 @@ pub use fetcher::{
 };
 pub use http::{HttpFetcher, HttpSettings, Proxies};
 pub use local_cache::{LocalCache, stored_name};
+pub use map::{MapError, Mapping, RepositoryMap};
 pub use registry::LookupError;
 pub use safe_url::{SafeUrl, UrlError};
 pub use settings::{Clock, KeptTargets, Mirror, Retries, TrustAnchor, UpdaterSettings, WhenUnreachable};

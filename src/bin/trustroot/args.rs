@@ -268,15 +268,22 @@ pub(crate) struct RefreshOptions {
   $ trustroot get registry.npmjs.org/keys.json --trust sigstore
 
   Print it instead
-  $ trustroot get registry.npmjs.org/keys.json --output -")]
+  $ trustroot get registry.npmjs.org/keys.json --output -
+
+  Take it only where enough repositories agree about it, as a map says
+  $ trustroot get registry.npmjs.org/keys.json --map map.json")]
 pub(crate) struct GetOptions {
     /// The target's path in the repository
     #[arg(value_parser = parse_target)]
     pub(crate) target: TargetPath,
 
-    /// Which repository [default: the only one]
+    /// Which repository [default: those that `map.json` says, else the only one]
     #[arg(long, value_name = "NAME")]
     pub(crate) trust: Option<TrustName>,
+
+    /// Which repositories must agree about which targets (TAP 4) [default: `map.json` in the home, if it is there]
+    #[arg(long, value_name = "FILE", conflicts_with = "trust")]
+    pub(crate) map: Option<PathBuf>,
 
     /// Where to write it; `-` prints it [default: its name, in this directory]
     #[arg(short, long, value_name = "FILE")]

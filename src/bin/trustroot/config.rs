@@ -9,8 +9,9 @@ use std::str::FromStr;
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
+use trustroot::Printable;
 use trustroot::client::danger::ExpiredGrace;
-use trustroot::client::{Mirror, SafeUrl, UpdaterSettings, WhenUnreachable};
+use trustroot::client::{Mirror, RepositoryMap, SafeUrl, UpdaterSettings, WhenUnreachable};
 use trustroot::client::{read_bounded, stored_name, write_durably, write_private};
 use trustroot::crypto::sha256;
 use trustroot::metadata::TargetPath;
@@ -314,6 +315,45 @@ impl TrustStore {
         }
     }
 
+    /// The map that says which repositories must agree: `chosen`, or the system's, or the user's.
+    pub(crate) fn map(&self, chosen: Option<&Path>) -> Result<Option<(PathBuf, RepositoryMap)>, Report> {
+        let usual = || self.system.iter().chain([&self.home]).map(|directory| directory.join("map.json"));
+        let path = match chosen {
+            Some(path) => path.to_owned(),
+            None => match usual().find(|path| path.exists()) {
+                Some(path) => path,
+                None => return Ok(None),
+            },
+        };
+        let bytes = read_bounded(&path, RepositoryMap::LONGEST as u64)
+            .map_err(|error| Report::io(&error))?
+            .ok_or_else(|| no_such_file(&path))?;
+        let map = RepositoryMap::parse(&bytes).map_err(|error| unusable_map(&path, error.to_string()))?;
+        Ok(Some((path, map)))
+    }
+
+    /// The repositories that a map names: each must be trusted here, at the place that the map gives for it.
+    pub(crate) fn load_mapped(&self, path: &Path, map: &RepositoryMap) -> Result<Vec<Trust>, Report> {
+        let mut trusts = Vec::new();
+        for (name, urls) in map.repositories() {
+            let unknown = || unusable_map(path, format!("no repository called `{}` is trusted here", Printable(name)));
+            let trust = self.load(&name.parse().map_err(|_| unknown())?).map_err(|report| match report.code() {
+                "no-trust" => unknown(),
+                _ => report,
+            })?;
+            for url in urls {
+                let problem = |what: String| unusable_map(path, format!("the repository `{name}`: {what}"));
+                let url = SafeUrl::parse(url).map_err(|error| problem(error.to_string()))?;
+                if !trust.places().iter().any(|place| place.metadata_url.expose().starts_with(url.expose())) {
+                    return Err(problem(format!("it is not asked at {url}"))
+                        .hint("leave the URL out, or make it a mirror: `trustroot trust set NAME --mirror URL`"));
+                }
+            }
+            trusts.push(trust);
+        }
+        Ok(trusts)
+    }
+
     fn of_system(&self, name: &TrustName) -> Option<Result<Trust, Report>> {
         let system = self.system.as_ref()?;
         self.is_in(system, name).then(|| self.load_from(Origin::System, name))
@@ -469,6 +509,17 @@ fn names_in(directory: &Path) -> Result<Vec<TrustName>, Report> {
         names.extend(name.filter(|_| entry.path().join("trust.toml").exists()));
     }
     Ok(names)
+}
+
+fn no_such_file(path: &Path) -> Report {
+    Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", show_path(path)))
+}
+
+fn unusable_map(path: &Path, problem: String) -> Report {
+    Report::new(Outcome::WrongQuestion, "unusable-map", problem)
+        .fact("map", show_path(path))
+        .still("nothing was fetched")
+        .hint("name one repository with `--trust NAME` to leave the map aside")
 }
 
 fn shadows(name: &TrustName, of_system: &Trust, other: &Pin<'_>) -> Report {

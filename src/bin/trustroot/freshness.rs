@@ -43,6 +43,9 @@ pub(crate) fn heed(session: &Session, trust: &Trust, updater: &Updater) -> Curre
         None => "no limit but its expiry".to_owned(),
     };
     let age = match freshness.confirmed_at {
+        Some(time) if session.time_is_chosen => {
+            format!("what is kept of {name} was confirmed at {}; {limit}", show_time(time))
+        }
         Some(time) => format!("what is kept of {name} was confirmed {}; {limit}", ago(time, now)),
         None => format!("it is not known when what is kept of {name} was confirmed; {limit}"),
     };

@@ -16,7 +16,7 @@ use crate::report::{Outcome, Report};
 use crate::ui::{Session, block_on, show_path, show_time, warn};
 
 /// Longest target that is printed, in bytes: it is held in memory until it is verified.
-const MOST_PRINTED: usize = 256 << 20;
+pub(super) const MOST_PRINTED: usize = 256 << 20;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -50,12 +50,16 @@ impl Show for Got {
 }
 
 pub(crate) fn run(session: &Session, options: &GetOptions) -> Result<(), Report> {
+    if options.trust.is_none()
+        && let Some((path, map)) = session.store()?.map(options.map.as_deref())?
+    {
+        return super::get_agreed::run(session, options, &path, map);
+    }
     let trust = session.trust(options.trust.as_ref())?;
     let printed = options.output.as_deref() == Some(Path::new("-"));
     let path = (!printed).then(|| options.output.clone().unwrap_or_else(|| options.target.file_name().into()));
     let (fetched, currency) = block_on(async {
         let mut updater = session.updater(&trust)?;
-        // A name that the user did not choose replaces nothing of theirs.
         let destination = path.as_deref().map(|path| Destination { path, may_replace: options.output.is_some() });
         let most = printed.then_some(MOST_PRINTED);
         let got = target(session, &trust, &mut updater, &options.target, destination, most).await;
@@ -91,8 +95,22 @@ pub(crate) fn not_named(trust: &Trust, target: &TargetPath) -> Report {
 /// Where a target goes.
 #[derive(Clone, Copy)]
 pub(crate) struct Destination<'a> {
-    path: &'a Path,
-    may_replace: bool,
+    pub(super) path: &'a Path,
+    pub(super) may_replace: bool,
+}
+
+impl Destination<'_> {
+    /// A name that the user did not choose replaces nothing of theirs.
+    pub(super) fn refuse_to_replace(&self, found: &FoundTarget) -> Result<(), Report> {
+        let there = !self.may_replace && self.path.symlink_metadata().is_ok();
+        if !there || is_target(self.path, found).map_err(|error| Report::io(&error))? {
+            return Ok(());
+        }
+        let headline = format!("`{}` exists and is something else", show_path(self.path));
+        Err(Report::new(Outcome::WrongQuestion, "file-exists", headline)
+            .still("nothing was written")
+            .hint("name the file with `--output` to replace it"))
+    }
 }
 
 /// A target that was looked up and fetched.
@@ -116,7 +134,6 @@ pub(crate) async fn target(
     most: Option<usize>,
 ) -> Result<Option<Fetched>, Report> {
     let failed = |error| session.update_failed(trust, &error);
-    let io = |error: std::io::Error| Report::io(&error);
     let spinner = session.progress(format!("looking for {path}"), None);
     let found = updater.find(path).await;
     spinner.finish_and_clear();
@@ -140,17 +157,10 @@ pub(crate) async fn target(
         }
     }
     let (bytes, was_there) = match destination {
-        Some(Destination { path, may_replace }) => {
-            if !may_replace && path.symlink_metadata().is_ok() && !is_target(path, &found).map_err(io)? {
-                return Err(Report::new(
-                    Outcome::WrongQuestion,
-                    "file-exists",
-                    format!("`{}` exists and is something else", show_path(path)),
-                )
-                .still("nothing was written")
-                .hint("name the file with `--output` to replace it"));
-            }
-            let copied = updater.download(&found, path, Some(&kept), |so_far| progress.set_position(so_far));
+        Some(destination) => {
+            destination.refuse_to_replace(&found)?;
+            let copied =
+                updater.download(&found, destination.path, Some(&kept), |so_far| progress.set_position(so_far));
             (None, copied.await.map_err(failed)?.was_there)
         }
         None => (Some(updater.target_bytes(&found, Some(&kept)).await.map_err(failed)?), false),
