@@ -11,6 +11,7 @@ mod support;
 mod arbitrary_software;
 mod builder_map;
 mod concurrent_updates;
+mod consensus;
 mod damaged_cache;
 mod delegation_graphs;
 mod endless_data;
