@@ -209,8 +209,9 @@ fn what_is_kept_is_used_where_the_policy_says_so_and_never_silently() {
 #[test]
 fn a_refresh_that_cannot_keep_what_it_found_says_so() {
     let sandbox = Sandbox::new();
-    // A file where the directory should be: nothing can be kept, whoever runs the test.
-    std::fs::write(sandbox.path("home/oppy/metadata"), b"").unwrap();
+    // Nothing can be kept, whoever runs the test: there is no lock to be had, and a file where a directory should be.
+    std::fs::create_dir_all(sandbox.path("home/oppy/metadata/.lock")).unwrap();
+    std::fs::write(sandbox.path("home/oppy/targets"), b"").unwrap();
     let (status, printed) = sandbox.run(&["refresh", "--format", "json"]);
     let printed = String::from_utf8(printed).unwrap();
     assert!(status == 3 && printed.contains("\"not-kept\""), "{status}: {printed}");
