@@ -54,7 +54,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], survives: Survives) -> io::Resu
 /// of its lock may.
 pub(crate) fn remove_leftovers(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+        let name = entry.file_name();
+        // A role may be called as it likes, and is not left over.
+        if name.to_string_lossy().starts_with(TEMPORARY) && !name.to_string_lossy().ends_with(".json") {
             // Somebody else may have been quicker; what stays does no harm.
             let _ = fs::remove_file(entry.path());
         }
@@ -147,6 +149,11 @@ impl Lock {
     /// Takes the lock of `directory`; `None` where another process holds it.
     pub(crate) fn try_acquire(directory: &Path) -> io::Result<Option<Self>> {
         let path = directory.join(LOCK);
+        // To open a pipe would block for ever, and a link could make a file somewhere else.
+        if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            let message = format!("`{}` is not a regular file, and is not locked", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         let file = fs::File::options().create(true).truncate(false).write(true).open(&path)?.into_file();
         match file.try_lock() {
             Ok(()) => Ok(Some(Self(file))),

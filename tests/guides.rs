@@ -134,6 +134,13 @@ fn the_guide_to_a_first_trust_root_works_as_written() {
     run("docs/guides/first-trust-root.md", |_| {});
 }
 
+/// Needs ML-DSA, which ring lacks.
+#[cfg(feature = "aws-lc")]
+#[test]
+fn the_guide_to_a_post_quantum_root_works_as_written() {
+    run("docs/guides/post-quantum-root.md", |_| {});
+}
+
 #[test]
 fn what_a_ceremony_refuses_is_said_as_documented() {
     run("tests/guides/ceremony.md", |sandbox| {

@@ -3,12 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use trustroot::metadata::canonical_json::{Json, JsonError, canonicalize, check_unambiguous};
-use trustroot::metadata::{Document, Envelope, Root, Snapshot, TargetPath, Targets, Timestamp, matches_pattern};
+use trustroot::metadata::{
+    DelegationRule, Document, Envelope, FormatError, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
+    matches_pattern,
+};
 
 /// Text with the characters that matter to a JSON reader well represented.
 fn text() -> impl Strategy<Value = String> {
@@ -199,6 +203,281 @@ proptest! {
     }
 }
 
+/// The error as it would be had the document begun a byte earlier.
+fn a_byte_earlier(error: JsonError) -> JsonError {
+    match error {
+        JsonError::Syntax { at, expected } => JsonError::Syntax { at: at - 1, expected },
+        JsonError::DuplicateKey { at, key } => JsonError::DuplicateKey { at: at - 1, key },
+        JsonError::Float { at } => JsonError::Float { at: at - 1 },
+        JsonError::IntegerTooLarge { at } => JsonError::IntegerTooLarge { at: at - 1 },
+        JsonError::TooDeep { at } => JsonError::TooDeep { at: at - 1 },
+        JsonError::TrailingBytes { at } => JsonError::TrailingBytes { at: at - 1 },
+        JsonError::NotUtf8 { at } => JsonError::NotUtf8 { at: at - 1 },
+        JsonError::LoneSurrogate { at } => JsonError::LoneSurrogate { at: at - 1 },
+        other => other,
+    }
+}
+
+/// The canonical form as it comes about where nothing is recognised as canonical: what begins with white space is not.
+fn rewritten(bytes: &[u8]) -> Result<Vec<u8>, JsonError> {
+    canonicalize(&[b" ", bytes].concat()).map_err(a_byte_earlier)
+}
+
+/// A small change to a document.
+#[derive(Debug, Clone)]
+enum Edit {
+    Insert(&'static [u8]),
+    Replace(u8),
+    Remove,
+    /// Copies so many bytes before the place behind it.
+    Repeat(usize),
+    /// Exchanges so many bytes before the place with as many behind it.
+    Exchange(usize),
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let pieces: Vec<&[u8]> = vec![
+        b" ",
+        b"\n",
+        b"\t",
+        b"\r",
+        b",",
+        b":",
+        b"0",
+        b"-",
+        b"-0",
+        b"00",
+        b".",
+        b"e",
+        b"E1",
+        b"1",
+        b"\"",
+        b"\\",
+        b"\\\\",
+        b"\\\"",
+        b"\\/",
+        b"\\n",
+        b"\\u0041",
+        b"\\u0022",
+        b"\\ud800",
+        b"\x01",
+        b"\x1f",
+        b"\x7f",
+        b"\x80",
+        b"\xff",
+        b"\xc3",
+        b"\xe2\x82",
+        b"\xed\xa0\x80",
+        b"{}",
+        b"[]",
+        b"[",
+        b"}",
+        b"\"a\":1,",
+        b",\"a\":1",
+        b"\"\":0,",
+        b"null",
+        b"true",
+        b"18446744073709551615",
+        b"18446744073709551616",
+        b"-9223372036854775808",
+        b"-9223372036854775809",
+        b"000000000000000000000",
+        b"\xef\xbb\xbf",
+        b"\x00",
+    ];
+    prop_oneof![
+        4 => proptest::sample::select(pieces).prop_map(Edit::Insert),
+        2 => prop_oneof![any::<u8>(), proptest::sample::select(b"\"\\{}[],:0-.eE \n/u".to_vec())].prop_map(Edit::Replace),
+        1 => Just(Edit::Remove),
+        2 => (1..12_usize).prop_map(Edit::Repeat),
+        2 => (1..12_usize).prop_map(Edit::Exchange),
+    ]
+}
+
+fn edited(mut bytes: Vec<u8>, edits: &[(Edit, proptest::sample::Index)]) -> Vec<u8> {
+    for (edit, at) in edits {
+        let at = at.index(bytes.len() + 1);
+        match edit {
+            Edit::Insert(piece) => drop(bytes.splice(at..at, piece.iter().copied())),
+            Edit::Replace(byte) if at < bytes.len() => bytes[at] = *byte,
+            Edit::Remove if at < bytes.len() => drop(bytes.remove(at)),
+            Edit::Repeat(length) => {
+                let copy = bytes[at.saturating_sub(*length)..at].to_vec();
+                bytes.splice(at..at, copy);
+            }
+            Edit::Exchange(length) => {
+                let length = (*length).min(at).min(bytes.len() - at);
+                let (before, behind) = bytes.split_at_mut(at);
+                before[at - length..].swap_with_slice(&mut behind[..length]);
+            }
+            _ => {}
+        }
+    }
+    bytes
+}
+
+/// Bytes that are canonical, or nearly so.
+fn nearly_canonical() -> impl Strategy<Value = Vec<u8>> {
+    let edits = vec((edit(), any::<proptest::sample::Index>()), 0..4);
+    (value(), edits, prop_oneof![8 => Just(0), 1 => 120..135_usize]).prop_map(|(value, edits, depth)| {
+        let mut canonical = as_python_writes(&value).into_bytes();
+        // A control character cannot stand raw in what arrives.
+        canonical.retain(|byte| *byte >= 0x20);
+        let nested = [b"[".repeat(depth), canonical, b"]".repeat(depth)].concat();
+        edited(nested, &edits)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    /// Recognising canonical bytes changes nothing: neither what is accepted, nor its form, nor the error.
+    #[test]
+    fn bytes_that_are_recognised_as_canonical_are_what_rewriting_gives(bytes in nearly_canonical()) {
+        prop_assert_eq!(canonicalize(&bytes), rewritten(&bytes));
+        prop_assert_eq!(check_unambiguous(&bytes), check_unambiguous(&[b" ", &*bytes].concat()).map_err(a_byte_earlier));
+    }
+
+    /// The same for envelopes, whose members are recognised one by one.
+    #[test]
+    fn an_envelope_is_read_as_if_all_of_it_were_rewritten(
+        signed in nearly_canonical(),
+        signatures in prop_oneof![3 => Just(b"[]".to_vec()), 1 => Just(b"[ ]".to_vec()), 1 => nearly_canonical()],
+        shape in 0..7_usize,
+        edits in vec((edit(), any::<proptest::sample::Index>()), 0..2),
+    ) {
+        let parts: &[&[u8]] = match shape {
+            0..3 => &[b"{\"signatures\":", &signatures, b",\"signed\":", &signed, b"}"],
+            3 => &[b"{\"signed\":", &signed, b",\"signatures\":", &signatures, b"}"],
+            4 => &[b"{\n \"signatures\": ", &signatures, b",\n \"signed\": ", &signed, b"\n}\n"],
+            5 => &[b"{\"other\":", &signatures, b",\"signatures\":[],\"signed\":", &signed, b",\"signed\":1}"],
+            _ => &[b"{\"\\u0073igned\":", &signed, b",\"signatures\":", &signatures, b"}"],
+        };
+        let bytes = edited(parts.concat(), &edits);
+        let ours = Envelope::parse(&bytes);
+        match rewritten(&bytes) {
+            Err(error) => prop_assert_eq!(ours.unwrap_err(), FormatError::Json(error)),
+            Ok(canonical) => match (ours, Json::parse(&canonical)) {
+                (Ok(envelope), Ok(Json::Object(members))) => {
+                    prop_assert_eq!(envelope.signed_bytes(), members["signed"].to_canonical());
+                    let Json::Array(signatures) = &members["signatures"] else { panic!("an array") };
+                    prop_assert_eq!(envelope.signatures().len(), signatures.len());
+                }
+                // Escaped controls stand raw in the canonical form, which is then not JSON.
+                (Ok(_), Err(_)) => prop_assert!(canonical.iter().any(|byte| *byte < 0x20)),
+                (ours, _) => {
+                    let is_json = matches!(ours, Err(FormatError::Json(_)));
+                    prop_assert!(!is_json, "{:?}", ours);
+                }
+            },
+        }
+    }
+}
+
+#[test]
+fn what_is_nearly_canonical_has_the_same_form_and_the_same_error() {
+    for text in [
+        r#"{"a":"\u0041"}"#,
+        r#"{"a":"\/"}"#,
+        r#"{"\"":1,"A":2}"#,
+        r#"{"A":1,"\"":2}"#,
+        r#"{"\\":1,"\"":2}"#,
+        r#"{"\"":1,"\\":2}"#,
+        r#"{"[":1,"\\":2,"]":3}"#,
+        r#"{"\\":1,"[":2}"#,
+        r#"{"a":1,"a":2}"#,
+        r#"{"a":{"b":1,"b":1}}"#,
+        r#"{"":1,"":2}"#,
+        r#"{"a\"":1,"a\"":2}"#,
+        r#"{"a":-0}"#,
+        "[-]",
+        "[00]",
+        "[01]",
+        "[-01]",
+        "[0]",
+        "[-1]",
+        "[1.0]",
+        "[1e1]",
+        "[1E1]",
+        "[0.0]",
+        "[1.]",
+        "[18446744073709551615]",
+        "[18446744073709551616]",
+        "[-9223372036854775808]",
+        "[-9223372036854775809]",
+        "[0000000000000000000000]",
+        "[1 ]",
+        "[ 1]",
+        "[1, 2]",
+        "[1,]",
+        "[,1]",
+        "{\"a\" :1}",
+        "{\"a\": 1}",
+        "{ }",
+        "[ ]",
+        "{,}",
+        "{\"a\":1,}",
+        "1 ",
+        " 1",
+        "",
+        "\"",
+        "\"\\",
+        "\"\\\"",
+        "tru",
+        "truex",
+        "[true1]",
+        "nul",
+        "[nullnull]",
+        "\u{feff}1",
+        "\"\u{7f}\"",
+        "\"\u{1f}\"",
+        "[\"a\u{0}b\"]",
+        "{1:2}",
+        "{\"a\"}",
+        "{\"a\":}",
+        "\"é\"",
+        "{\"é\":1,\"z\":2}",
+        "{\"z\":1,\"é\":2}",
+        "{\"\u{ffff}\":1,\"\u{10000}\":2}",
+        "{\"\u{10000}\":1,\"\u{ffff}\":2}",
+    ] {
+        assert_eq!(canonicalize(text.as_bytes()), rewritten(text.as_bytes()), "{text}");
+    }
+    for depth in 120..140 {
+        let open = "[".repeat(depth) + "{\"a\":[" + "1" + "]}" + &"]".repeat(depth);
+        assert_eq!(canonicalize(open.as_bytes()), rewritten(open.as_bytes()), "{depth}");
+        assert_eq!(canonicalize(open.as_bytes()).is_ok(), depth + 2 <= 128, "{depth}");
+        // Inside an envelope everything is one level deeper.
+        let enveloped = format!("{{\"signatures\":[],\"signed\":{open}}}");
+        assert_eq!(Envelope::parse(enveloped.as_bytes()).is_ok(), depth + 3 <= 128, "{depth}");
+    }
+    // A broken character at every place, so that it stands on both sides of every word that is looked at.
+    for length in 0..40 {
+        for broken in [&b"\xff"[..], b"\x80", b"\xc3", b"\xe2\x82", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\xaf"] {
+            for place in 0..=length {
+                let mut bytes = [b"[\"", vec![b'a'; length].as_slice(), b"\"]"].concat();
+                bytes.splice(2 + place..2 + place, broken.iter().copied());
+                assert_eq!(canonicalize(&bytes), Err(JsonError::NotUtf8 { at: 2 + place }));
+                assert_eq!(rewritten(&bytes), Err(JsonError::NotUtf8 { at: 2 + place }));
+            }
+        }
+    }
+}
+
+#[test]
+fn canonical_bytes_are_shared_and_not_copied() {
+    for (text, is_shared) in [
+        (r#"{"signatures":[],"signed":{"a":1}}"#, true),
+        (" { \"signed\" : {\"a\":1} , \"signatures\" : [ ] } ", true),
+        (r#"{"signatures":[],"signed":{"a": 1}}"#, false),
+    ] {
+        let received = Arc::new(text.as_bytes().to_vec());
+        let envelope = Envelope::parse_shared(&received).unwrap();
+        assert_eq!(envelope.signed_bytes(), b"{\"a\":1}");
+        assert_eq!(received.as_ptr_range().contains(&envelope.signed_bytes().as_ptr()), is_shared, "{text}");
+    }
+}
+
 /// A document with whatever else somebody put into it.
 fn with_more(mut document: Value, more: Map<String, Value>, place: &[&str]) -> Value {
     let mut object = &mut document;
@@ -321,6 +600,38 @@ proptest! {
     }
 }
 
+/// Entries enough that the search takes leaps.
+#[test]
+fn among_many_targets_each_is_found_and_nothing_else() {
+    for (space, reach) in [("", 1), (" ", 1), ("", 90)] {
+        let name = |number: usize| format!("{}/{:03}\"x é", number % 7, number);
+        let entry = |number: usize| {
+            let custom = "c".repeat(1 + number * 37 % (200 * reach));
+            json!({ "length": number, "hashes": { "sha256": "00".repeat(32) }, "custom": custom })
+        };
+        let targets: Map<String, Value> = (0..900).step_by(3).map(|number| (name(number), entry(number))).collect();
+        let more =
+            json!({ "targets": targets, "a": { "large": "x".repeat(20_000) }, "zz": { "large": "x".repeat(20_000) } });
+        let signed = with_fields(head("targets", 1), more);
+        let text = format!("{{\"signatures\":[],\"signed\":{space}{}}}", as_python_writes(&signed));
+        let text = if space.is_empty() {
+            text
+        } else {
+            text.replacen("{\"length\"", "{ \"length\"", 1).replacen(":{", ": {", 9)
+        };
+        let document: Targets = Envelope::parse(text.as_bytes()).unwrap().unverified().unwrap();
+        assert_eq!(document.count(), 300);
+        assert_eq!(document.unrecognized.len(), 2);
+        for number in 0..900 {
+            let found = document.find(&TargetPath::new(name(number)).unwrap()).unwrap().map(|target| target.length);
+            assert_eq!(found, (number % 3 == 0).then_some(number as u64));
+        }
+        for absent in ["!", "0", "6/9", "~", "3/300\"x é!", "é"] {
+            assert_eq!(document.find(&TargetPath::new(absent).unwrap()).unwrap(), None, "{absent}");
+        }
+    }
+}
+
 /// Patterns by the definition: one rule for each kind of pattern character, tried in every way.
 fn matches_by_definition(pattern: &[char], path: &[char]) -> bool {
     match (pattern, path) {
@@ -369,5 +680,160 @@ proptest! {
         let by_definition = matches_by_definition(&pattern, &path);
         let (pattern, path): (String, String) = (pattern.into_iter().collect(), path.into_iter().collect());
         prop_assert_eq!(matches_pattern(&pattern, &path), by_definition, "{} {}", pattern, path);
+    }
+}
+
+/// Now and then a value that is not what it should be.
+fn or_odd(usual: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Value> {
+    let odd = vec![
+        json!(null),
+        json!(""),
+        json!(0),
+        json!(-1),
+        json!([]),
+        json!({}),
+        json!([1]),
+        json!(["a", "a"]),
+        json!(u64::MAX),
+        json!(true),
+        json!("root"),
+        json!("a\"\\"),
+    ];
+    prop_oneof![30 => usual, 1 => proptest::sample::select(odd)].boxed()
+}
+
+/// An object with these fields; now and then one less, or one more.
+fn object_of(usual: Vec<(&'static str, BoxedStrategy<Value>)>) -> BoxedStrategy<Value> {
+    let (names, values): (Vec<_>, Vec<_>) = usual.into_iter().unzip();
+    (values, 0..60_usize)
+        .prop_map(move |(values, whim)| {
+            let mut fields: Map<String, Value> = names.iter().map(|name| (*name).to_owned()).zip(values).collect();
+            match whim {
+                0 => drop(fields.remove(names[0])),
+                1 => drop(fields.remove(names[names.len() - 1])),
+                2 => drop(fields.insert("paths".to_owned(), json!(["x"]))),
+                3 => drop(fields.insert("zz".to_owned(), json!(1))),
+                _ => {}
+            }
+            Value::Object(fields)
+        })
+        .boxed()
+}
+
+fn delegation() -> impl Strategy<Value = Value> {
+    let texts = |usual: &'static str| or_odd(vec(usual, 0..4).prop_map(Value::from));
+    let delegation = |field: &'static str, usual| {
+        object_of(vec![
+            ("keyids", texts("[a-z\"]{2,9}")),
+            ("name", or_odd("[a-f\\\\]{1,3}".prop_map(Value::from))),
+            (field, texts(usual)),
+            ("terminating", or_odd(any::<bool>().prop_map(Value::from))),
+            ("threshold", or_odd((1..4_u64).prop_map(Value::from))),
+        ])
+    };
+    prop_oneof![delegation("paths", "[ab/*?\"]{0,4}"), delegation("path_hash_prefixes", "[0-9a-f]{0,1}")]
+}
+
+fn meta_file() -> impl Strategy<Value = Value> {
+    let hashes = || or_odd(object_of(vec![("sha256", or_odd("[0-9a-f]{64}".prop_map(Value::from)))]));
+    let length = || or_odd((0..30_u64).prop_map(Value::from));
+    let version = || or_odd((1..30_u64).prop_map(Value::from));
+    prop_oneof![
+        object_of(vec![("version", version())]),
+        object_of(vec![("length", length()), ("version", version())]),
+        object_of(vec![("hashes", hashes()), ("version", version())]),
+        object_of(vec![("hashes", hashes()), ("length", length()), ("version", version())]),
+    ]
+}
+
+fn read<T: Document>(signed: &Value) -> Result<T, FormatError> {
+    let text = format!("{{\"signatures\":[],\"signed\":{}}}", as_python_writes(signed));
+    Envelope::parse(text.as_bytes()).and_then(|envelope| envelope.unverified())
+}
+
+fn targets_with(roles: &[Value]) -> Result<Targets, FormatError> {
+    let delegations = json!({ "keys": {}, "roles": roles });
+    read(&with_fields(head("targets", 1), json!({ "targets": {}, "delegations": delegations })))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    /// Delegations that stay in place say what they say when read in full, which one odd one makes all of them be.
+    #[test]
+    fn delegations_in_place_are_what_reading_them_in_full_gives(
+        roles in vec(delegation(), 0..5),
+        path in "[ab/]{1,4}",
+        hash in any::<[u8; 32]>(),
+    ) {
+        let odd = json!({ "keyids": [], "name": "odd", "paths": [], "terminating": false, "threshold": 1, "odd": 1 });
+        let and_odd: Vec<Value> = roles.iter().cloned().chain([odd]).collect();
+        let (ours, full) = match (targets_with(&roles), targets_with(&and_odd)) {
+            (Ok(ours), Ok(full)) => (ours.delegations.unwrap(), full.delegations.unwrap()),
+            (ours, full) => {
+                prop_assert_eq!(ours.err(), full.err());
+                return Ok(());
+            }
+        };
+        let (DelegationRule::Roles(all), DelegationRule::Roles(and_odd)) = (&ours.rule, &full.rule) else {
+            panic!("neither delegates to bins");
+        };
+        prop_assert_eq!((all.len(), all.len() + 1), (roles.len(), and_odd.len()));
+        prop_assert_eq!(all.iter().collect::<Vec<_>>(), and_odd.iter().take(roles.len()).collect::<Vec<_>>());
+        if let Ok(path) = TargetPath::new(path) {
+            prop_assert_eq!(ours.covering(&path, &hash), full.covering(&path, &hash));
+        }
+        for delegation in all.iter() {
+            prop_assert_eq!(ours.to_role(delegation.role.as_str()), Some(delegation));
+        }
+        prop_assert_eq!(ours.to_role("no such"), None);
+    }
+
+    /// An entry of the usual form is judged as one that is read in full, which an unknown field makes it be.
+    #[test]
+    fn snapshot_entries_in_place_are_what_reading_them_in_full_gives(
+        entries in btree_map("[a-f\"\\\\]{1,3}", meta_file(), 0..5),
+    ) {
+        let snapshot = |odd: bool| {
+            let entry = |(name, meta): (&String, &Value)| {
+                let mut meta = meta.clone();
+                if let (true, Value::Object(meta)) = (odd, &mut meta) {
+                    meta.insert("odd".to_owned(), json!(1));
+                }
+                (format!("{name}.json"), meta)
+            };
+            let meta: Map<String, Value> = entries.iter().map(entry).collect();
+            read::<Snapshot>(&with_fields(head("snapshot", 1), json!({ "meta": meta })))
+        };
+        let (ours, full) = match (snapshot(false), snapshot(true)) {
+            (Ok(ours), Ok(full)) => (ours, full),
+            (ours, full) => {
+                prop_assert_eq!(ours.err(), full.err());
+                return Ok(());
+            }
+        };
+        prop_assert_eq!(ours.count(), entries.len());
+        prop_assert_eq!(ours.iter().count(), entries.len());
+        for ((name, ours_meta), (_, mut full_meta)) in ours.iter().zip(full.iter()) {
+            full_meta.unrecognized.remove("odd");
+            prop_assert_eq!(&ours_meta, &full_meta);
+            let name = name.strip_suffix(".json").unwrap();
+            prop_assert_eq!(Some(ours_meta.version.get()), entries[name]["version"].as_u64());
+            prop_assert_eq!(ours.role(&RoleName::delegated(name).unwrap()), Some(ours_meta));
+        }
+        prop_assert_eq!(ours.role(&RoleName::Timestamp), None);
+    }
+}
+
+/// Entries enough that the search for a role takes leaps.
+#[test]
+fn among_many_roles_each_is_found_and_nothing_else() {
+    let name = |number: usize| format!("{:04}-\"x", number);
+    let meta: Map<String, Value> =
+        (0..3000).step_by(3).map(|number| (name(number) + ".json", json!({ "version": number + 1 }))).collect();
+    let snapshot: Snapshot = read(&with_fields(head("snapshot", 1), json!({ "meta": meta }))).unwrap();
+    for number in 0..3000 {
+        let found = snapshot.role(&RoleName::delegated(&name(number)).unwrap()).map(|meta| meta.version.get());
+        assert_eq!(found, (number % 3 == 0).then_some(number as u64 + 1));
     }
 }

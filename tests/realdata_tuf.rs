@@ -200,7 +200,7 @@ fn served(roots: &[Vec<u8>], repository: &Path) -> Served {
     files.insert(format!("metadata/{}.snapshot.json", timestamp.snapshot.version.get()), metadata("snapshot"));
     let snapshot: Snapshot = unverified(&metadata("snapshot"));
     for role in ["targets", "registry.npmjs.org"] {
-        let version = snapshot.meta[&format!("{role}.json")].version.get();
+        let version = snapshot.iter().find(|(name, _)| *name == format!("{role}.json")).unwrap().1.version.get();
         files.insert(format!("metadata/{version}.{role}.json"), metadata(role));
     }
     for (path, bytes) in target_files(repository) {
@@ -327,7 +327,8 @@ async fn sigstores_staging_repository_is_refreshed_from_its_first_root() {
 async fn a_snapshot_may_list_roles_that_nobody_delegates_to() {
     let Some(repository) = realdata::path("tuf/sigstore-current") else { return };
     let snapshot: Snapshot = unverified(&read(repository.join("metadata/snapshot.json")));
-    let stale: Vec<_> = snapshot.meta.keys().filter(|name| !repository.join("metadata").join(name).exists()).collect();
+    let stale: Vec<_> =
+        snapshot.iter().map(|(name, _)| name).filter(|name| !repository.join("metadata").join(name).exists()).collect();
     assert_eq!(stale, ["rekor.json", "revocation.json", "staging.json"]);
 }
 

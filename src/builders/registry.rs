@@ -340,10 +340,10 @@ impl Registry {
             Some(DelegationRule::Bins(_)) => return bad("they delegate to hash bins".to_owned()),
             None => return bad("they delegate to nobody".to_owned()),
         };
-        let Some(position) = roles.iter().position(|delegation| delegation.role.as_str() == entry.role) else {
+        let is_it = |delegation: &Delegation| delegation.role.as_str() == entry.role;
+        let Some(delegation) = roles.iter().find(is_it) else {
             return bad(format!("there is no delegation to {}", entry.role));
         };
-        let delegation = &roles[position];
         if !delegation.terminating {
             return bad(format!("the delegation to {} is not terminating, so others could answer", entry.role));
         }
@@ -360,7 +360,8 @@ impl Registry {
         if !exact {
             return bad(format!("the delegation to {} has other paths than {}", entry.role, expected.join(" ")));
         }
-        if let Some(earlier) = roles[..position].iter().find(|earlier| could_cover(earlier, namespace)) {
+        let mut earlier = roles.iter().take_while(|delegation| !is_it(delegation));
+        if let Some(earlier) = earlier.find(|earlier| could_cover(earlier, namespace)) {
             return bad(format!("the delegation to {} stands before it and covers its paths", earlier.role));
         }
         Ok(())

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::crypto::{VerifyingKey, sha256};
-use crate::metadata::{KeyId, PublicKey, RoleKeys, RoleName, Root};
+use crate::metadata::{KeyId, PublicKey, RoleKeys, RoleName, Root, Unrecognized};
 use crate::printable::Printable;
+use crate::repository::FamilyThresholds;
 
 /// What kind of change a line shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,10 +91,34 @@ pub(super) fn roots(old: Option<&Root>, new: &Root) -> Vec<Change> {
             }
         });
     }
+    changes.extend(families(old.map(|root| &root.unrecognized), &new.unrecognized));
     let nothing = BTreeMap::new();
     let before = old.map(roles_of_keys).unwrap_or_default();
     changes.extend(keys_and_roles(if old.is_some() { &before } else { &nothing }, &roles_of_keys(new)));
     changes
+}
+
+/// How many keys of each family a document asks for. What cannot be read is shown by the rule that it breaks.
+pub(super) fn families(old: Option<&Unrecognized>, new: &Unrecognized) -> Vec<Change> {
+    let read = |fields: &Unrecognized| FamilyThresholds::recorded(fields).unwrap_or_default();
+    let (old, new) = (old.map(read).unwrap_or_default(), read(new));
+    let roles: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let words = |asked: &FamilyThresholds| format!("at least {} keys among them", asked.words());
+    let change = |role: &String| {
+        let name = Printable(role);
+        match (old.get(role), new.get(role)) {
+            (None, Some(new)) => Change::new(Mark::Added, format!("{name}: {}", words(new))),
+            (Some(old), None) => Change::new(Mark::Removed, format!("{name}: no longer {}", words(old))),
+            (Some(old), Some(new)) if old == new => {
+                Change::new(Mark::Same, format!("{name}: {}, as before", words(new)))
+            }
+            (Some(old), Some(new)) => {
+                Change::new(Mark::Changed, format!("{name}: at least {} -> {}", old.words(), words(new)))
+            }
+            (None, None) => Change::new(Mark::Same, String::new()),
+        }
+    };
+    roles.into_iter().map(change).collect()
 }
 
 /// A key, and the names of the roles that it signs.

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::metadata::{FormatError, RoleName, Version};
 use crate::printable::{Printable, PrintableLines};
-use crate::repository::RepositoryError;
+use crate::repository::{FamilyCount, RepositoryError};
 use crate::trust::Tally;
 
 /// Why a signing event cannot go on. Nothing has been signed or written then.
@@ -77,6 +77,21 @@ pub enum CeremonyError {
         by: String,
         /// Who signed.
         tally: Tally,
+    },
+    /// Enough keys have signed, but too few of one family.
+    #[error(
+        "{role} {version} is signed by {} of the {} {} keys it needs under {by}",
+        .count.counted, .count.needed, .count.family,
+    )]
+    TooFewOfFamily {
+        /// The role.
+        role: RoleName,
+        /// Its version.
+        version: Version,
+        /// Who asks for them.
+        by: String,
+        /// The family, and who signed.
+        count: FamilyCount,
     },
     /// Somebody's key is replaced, and the outgoing key has not agreed.
     #[error("{} changes keys, and the outgoing key has not signed", Printable(.owner))]
@@ -151,6 +166,7 @@ impl CeremonyError {
             Self::NotASigner { .. } => "not-a-signer",
             Self::NotConfirmed => "not-confirmed",
             Self::TooFewSignatures { .. } => "too-few-signatures",
+            Self::TooFewOfFamily { .. } => "too-few-of-family",
             Self::OutgoingKeyMissing { .. } => "outgoing-key-missing",
             Self::Sibling { .. } => "sibling",
             Self::UnreadableEvent { .. } => "unreadable-event",
@@ -171,6 +187,7 @@ impl CeremonyError {
                 | Self::NotASigner { .. }
                 | Self::NotConfirmed
                 | Self::TooFewSignatures { .. }
+                | Self::TooFewOfFamily { .. }
                 | Self::OutgoingKeyMissing { .. }
                 | Self::Sibling { .. }
                 | Self::UnreadableEvent { .. }

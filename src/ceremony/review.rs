@@ -12,7 +12,7 @@ use super::{CeremonyError, SigningEvent, digest_groups, digest_words};
 use crate::crypto::sha256;
 use crate::metadata::{Document, Expires, RoleName, Root, TargetPath, Targets, Version};
 use crate::printable::Printable;
-use crate::repository::{SignedRole, SignedState, WorkingCopy};
+use crate::repository::{FAMILY_THRESHOLDS, SignedRole, SignedState, WorkingCopy};
 
 /// Most changes that one event may hold: what nobody reads must not be signed.
 const MOST_CHANGES: usize = 10_000;
@@ -72,7 +72,9 @@ impl SigningEvent {
                 let before = signed.roots().rev().find(|(root, _)| root.version < new.version);
                 let old = before.map(|(root, _)| &**root);
                 let mut changes = diff::roots(old, &new);
-                changes.extend(self.raw_changes(before.map(|(_, bytes)| bytes), &["expires", "version"]));
+                changes.extend(
+                    self.raw_changes(before.map(|(_, bytes)| bytes), &["expires", "version", FAMILY_THRESHOLDS]),
+                );
                 (name("root", old.map(Root::version)), expiry(now, &new.expires, old.map(|old| &old.expires)), changes)
             }
             role => {
@@ -163,10 +165,11 @@ impl SigningEvent {
         {
             changes.push(Change::new(Mark::Removed, format!("namespace {}: no longer delegated to", gone.role)));
         }
+        changes.extend(diff::families(old.map(|old| &old.unrecognized), &new.unrecognized));
         changes.extend(keys_and_roles(&keys_of(old), &keys_of(Some(new))));
         changes.extend(self.file_changes(signed, old)?);
         let bytes = before.map(|before| before.bytes.as_slice());
-        changes.extend(self.raw_changes(bytes, &["expires", "version"]));
+        changes.extend(self.raw_changes(bytes, &["expires", "version", FAMILY_THRESHOLDS]));
         Ok(changes)
     }
 
@@ -253,7 +256,7 @@ fn without_worded_keys(delegator: &mut Value) {
 
 fn delegations(targets: Option<&Targets>) -> Vec<crate::metadata::Delegation> {
     match targets.and_then(|targets| targets.delegations.as_ref()).map(|all| &all.rule) {
-        Some(crate::metadata::DelegationRule::Roles(roles)) => roles.clone(),
+        Some(crate::metadata::DelegationRule::Roles(roles)) => roles.iter().collect(),
         _ => Vec::new(),
     }
 }

@@ -10,13 +10,13 @@ use crate::builders::{
     builder_succession, catalog_path, catalog_succession, namespace_patterns, verifier_against_catalog, verifier_path,
     verifier_succession,
 };
-use crate::crypto::VerifyingKey;
+use crate::crypto::{KeyFamily, VerifyingKey};
 use crate::example_keys::example_key_name;
 use crate::metadata::{
-    Delegation, DelegationRule, KeyId, PathRule, PublicKey, RoleKeys, RoleName, Root, TargetPath, Targets,
+    Delegation, DelegationRule, KeyId, PathRule, PublicKey, RoleKeys, RoleName, Root, TargetPath, Targets, Unrecognized,
 };
 use crate::printable::Printable;
-use crate::repository::{SignedState, WorkingCopy};
+use crate::repository::{FamilyThresholds, SignedState, WorkingCopy};
 
 /// Judges a proposal.
 pub(super) fn judge(
@@ -91,6 +91,42 @@ impl Problems {
             let Some(keys) = root.role(&role) else { continue };
             self.check_keys(&role, &root.keys, keys);
         }
+        self.check_families(&root.unrecognized, &|role| match role {
+            "root" => Some((&root.keys, &root.root)),
+            "targets" => Some((&root.keys, &root.targets)),
+            _ => None,
+        });
+    }
+
+    /// What is asked of families of keys can be read, is about roles that are signed in ceremonies, and can be met.
+    fn check_families<'a>(
+        &mut self,
+        unrecognized: &Unrecognized,
+        keys_of: &dyn Fn(&str) -> Option<(&'a BTreeMap<KeyId, PublicKey>, &'a RoleKeys)>,
+    ) {
+        let recorded = match FamilyThresholds::recorded(unrecognized) {
+            Ok(recorded) => recorded,
+            Err(problem) => return self.add(problem),
+        };
+        for (role, asked) in recorded {
+            let Some((keys, of)) = keys_of(&role) else {
+                self.add(format!(
+                    "keys of families are asked for {}, for which they are not counted",
+                    Printable(&role)
+                ));
+                continue;
+            };
+            let listed = of.keyids.iter().filter_map(|keyid| VerifyingKey::from_metadata(keys.get(keyid)?).ok());
+            let listed: BTreeMap<Vec<u8>, KeyFamily> =
+                listed.map(|key| (key.canonical_spki().to_vec(), key.family())).collect();
+            for family in KeyFamily::ALL {
+                let there = listed.values().filter(|of| **of == family).count();
+                let needed = asked.of(family);
+                if needed > there as u64 {
+                    self.add(format!("{} needs {needed} {family} keys and lists {there}", Printable(&role)));
+                }
+            }
+        }
     }
 
     /// One physical key once, a threshold that can be met, and for root and targets more than one person.
@@ -155,7 +191,7 @@ impl Problems {
         self.list.extend(catalog_succession(old.as_ref(), &catalog, now));
 
         let delegations: Vec<Delegation> = match targets.delegations.as_ref().map(|all| &all.rule) {
-            Some(DelegationRule::Roles(roles)) => roles.clone(),
+            Some(DelegationRule::Roles(roles)) => roles.iter().collect(),
             Some(DelegationRule::Bins(_)) => {
                 self.add("top-level targets would delegate to bins, which no namespace is");
                 Vec::new()
@@ -164,6 +200,10 @@ impl Problems {
         };
         let keys = targets.delegations.as_ref().map(|all| all.keys.clone()).unwrap_or_default();
         self.check_shared_keys(signed, &keys, &delegations);
+        self.check_families(&targets.unrecognized, &|role| {
+            let delegation = delegations.iter().find(|delegation| delegation.role.as_str() == role)?;
+            Some((&keys, &delegation.keys))
+        });
         for gone in
             old.iter().flat_map(|old| old.namespaces.keys()).filter(|name| !catalog.namespaces.contains_key(*name))
         {
@@ -251,6 +291,7 @@ impl Problems {
         if targets.delegations.is_some() {
             self.add("a namespace does not delegate further");
         }
+        self.check_families(&targets.unrecognized, &|_| None);
         let (Some(catalog), Ok(namespace)) = (signed_catalog(signed)?, Namespace::parse(role.as_str())) else {
             self.add(format!("{role} has no catalog to answer to"));
             return Ok(());

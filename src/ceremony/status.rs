@@ -11,9 +11,10 @@ use super::{CeremonyError, EventName, SigningEvent};
 use crate::crypto::{SecretKey, VerifyingKey};
 use crate::fs::write_durably;
 use crate::metadata::{
-    Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Targets, Version,
+    Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Targets,
+    Unrecognized, Version,
 };
-use crate::repository::{RepositoryError, SignedState, WorkingCopy};
+use crate::repository::{FamilyCount, FamilyThresholds, RepositoryError, SignedState, WorkingCopy};
 use crate::trust::{Authority, Standing, Tally, tally};
 
 /// What became of an event.
@@ -38,6 +39,15 @@ pub struct Under {
     pub by: String,
     /// Who signed.
     pub tally: Tally,
+    /// The families of which signatures are asked for beside the threshold.
+    pub families: Vec<FamilyCount>,
+}
+
+impl Under {
+    /// Whether enough keys signed, and enough of each family.
+    pub fn met(&self) -> bool {
+        self.tally.met() && self.families.iter().all(FamilyCount::met)
+    }
 }
 
 /// A signature that lies in an event and counts for nothing. It spoils nothing either.
@@ -97,6 +107,7 @@ pub struct AcceptedRisks {
 pub(super) struct Delegator {
     by: String,
     source: Source,
+    families: FamilyThresholds,
 }
 
 enum Source {
@@ -134,22 +145,28 @@ impl Delegator {
 impl SigningEvent {
     /// Who may sign this event: the delegators that have been signed, and for a root the proposed one itself.
     pub(super) fn delegators(&self, signed: &SignedState) -> Result<Vec<Delegator>, CeremonyError> {
-        let of_root = |root: &Root, what: &str| Delegator {
-            by: format!("root {}{what}", root.version),
-            source: Source::Root(Box::new(root.clone())),
+        let families = |by: &str, unrecognized: &Unrecognized| {
+            FamilyThresholds::recorded_for(unrecognized, &self.role)
+                .map_err(|problem| RepositoryError::configuration(by, problem))
+        };
+        let of_root = |root: &Root, what: &str| {
+            let by = format!("root {}{what}", root.version);
+            let families = families(&by, &root.unrecognized)?;
+            Ok::<_, CeremonyError>(Delegator { by, source: Source::Root(Box::new(root.clone())), families })
         };
         let not_yet = |before| RepositoryError::NotYet { role: self.role.clone(), before };
         match &self.role {
             RoleName::Root => {
                 let proposed: Root = self.envelope.unverified()?;
                 let before = signed.roots().rev().map(|(root, _)| root).find(|root| root.version < proposed.version);
-                let mut delegators: Vec<Delegator> = before.map(|root| of_root(root, "")).into_iter().collect();
-                delegators.push(of_root(&proposed, " (proposed)"));
+                let mut delegators: Vec<Delegator> =
+                    before.map(|root| of_root(root, "")).transpose()?.into_iter().collect();
+                delegators.push(of_root(&proposed, " (proposed)")?);
                 Ok(delegators)
             }
             RoleName::Targets => {
                 let root = signed.root().ok_or_else(|| not_yet(RoleName::Root))?;
-                Ok(vec![of_root(root, "")])
+                Ok(vec![of_root(root, "")?])
             }
             role => {
                 let targets = &signed.targets().ok_or_else(|| not_yet(RoleName::Targets))?.document;
@@ -157,7 +174,9 @@ impl SigningEvent {
                 let found = delegations.and_then(|all| Some((all.clone(), all.to_role(role.as_str())?)));
                 let (delegations, delegation) = found.ok_or_else(|| not_yet(RoleName::Targets))?;
                 let source = Source::Targets(Box::new(delegations), Box::new(delegation));
-                Ok(vec![Delegator { by: format!("targets {}", targets.version()), source }])
+                let by = format!("targets {}", targets.version());
+                let families = families(&by, &targets.unrecognized)?;
+                Ok(vec![Delegator { by, source, families }])
             }
         }
     }
@@ -172,7 +191,7 @@ impl SigningEvent {
         let state = match self.finished_as(signed)? {
             Some(same) if same => EventState::Finished,
             Some(_) => EventState::Superseded,
-            None if counts.iter().all(|under| under.tally.met()) => EventState::Complete,
+            None if counts.iter().all(Under::met) => EventState::Complete,
             None => EventState::Open,
         };
         let (siblings, unreadable_events) = self.siblings(copy, signed)?;
@@ -231,7 +250,9 @@ impl SigningEvent {
         let envelope = self.signed()?;
         let count = |delegator: &Delegator| {
             let authority = delegator.authority(&self.role)?;
-            Some(Under { by: delegator.by.clone(), tally: tally(&envelope, authority) })
+            let tally = tally(&envelope, authority);
+            let families = delegator.families.counts(&tally);
+            Some(Under { by: delegator.by.clone(), tally, families })
         };
         Ok(delegators.iter().filter_map(count).collect())
     }
@@ -348,6 +369,9 @@ impl SigningEvent {
             if !under.tally.met() {
                 let (by, tally) = (under.by.clone(), under.tally.clone());
                 return Err(CeremonyError::TooFewSignatures { role, version, by, tally });
+            }
+            if let Some(count) = under.families.iter().find(|count| !count.met()) {
+                return Err(CeremonyError::TooFewOfFamily { role, version, by: under.by.clone(), count: *count });
             }
         }
         if let Some(owner) = status.outgoing_missing.iter().find(|owner| !accepted.lost.contains(owner)) {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::fetcher::{Answer, Body, FetchError, FetchRequest, Fetcher};
 use super::{Retries, SafeUrl};
+use crate::metadata::HashAlgorithm;
+use crate::trust::{Received, Receiving};
 
 /// How much an updater has asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,12 +59,12 @@ impl Retries {
     ) -> Result<Vec<u8>, FetchError> {
         let meter = Meter::default();
         let request = FetchRequest::whole(url.clone());
-        let fetched = self.fetch_metered(fetcher, &request, limit, &meter).await;
+        let fetched = self.fetch_metered(fetcher, &request, &[], limit, &meter).await;
         let made = meter.traffic();
         traffic.requests += made.requests;
         traffic.bytes += made.bytes;
         match fetched? {
-            Fetched::Bytes(bytes, _) => Ok(bytes),
+            Fetched::Bytes(received, _) => Ok(received.into_bytes().to_vec()),
             Fetched::Unchanged => Err(FetchError::Transport {
                 url: url.clone(),
                 reason: "the server says that nothing changed, which was not asked".to_owned(),
@@ -74,11 +76,12 @@ impl Retries {
         mut self,
         fetcher: &dyn Fetcher,
         request: &FetchRequest,
+        algorithms: &[HashAlgorithm],
         limit: u64,
         meter: &Meter,
     ) -> Result<Fetched, FetchError> {
         loop {
-            match fetch_once(fetcher, request, limit, meter).await {
+            match fetch_once(fetcher, request, algorithms, limit, meter).await {
                 Err(error) if self.wait_after(&error).await => {}
                 other => return other,
             }
@@ -107,7 +110,7 @@ impl Retries {
 #[derive(Debug)]
 pub(super) enum Fetched {
     /// The bytes, and what the server calls them.
-    Bytes(Vec<u8>, Option<super::EntityTag>),
+    Bytes(Received, Option<super::EntityTag>),
     /// What is here already.
     Unchanged,
 }
@@ -115,6 +118,7 @@ pub(super) enum Fetched {
 async fn fetch_once(
     fetcher: &dyn Fetcher,
     request: &FetchRequest,
+    algorithms: &[HashAlgorithm],
     limit: u64,
     meter: &Meter,
 ) -> Result<Fetched, FetchError> {
@@ -122,13 +126,15 @@ async fn fetch_once(
         Answer::Unchanged => Ok(Fetched::Unchanged),
         Answer::Body(body) => {
             let tag = body.tag().cloned();
-            let mut bytes = body.buffer(limit);
+            // As much as is claimed, and no more than is acceptable: a large document must not be held twice as it grows.
+            let claimed = body.length().unwrap_or(0).min(limit);
+            let mut receiving = Receiving::new(algorithms.iter().copied(), usize::try_from(claimed).unwrap_or(0));
             let streamed = take(body, limit, meter, |chunk| {
-                bytes.extend_from_slice(chunk);
+                receiving.push(chunk);
                 Ok::<_, FetchError>(())
             })
             .await;
-            streamed.map(|()| Fetched::Bytes(bytes, tag))
+            streamed.map(|()| Fetched::Bytes(receiving.finish(), tag))
         }
     }
 }

@@ -201,7 +201,8 @@ impl Updater {
         loop {
             let url = self.settings.mirrors[index].target_url.below(&target.path.url_path(hashes.next()));
             let resume = part.filter(|part| part.url == url && part.length > 0);
-            let mut request = FetchRequest::whole(url.clone());
+            // As it is: what is compressed cannot be resumed.
+            let mut request = FetchRequest { compressed: false, ..FetchRequest::whole(url.clone()) };
             request.resume = resume.map(|part| (part.length, part.tag.clone()));
             match self.meter.ask(&*self.fetcher, &request).await {
                 Err(FetchError::Absent { .. }) if hashes.peek().is_some() => {}

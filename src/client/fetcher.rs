@@ -47,12 +47,15 @@ pub struct FetchRequest {
     /// How many bytes from the start are here already, of the content with this tag: where the file still has it, only
     /// the rest need be sent (`Range` with `If-Range`, RFC 9110 sections 13.1.5 and 14.2).
     pub resume: Option<(u64, EntityTag)>,
+    /// Whether the file may come compressed (`Accept-Encoding`); not with `resume`, as ranges are those of what is
+    /// sent. Good for metadata; a target may have to be resumed one day.
+    pub compressed: bool,
 }
 
 impl FetchRequest {
-    /// Asks for a whole file.
+    /// Asks for a whole file, which may come compressed.
     pub fn whole(url: SafeUrl) -> Self {
-        Self { url, known: None, resume: None }
+        Self { url, known: None, resume: None, compressed: true }
     }
 }
 
@@ -159,7 +162,7 @@ impl Body {
     /// Hands the pieces to `sink` until the end, refusing to take more than `limit` bytes.
     ///
     /// A sender who claims too much is refused at once. One who is too slow is refused as well: less than
-    /// 1 KiB/s on average, after the first half minute, is the slow retrieval attack.
+    /// 1 KiB/s on average, over any half minute, is the slow retrieval attack.
     ///
     /// # Errors
     /// [`FetchError`], or whatever `sink` returns.
@@ -182,7 +185,7 @@ impl Body {
         if self.length.is_some_and(|length| length > limit) {
             return Err(too_long.into());
         }
-        let started = tokio::time::Instant::now();
+        let (mut since, mut taken_then) = (tokio::time::Instant::now(), 0_u64);
         let mut taken = 0_u64;
         loop {
             let next = self.chunks.next().await;
@@ -192,19 +195,16 @@ impl Body {
             if taken > limit {
                 return Err(too_long.into());
             }
-            let seconds = started.elapsed().as_secs();
-            if seconds > GRACE.as_secs() && taken / seconds < SLOWEST {
-                return Err(FetchError::TooSlow { url: self.url }.into());
+            // Judged anew every half minute: else a fast start would buy a slow end.
+            let seconds = since.elapsed().as_secs();
+            if seconds > GRACE.as_secs() {
+                if (taken - taken_then) / seconds < SLOWEST {
+                    return Err(FetchError::TooSlow { url: self.url }.into());
+                }
+                (since, taken_then) = (tokio::time::Instant::now(), taken);
             }
             sink(&chunk)?;
         }
-    }
-
-    /// An empty buffer for at most `limit` bytes: as large as is claimed, and no larger than is acceptable, so that a
-    /// large document is not held twice as it grows.
-    pub(super) fn buffer(&self, limit: u64) -> Vec<u8> {
-        let claimed = self.length.unwrap_or(0).min(limit);
-        Vec::with_capacity(usize::try_from(claimed).unwrap_or(0))
     }
 
     /// Collects at most `limit` bytes.
@@ -212,7 +212,9 @@ impl Body {
     /// # Errors
     /// [`FetchError`], in particular when there are more.
     pub async fn bytes(self, limit: u64) -> Result<Vec<u8>, FetchError> {
-        let mut bytes = self.buffer(limit);
+        // As much as is claimed, and no more than is acceptable: a large document must not be held twice as it grows.
+        let claimed = self.length.unwrap_or(0).min(limit);
+        let mut bytes = Vec::with_capacity(usize::try_from(claimed).unwrap_or(0));
         self.stream::<FetchError>(limit, |chunk| {
             bytes.extend_from_slice(chunk);
             Ok(())
@@ -222,7 +224,7 @@ impl Body {
     }
 }
 
-/// How long a body may take before its pace is judged.
+/// Over how long the pace of a body is judged.
 const GRACE: Duration = Duration::from_secs(30);
 /// The slowest acceptable pace, in bytes per second.
 const SLOWEST: u64 = 1024;
@@ -350,9 +352,16 @@ impl Fetcher for DefaultFetcher {
             _ => self.http.fetch(url),
         }
     }
+
+    fn ask<'a>(&'a self, request: &'a FetchRequest) -> AskFuture<'a> {
+        match request.url.scheme() {
+            "file" => FileFetcher.ask(request),
+            _ => self.http.ask(request),
+        }
+    }
 }
 
-/// Fetches `file` URLs: a repository on a disk, a stick or a share.
+/// Fetches `file` URLs: a repository on a disk, a stick or a share. Always whole files.
 #[derive(Debug, Clone, Copy)]
 pub struct FileFetcher;
 

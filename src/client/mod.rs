@@ -1,8 +1,8 @@
 //! Fetches metadata and targets, and keeps what is trusted.
 //!
 //! [`Updater`] is where to start. What to fetch and what to trust is decided in [`crate::trust`]; this module does
-//! the I/O: it never prints and never reads a clock for trust. It leaves the environment to its caller, but for two
-//! things that the libraries below look up where they are asked to: proxies, and the system's certificate authorities.
+//! the I/O: it never prints, never reads a clock for trust, and leaves the environment to its caller: see
+//! [`HttpSettings::from_variables`].
 
 mod asking;
 mod consensus;
@@ -28,7 +28,7 @@ pub use fetcher::{
     Answer, AskFuture, Body, ChunkFuture, Chunks, DefaultFetcher, EntityTag, FetchError, FetchFuture, FetchRequest,
     Fetcher, FileFetcher,
 };
-pub use http::{HttpFetcher, HttpSettings, Proxies};
+pub use http::{Authorities, HttpFetcher, HttpSettings, Proxies, ProxyUrl, ProxyUrlError, VariableError};
 pub use local_cache::{LocalCache, stored_name};
 pub use map::{MapError, Mapping, RepositoryMap};
 pub use registry::LookupError;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::SafeUrl;
-use crate::trust::{Connectivity, Limits};
+use crate::trust::{Connectivity, Limits, RootPolicy};
 
 /// Where trust starts.
 #[derive(Debug, Clone)]
@@ -46,6 +46,8 @@ pub struct UpdaterSettings {
     pub mirrors: Vec<Mirror>,
     /// How much is read and walked at most.
     pub limits: Limits,
+    /// What is asked of roots beyond what TUF asks.
+    pub root_policy: RootPolicy,
     /// Whether the repository may be asked.
     pub connectivity: Connectivity,
     /// How often a file is asked for.
@@ -66,6 +68,7 @@ impl UpdaterSettings {
         Self {
             mirrors: vec![Mirror::new(metadata_url, target_url)],
             limits: Limits::default(),
+            root_policy: RootPolicy::default(),
             connectivity: Connectivity::Online,
             retries: Retries::default(),
             kept_targets: KeptTargets::Nowhere,
@@ -86,6 +89,12 @@ impl UpdaterSettings {
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// Sets what is asked of roots beyond what TUF asks.
+    #[must_use]
+    pub fn root_policy(self, root_policy: RootPolicy) -> Self {
+        Self { root_policy, ..self }
     }
 
     /// Sets whether the repository may be asked.

@@ -3,19 +3,22 @@
 //! An update fetches without a lock, however long that takes, and writes all that it has accepted at its end, under one.
 //! In between it reads its own results back as if they had been written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::Arc;
 
 use super::store::{Store, StoredFile};
 use crate::metadata::{RoleName, Version};
-use crate::trust::{Accepted, LocalFile};
+use crate::trust::{Accepted, LocalFile, Received};
 
 /// Accepted files in the order in which they are to be written, and the floors that they were judged against.
 #[derive(Debug, Default)]
 pub(super) struct Staged {
     files: Vec<Accepted>,
+    /// Files that are no news: a root that was trusted before, and the copy of the newest one.
+    no_news: BTreeSet<LocalFile>,
     /// What the store held of the files that trust may not fall below, when they were first read.
-    floors: BTreeMap<LocalFile, Option<Vec<u8>>>,
+    floors: BTreeMap<LocalFile, Option<Arc<Vec<u8>>>>,
 }
 
 fn is_floor(file: &LocalFile) -> bool {
@@ -24,15 +27,15 @@ fn is_floor(file: &LocalFile) -> bool {
 
 impl Staged {
     /// Reads a file as if everything that is staged were written.
-    pub(super) fn read(&mut self, store: &dyn Store, file: &LocalFile) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn read(&mut self, store: &dyn Store, file: &LocalFile) -> io::Result<Option<Received>> {
         if let Some(staged) = self.files.iter().find(|staged| staged.file == *file) {
-            return Ok(Some(staged.bytes.clone()));
+            return Ok(Some(Arc::clone(&staged.bytes).into()));
         }
-        let stored = store.read(&StoredFile::Metadata(file.clone()))?;
+        let stored = store.read(&StoredFile::Metadata(file.clone()))?.map(Arc::new);
         if is_floor(file) {
             self.floors.entry(file.clone()).or_insert_with(|| stored.clone());
         }
-        Ok(stored)
+        Ok(stored.map(Received::from))
     }
 
     /// Takes a file that has been accepted. Of two for one place the later counts.
@@ -45,8 +48,19 @@ impl Staged {
 
     /// Makes a root the newest, as a copy of its own: damage to one must not reach the other. If we crash before this
     /// is written, the next update finds it in the history.
-    pub(super) fn promote(&mut self, version: Version, bytes: &[u8]) {
-        self.put(Accepted { file: LocalFile::Role(RoleName::Root), version, bytes: bytes.to_vec() });
+    pub(super) fn promote(&mut self, version: Version, bytes: &Arc<Vec<u8>>) {
+        self.no_news.insert(LocalFile::Role(RoleName::Root));
+        self.put(Accepted { file: LocalFile::Role(RoleName::Root), version, bytes: Arc::clone(bytes) });
+    }
+
+    /// Makes a root that is trusted already part of the history, and the newest.
+    pub(super) fn keep_root(&mut self, version: Version, bytes: &Arc<Vec<u8>>) {
+        let file = LocalFile::Root(version);
+        if !self.files.iter().any(|staged| staged.file == file) {
+            self.no_news.insert(file.clone());
+            self.put(Accepted { file, version, bytes: Arc::clone(bytes) });
+        }
+        self.promote(version, bytes);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -57,7 +71,7 @@ impl Staged {
     /// staged was then judged against floors that are not the newest.
     pub(super) fn was_overtaken(&self, store: &dyn Store) -> io::Result<bool> {
         for (file, read) in &self.floors {
-            let stored = store.read(&StoredFile::Metadata(file.clone()))?;
+            let stored = store.read(&StoredFile::Metadata(file.clone()))?.map(Arc::new);
             let staged = self.files.iter().find(|staged| staged.file == *file).map(|staged| &staged.bytes);
             if stored != *read && stored.as_ref() != staged {
                 return Ok(true);
@@ -66,9 +80,10 @@ impl Staged {
         Ok(false)
     }
 
-    /// Writes everything, and hands each file over to `written`. What could not be written is gone from here.
+    /// Writes everything, and hands what is news over to `written`. What could not be written is gone from here.
     pub(super) fn write(&mut self, store: &dyn Store, mut written: impl FnMut(Accepted)) -> io::Result<()> {
         self.floors.clear();
+        let no_news = std::mem::take(&mut self.no_news);
         // What vouches comes before what it vouches for: the roots, then the newest of them, then the rest as it came.
         let mut files = std::mem::take(&mut self.files);
         files.sort_by_key(|accepted| match accepted.file {
@@ -78,7 +93,9 @@ impl Staged {
         });
         for accepted in files {
             store.write(&StoredFile::Metadata(accepted.file.clone()), &accepted.bytes)?;
-            written(accepted);
+            if !no_news.contains(&accepted.file) {
+                written(accepted);
+            }
         }
         Ok(())
     }

@@ -18,7 +18,8 @@ use super::{SafeUrl, UpdateError};
 use crate::example_keys::refuse_example_keys;
 use crate::metadata::{Document, RoleName, TargetPath, Version};
 use crate::trust::{
-    Accepted, Connectivity, FoundTarget, LocalFile, Refusal, Request, Step, TrustedSet, Update, UpdateStart, Verified,
+    Accepted, Connectivity, FoundTarget, LocalFile, Received, Refusal, Request, Step, TrustedSet, Update, UpdateStart,
+    Verified,
 };
 
 /// A TUF client for one repository.
@@ -366,8 +367,9 @@ impl Updater {
         retries: Retries,
     ) -> Result<TrustedSet, UpdateError> {
         let mirror = self.settings.mirrors[index].clone();
-        let mut update = Update::begin(&self.anchor, start, self.settings.limits, connectivity)
-            .map_err(|refusal| self.refused(refusal, None, connectivity))?;
+        let mut update =
+            Update::begin_under(&self.anchor, self.settings.root_policy, start, self.settings.limits, connectivity)
+                .map_err(|refusal| self.refused(refusal, None, connectivity))?;
         let of_this_machine = self.settings.mirrors.iter().all(|mirror| mirror.metadata_url.is_of_this_machine());
         let mut checked = None;
         let mut ahead = Ahead::default();
@@ -389,10 +391,11 @@ impl Updater {
                     if connectivity == Connectivity::Offline {
                         return Err(UpdateError::Offline { role: request.role });
                     }
+                    let mut retries = retries;
                     if let Some(early) = ahead.take(&request) {
                         match early {
-                            Ok(bytes) if request.role == RoleName::Timestamp => {
-                                if update.offered_ahead(&bytes) {
+                            Ok(received) if request.role == RoleName::Timestamp => {
+                                if update.offered_ahead(&received) {
                                     continue;
                                 }
                                 tracing::debug!("the timestamp that was asked for ahead is not accepted");
@@ -409,10 +412,14 @@ impl Updater {
                                 continue;
                             }
                             // It is asked for once more, now that it is needed.
-                            Err(_) => {}
+                            Err(error) => {
+                                if !retries.wait_after(&error).await {
+                                    return Err(error.into());
+                                }
+                            }
                         }
                     }
-                    let also = if retries_alone(&request) { Vec::new() } else { update.ahead() };
+                    let also = update.ahead();
                     let received = match self.fetch_with(&mirror, &request, also, &mut ahead, retries).await {
                         Ok(bytes) => Some(bytes),
                         // TUF specification section 5.3.3: no newer root.
@@ -487,9 +494,10 @@ impl Updater {
                     if connectivity == Connectivity::Offline {
                         return Err(UpdateError::Offline { role: request.role });
                     }
-                    let bytes = self.fetch_with(&mirror, &request, Vec::new(), &mut Ahead::default(), retries).await?;
+                    let received =
+                        self.fetch_with(&mirror, &request, Vec::new(), &mut Ahead::default(), retries).await?;
                     let url = metadata_url(&mirror, &request);
-                    walk.received(bytes).map_err(|refusal| self.refused(refusal, Some(url), connectivity))?;
+                    walk.received(received).map_err(|refusal| self.refused(refusal, Some(url), connectivity))?;
                 }
                 Step::Store(accepted) => self.stage(accepted),
                 Step::Done(found) => return Ok(found),
@@ -505,7 +513,7 @@ impl Updater {
         also: Vec<Request>,
         ahead: &mut Ahead,
         retries: Retries,
-    ) -> Result<Vec<u8>, FetchError> {
+    ) -> Result<Received, FetchError> {
         let timestamp = |wanted: &Request| wanted.role == RoleName::Timestamp;
         let kept_timestamp = if also.iter().chain([request]).any(timestamp) {
             let file = LocalFile::Role(RoleName::Timestamp);
@@ -519,9 +527,10 @@ impl Updater {
             let (url, limit) = (metadata_url(mirror, wanted), wanted.max_length);
             let known = kept_timestamp.as_ref().filter(|_| timestamp(wanted));
             let known = known.and_then(|kept| notes.timestamp_tag(&url, kept));
+            let algorithms = wanted.algorithms.clone();
             async move {
                 let request = FetchRequest { known, ..FetchRequest::whole(url) };
-                retries.fetch_metered(fetcher, &request, limit, meter).await
+                retries.fetch_metered(fetcher, &request, &algorithms, limit, meter).await
             }
         };
         // What is asked for ahead is asked for once: it may never be needed.
@@ -534,7 +543,7 @@ impl Updater {
         fetched.map(|fetched| self.bytes_of(mirror, request, fetched, kept_timestamp.as_ref()))
     }
 
-    fn bytes_of(&mut self, mirror: &Mirror, request: &Request, fetched: Fetched, kept: Option<&Vec<u8>>) -> Vec<u8> {
+    fn bytes_of(&mut self, mirror: &Mirror, request: &Request, fetched: Fetched, kept: Option<&Received>) -> Received {
         match fetched {
             Fetched::Bytes(bytes, tag) => {
                 if let Some(tag) = tag.filter(|_| request.role == RoleName::Timestamp) {
@@ -554,14 +563,13 @@ impl Updater {
     }
 
     /// Makes sure that the store shows the newest root, also where it is the pinned one or was found in the history.
-    fn keep_root(&mut self, (version, bytes): (Version, &[u8])) -> io::Result<()> {
+    fn keep_root(&mut self, (version, bytes): (Version, &Arc<Vec<u8>>)) -> io::Result<()> {
         if self.store.mode() == CacheMode::ReadOnly {
             return Ok(());
         }
         let kept = self.staged.read(&*self.store, &LocalFile::Role(RoleName::Root))?;
-        if kept.as_deref() != Some(bytes) {
-            self.staged.put(Accepted { file: LocalFile::Root(version), version, bytes: bytes.to_vec() });
-            self.staged.promote(version, bytes);
+        if kept.as_ref().map(Received::bytes) != Some(bytes) {
+            self.staged.keep_root(version, bytes);
         }
         Ok(())
     }
@@ -602,8 +610,6 @@ impl Updater {
         let (store, kept) = (&*self.store, &mut self.kept);
         self.staged.write(store, |accepted| match accepted.file {
             LocalFile::Root(_) => kept.push((RoleName::Root, accepted.version)),
-            // The copy of the newest root, which is in the history as well.
-            LocalFile::Role(RoleName::Root) => {}
             LocalFile::Role(role) => kept.push((role, accepted.version)),
         })?;
         if notes_are_new {
@@ -665,24 +671,20 @@ enum Outcome {
 
 /// Answers to what was asked for ahead, by file name.
 #[derive(Debug, Default)]
-struct Ahead(BTreeMap<String, Result<Vec<u8>, FetchError>>);
+struct Ahead(BTreeMap<String, Result<Received, FetchError>>);
 
 impl Ahead {
     fn holds(&self, request: &Request) -> bool {
         self.0.contains_key(&request.file_name())
     }
 
-    fn put(&mut self, request: &Request, answer: Result<Vec<u8>, FetchError>) {
+    fn put(&mut self, request: &Request, answer: Result<Received, FetchError>) {
         self.0.insert(request.file_name(), answer);
     }
 
-    fn take(&mut self, request: &Request) -> Option<Result<Vec<u8>, FetchError>> {
+    fn take(&mut self, request: &Request) -> Option<Result<Received, FetchError>> {
         self.0.remove(&request.file_name())
     }
-}
-
-fn retries_alone(request: &Request) -> bool {
-    request.role != RoleName::Root
 }
 
 fn metadata_url(mirror: &Mirror, request: &Request) -> SafeUrl {

@@ -18,7 +18,7 @@ pub use key_file::{KeyFile, KeyFileError, LONGEST_KEY_FILE, Passphrase};
 pub use metadata_key::{canonical_spki, metadata_key, spki_from_pem, spki_to_pem};
 pub use random::random;
 pub use sign::{KeyAlgorithm, SecretKey, SigningError};
-pub use verify::{Algorithm, KeyProblem, VerifyingKey};
+pub use verify::{Algorithm, KeyFamily, KeyProblem, VerifyingKey};
 
 #[cfg(not(any(feature = "aws-lc", feature = "ring")))]
 compile_error!("trustroot needs a cryptographic back end: enable the feature `aws-lc` (default) or `ring`");

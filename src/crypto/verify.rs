@@ -1,5 +1,7 @@
 //! Checks one signature with one key.
 
+use std::fmt;
+
 use spki::der::Encode;
 use spki::der::asn1::UintRef;
 
@@ -81,6 +83,43 @@ impl Algorithm {
                 | (Self::MlDsa65, KeyKind::MlDsa65)
                 | (Self::MlDsa87, KeyKind::MlDsa87)
         )
+    }
+}
+
+/// What somebody would have to be able to do to forge signatures of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_enums, reason = "a large quantum computer helps, or it does not")]
+pub enum KeyFamily {
+    /// Ed25519, ECDSA and RSA: a large quantum computer finds the secret key from the public one.
+    Classical,
+    /// ML-DSA (FIPS 204): no such way is known.
+    PostQuantum,
+}
+
+impl KeyFamily {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Classical, Self::PostQuantum];
+
+    /// Its name in configuration, metadata and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classical => "classical",
+            Self::PostQuantum => "post-quantum",
+        }
+    }
+
+    /// Whether this build can check signatures of the family: ring has no ML-DSA.
+    pub fn is_supported(self) -> bool {
+        match self {
+            Self::Classical => true,
+            Self::PostQuantum => backend::supports(Algorithm::MlDsa65),
+        }
+    }
+}
+
+impl fmt::Display for KeyFamily {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -195,6 +234,14 @@ impl VerifyingKey {
     /// Names the key for people, such as `ed25519` or `rsa-4096`.
     pub fn describe(&self) -> String {
         self.key.kind.describe()
+    }
+
+    /// What it would take to forge its signatures.
+    pub fn family(&self) -> KeyFamily {
+        match self.key.kind {
+            KeyKind::Ed25519 | KeyKind::Ec(_) | KeyKind::Rsa(_) => KeyFamily::Classical,
+            KeyKind::MlDsa44 | KeyKind::MlDsa65 | KeyKind::MlDsa87 => KeyFamily::PostQuantum,
+        }
     }
 
     /// Whether `signature`, an ECDSA signature as fixed-width `r` and `s` side by side (IEEE P1363), is this key's over

@@ -4,14 +4,17 @@
 //! value, so this file decides what a signature means: a document that two readers could understand
 //! differently (repeated keys, floats, bytes after the end, broken UTF-8) is refused here, once, for everyone.
 //!
-//! [`canonicalize`] is a single pass that validates and rewrites at the same time. It needs no tree, so a
-//! targets document with a million entries costs its own size once more and nothing else.
+//! Bytes that are canonical already are used as they are: [`super::already_canonical`] recognises them. Others go
+//! through a single pass that validates and rewrites at the same time. It needs no tree, so a targets document with a
+//! million entries costs its own size once more and nothing else.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
+use super::already_canonical::{self, Landmark, plain_run};
 use crate::printable::Printable;
 
 /// Deepest nesting of arrays and objects that is read.
@@ -41,7 +44,7 @@ impl Json {
     /// # Errors
     /// Anything that is not one well-formed value: see [`JsonError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
-        Ok(Self::from_canonical(&canonicalize(bytes)?))
+        Ok(Self::from_canonical(&rewrite(bytes, Numbers::Integers)?))
     }
 
     /// Builds the tree of bytes that [`canonicalize`] has written.
@@ -133,7 +136,7 @@ impl From<u64> for Json {
 /// # Errors
 /// See [`JsonError`]; it carries the offset in `bytes`.
 pub fn canonicalize(bytes: &[u8]) -> Result<Vec<u8>, JsonError> {
-    rewrite(bytes, Numbers::Integers)
+    rewrite(bytes, Numbers::Integers).map(Cow::into_owned)
 }
 
 /// Checks that `bytes` is one JSON value without repeated keys. Floats are allowed.
@@ -148,8 +151,50 @@ pub fn check_unambiguous(bytes: &[u8]) -> Result<(), JsonError> {
 }
 
 /// The members of an object in canonical form, as `(key, value)` byte ranges, keys still escaped.
-pub(crate) fn members(canonical_object: &[u8]) -> Members<'_> {
-    Members { cursor: Cursor { bytes: canonical_object, at: 1 } }
+pub(super) fn members(canonical_object: &[u8]) -> Members<'_> {
+    members_from(canonical_object, 1, &[])
+}
+
+/// The members from the one that begins at `at`, jumping over those that `landmarks` know.
+pub(super) fn members_from<'a>(bytes: &'a [u8], at: usize, landmarks: &'a [Landmark]) -> Members<'a> {
+    Members { cursor: Cursor { bytes, at }, landmarks }
+}
+
+/// One member of a document, in canonical form.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// It stands so in the bytes received.
+    Received { range: Range<usize>, landmarks: Vec<Landmark> },
+    /// It had to be rewritten.
+    Rewritten(Vec<u8>),
+}
+
+/// Reads the object that fills `bytes` and returns two of its members, each in canonical form; `None` where the
+/// value is something else. Members that nobody asked for are checked and forgotten.
+pub(super) fn parts(bytes: &[u8], names: [&str; 2]) -> Result<Option<[Option<Part>; 2]>, JsonError> {
+    check_utf8(bytes)?;
+    let mut scanner = Scanner { input: bytes, at: 0, depth: 0, numbers: Numbers::Integers, out: Vec::new() };
+    let mut parts = [None, None];
+    scanner.skip_white_space();
+    let is_object = scanner.peek() == Some(b'{');
+    if is_object {
+        scanner.nested(|scanner| {
+            scanner.object(|scanner, key| {
+                let part = scanner.part()?;
+                let key = &scanner.out[key];
+                if let Some(index) = names.iter().position(|name| name.as_bytes() == key) {
+                    parts[index] = Some(part);
+                }
+                // So that what is written stays an object, whose keys can be compared.
+                scanner.out.push(b'0');
+                Ok(())
+            })
+        })?;
+    } else {
+        scanner.value()?;
+    }
+    scanner.end()?;
+    Ok(is_object.then_some(parts))
 }
 
 /// Writes `text` as a canonical string, quotes included.
@@ -228,18 +273,20 @@ enum Numbers {
     Any,
 }
 
-fn rewrite(bytes: &[u8], numbers: Numbers) -> Result<Vec<u8>, JsonError> {
-    if let Err(error) = std::str::from_utf8(bytes) {
-        return Err(JsonError::NotUtf8 { at: error.valid_up_to() });
+fn check_utf8(bytes: &[u8]) -> Result<(), JsonError> {
+    std::str::from_utf8(bytes).map(drop).map_err(|error| JsonError::NotUtf8 { at: error.valid_up_to() })
+}
+
+fn rewrite(bytes: &[u8], numbers: Numbers) -> Result<Cow<'_, [u8]>, JsonError> {
+    check_utf8(bytes)?;
+    if already_canonical::received(bytes, 0, 0).is_some_and(|recognized| recognized.end == bytes.len()) {
+        return Ok(bytes.into());
     }
     let mut scanner = Scanner { input: bytes, at: 0, depth: 0, numbers, out: Vec::with_capacity(bytes.len()) };
     scanner.skip_white_space();
     scanner.value()?;
-    scanner.skip_white_space();
-    if scanner.at < bytes.len() {
-        return Err(JsonError::TrailingBytes { at: scanner.at });
-    }
-    Ok(scanner.out)
+    scanner.end()?;
+    Ok(scanner.out.into())
 }
 
 /// Validates `input` (known to be UTF-8) and writes its canonical form to `out`.
@@ -268,7 +315,7 @@ impl Scanner<'_> {
 
     fn value(&mut self) -> Result<(), JsonError> {
         match self.peek() {
-            Some(b'{') => self.nested(Self::object),
+            Some(b'{') => self.nested(|scanner| scanner.object(|scanner, _| scanner.value())),
             Some(b'[') => self.nested(Self::array),
             Some(b'"') => self.string().map(drop),
             Some(b'-' | b'0'..=b'9') => self.number(),
@@ -279,7 +326,30 @@ impl Scanner<'_> {
         }
     }
 
-    fn nested(&mut self, read: fn(&mut Self) -> Result<(), JsonError>) -> Result<(), JsonError> {
+    /// Nothing but white space may follow.
+    fn end(&mut self) -> Result<(), JsonError> {
+        self.skip_white_space();
+        if self.at < self.input.len() {
+            return Err(JsonError::TrailingBytes { at: self.at });
+        }
+        Ok(())
+    }
+
+    /// Reads a value, and copies it only where it has to be rewritten. Nothing is written to `out`.
+    fn part(&mut self) -> Result<Part, JsonError> {
+        let start = self.at;
+        if let Some(recognized) = already_canonical::received(self.input, start, self.depth) {
+            self.at = recognized.end;
+            return Ok(Part::Received { range: start..recognized.end, landmarks: recognized.landmarks });
+        }
+        let out = Vec::with_capacity(self.input.len() - start);
+        let mut scanner = Scanner { input: self.input, at: start, depth: self.depth, numbers: self.numbers, out };
+        scanner.value()?;
+        self.at = scanner.at;
+        Ok(Part::Rewritten(scanner.out))
+    }
+
+    fn nested(&mut self, read: impl FnOnce(&mut Self) -> Result<(), JsonError>) -> Result<(), JsonError> {
         if self.depth == MAX_DEPTH {
             return Err(JsonError::TooDeep { at: self.at });
         }
@@ -320,7 +390,11 @@ impl Scanner<'_> {
         }
     }
 
-    fn object(&mut self) -> Result<(), JsonError> {
+    /// Reads an object; `value` is to read the value of the key that stands at the given range of `out`.
+    fn object(
+        &mut self,
+        mut value: impl FnMut(&mut Self, Range<usize>) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
         let start = self.out.len();
         self.punctuation(b'{');
         self.skip_white_space();
@@ -339,14 +413,14 @@ impl Scanner<'_> {
             if let Some(previous) = previous {
                 in_order &= compare_keys(&self.out[previous], &self.out[key.clone()]) == Ordering::Less;
             }
-            previous = Some(key);
+            previous = Some(key.clone());
             self.skip_white_space();
             if self.peek() != Some(b':') {
                 return self.syntax("`:`");
             }
             self.punctuation(b':');
             self.skip_white_space();
-            self.value()?;
+            value(self, key)?;
             self.skip_white_space();
             match self.peek() {
                 Some(b',') => self.punctuation(b','),
@@ -394,10 +468,7 @@ impl Scanner<'_> {
         self.punctuation(b'"');
         let start = self.out.len();
         loop {
-            let run = self.input[self.at..]
-                .iter()
-                .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))
-                .unwrap_or(self.input.len() - self.at);
+            let run = plain_run::<false>(&self.input[self.at..]);
             self.out.extend_from_slice(&self.input[self.at..self.at + run]);
             self.at += run;
             match self.peek() {
@@ -535,7 +606,7 @@ impl Scanner<'_> {
 }
 
 /// Orders escaped keys by the code points that they stand for.
-fn compare_keys(left: &[u8], right: &[u8]) -> Ordering {
+pub(super) fn compare_keys(left: &[u8], right: &[u8]) -> Ordering {
     if left.contains(&b'\\') || right.contains(&b'\\') {
         unescaped(left).cmp(unescaped(right))
     } else {
@@ -552,29 +623,52 @@ fn unescaped(content: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-pub(crate) fn unescape(content: &[u8]) -> String {
+pub(super) fn unescape(content: &[u8]) -> String {
     let bytes = if content.contains(&b'\\') { unescaped(content).collect() } else { content.to_vec() };
     // The scanner has checked the encoding, so nothing is lost.
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Walks bytes that [`Scanner`] has written; their grammar is not checked again.
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
+pub(super) struct Cursor<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
 }
 
 impl<'a> Cursor<'a> {
-    fn peek(&self) -> u8 {
+    pub(super) fn peek(&self) -> u8 {
         self.bytes.get(self.at).copied().unwrap_or(0)
     }
 
+    /// Moves behind `expected`, where that is what stands at the cursor.
+    pub(super) fn pass(&mut self, expected: &[u8]) -> Option<()> {
+        self.bytes.get(self.at..)?.starts_with(expected).then(|| self.at += expected.len())
+    }
+
+    /// Moves behind an integer of at most 18 digits and without a sign.
+    pub(super) fn small_number(&mut self) -> Option<u64> {
+        let start = self.at;
+        let mut number = 0;
+        while let digit @ b'0'..=b'9' = self.peek() {
+            number = number * 10 + u64::from(digit - b'0');
+            self.at += 1;
+            if self.at - start > 18 {
+                return None;
+            }
+        }
+        (self.at > start).then_some(number)
+    }
+
     /// Returns the content of the string at the cursor and moves behind it.
-    fn string(&mut self) -> &'a [u8] {
+    pub(super) fn string(&mut self) -> &'a [u8] {
         self.at += 1;
         let start = self.at;
-        while self.at < self.bytes.len() && self.bytes[self.at] != b'"' {
-            self.at += if self.bytes[self.at] == b'\\' { 2 } else { 1 };
+        loop {
+            self.at += plain_run::<true>(self.bytes.get(self.at..).unwrap_or_default());
+            if self.peek() != b'\\' {
+                break;
+            }
+            self.at += 2;
         }
         let end = self.at.min(self.bytes.len());
         self.at = end + 1;
@@ -589,7 +683,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Moves behind the value at the cursor and returns its bytes.
-    fn skip(&mut self) -> &'a [u8] {
+    pub(super) fn skip(&mut self) -> &'a [u8] {
         let start = self.at;
         let mut depth = 0_usize;
         loop {
@@ -655,21 +749,20 @@ impl<'a> Cursor<'a> {
 }
 
 /// Iterates over the members of a canonical object. See [`members`].
-pub(crate) struct Members<'a> {
+pub(super) struct Members<'a> {
     cursor: Cursor<'a>,
+    /// What lies ahead, in order.
+    landmarks: &'a [Landmark],
 }
 
-impl Members<'_> {
-    /// Where the value returned last ends, counted from the start of the object.
-    pub(crate) fn position(&self) -> usize {
+impl<'a> Members<'a> {
+    /// Where the value returned last ends, counted from the start of the bytes.
+    pub(super) fn position(&self) -> usize {
         self.cursor.at
     }
-}
 
-impl<'a> Iterator for Members<'a> {
-    type Item = (&'a [u8], &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
+    /// Moves behind the next key and its colon, and returns the key. Its value is then to be read from the cursor.
+    pub(super) fn next_key(&mut self) -> Option<&'a [u8]> {
         if self.cursor.peek() == b',' {
             self.cursor.at += 1;
         }
@@ -678,7 +771,35 @@ impl<'a> Iterator for Members<'a> {
         }
         let key = self.cursor.string();
         self.cursor.at += 1;
-        Some((key, self.cursor.skip()))
+        Some(key)
+    }
+
+    /// Stands at the value after [`Members::next_key`].
+    pub(super) fn cursor(&mut self) -> &mut Cursor<'a> {
+        &mut self.cursor
+    }
+
+    fn skip(&mut self) -> &'a [u8] {
+        let start = self.cursor.at;
+        while let Some((landmark, ahead)) = self.landmarks.split_first()
+            && landmark.start <= start
+        {
+            self.landmarks = ahead;
+            if landmark.start == start {
+                self.cursor.at = landmark.end;
+                return &self.cursor.bytes[start..landmark.end];
+            }
+        }
+        self.cursor.skip()
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let key = self.next_key()?;
+        Some((key, self.skip()))
     }
 }
 

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::canonical_json::Json;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::canonical_json::{self, Cursor, Json};
 use super::fields::{self, Fields};
 use super::key::{KeyMap, key_map, key_map_json};
 use super::role::{keyids_and_threshold, keyids_and_threshold_json};
-use super::{FormatError, KeyId, RoleKeys, RoleName, TargetPath, Threshold, Unrecognized};
+use super::{FormatError, KeyId, RoleKeys, RoleName, SignedBytes, TargetPath, Threshold, Unrecognized};
 use crate::printable::Printable;
 
 /// The delegations of one targets document.
@@ -26,9 +29,21 @@ pub struct Delegations {
 #[expect(clippy::exhaustive_enums, reason = "the specification and TAP 15 define these two")]
 pub enum DelegationRule {
     /// Named roles, in order of preference.
-    Roles(Vec<Delegation>),
+    Roles(DelegatedRoles),
     /// Hash bins, all with the same keys (TAP 15).
     Bins(SuccinctBins),
+}
+
+/// Grants to named roles. All are checked when the document is read.
+///
+/// Those of the usual form stay in the bytes that were signed, and are read one by one: there may be many thousands.
+#[derive(Debug, Clone)]
+pub struct DelegatedRoles(Kept);
+
+#[derive(Debug, Clone)]
+enum Kept {
+    InPlace { signed: SignedBytes, array: Range<usize>, count: usize },
+    Read(Vec<Delegation>),
 }
 
 /// A grant to one role.
@@ -70,13 +85,39 @@ pub struct SuccinctBins {
 }
 
 impl Delegations {
-    pub(crate) fn from_json(json: Json, at: &str) -> Result<Self, FormatError> {
+    /// Reads the value of `delegations`, which stands at `range`.
+    pub(super) fn from_signed(signed: &SignedBytes, range: Range<usize>) -> Result<Self, FormatError> {
+        let at = "signed.delegations";
+        let value = &signed[range.clone()];
+        let mut in_place = None;
+        let json = if value.first() == Some(&b'{') {
+            let mut others = BTreeMap::new();
+            let mut members = canonical_json::members(value);
+            while let Some((key, value)) = members.next() {
+                if key == b"roles"
+                    && let Some(count) = count_plain(value)
+                {
+                    let end = range.start + members.position();
+                    in_place = Some(Kept::InPlace { signed: signed.clone(), array: end - value.len()..end, count });
+                    continue;
+                }
+                others.insert(canonical_json::unescape(key), Json::from_canonical(value));
+            }
+            Json::Object(others)
+        } else {
+            Json::from_canonical(value)
+        };
         let mut fields = Fields::open(json, at)?;
         let keys = key_map(fields.object("keys")?, &fields.path("keys"))?;
-        let rule = match (fields.optional("succinct_roles"), fields.optional("roles")) {
-            (Some(bins), None) => DelegationRule::Bins(SuccinctBins::from_json(bins, &fields.path("succinct_roles"))?),
-            (None, Some(Json::Array(roles))) => DelegationRule::Roles(read_roles(roles, &fields.path("roles"))?),
-            (None, Some(_)) => return Err(FormatError::invalid(fields.path("roles"), "expected an array")),
+        let rule = match (fields.optional("succinct_roles"), in_place, fields.optional("roles")) {
+            (Some(bins), None, None) => {
+                DelegationRule::Bins(SuccinctBins::from_json(bins, &fields.path("succinct_roles"))?)
+            }
+            (None, Some(in_place), _) => DelegationRule::Roles(DelegatedRoles(in_place)),
+            (None, None, Some(Json::Array(roles))) => {
+                DelegationRule::Roles(DelegatedRoles(Kept::Read(read_roles(roles, &fields.path("roles"))?)))
+            }
+            (None, None, Some(_)) => return Err(FormatError::invalid(fields.path("roles"), "expected an array")),
             _ => return Err(FormatError::invalid(at, "expected exactly one of `roles` and `succinct_roles`")),
         };
         Ok(Self { keys, rule, unrecognized: fields.rest() })
@@ -84,7 +125,9 @@ impl Delegations {
 
     pub(crate) fn to_json(&self) -> Json {
         let rule = match &self.rule {
-            DelegationRule::Roles(roles) => ("roles", Json::Array(roles.iter().map(Delegation::to_json).collect())),
+            DelegationRule::Roles(roles) => {
+                ("roles", Json::Array(roles.iter().map(|delegation| delegation.to_json()).collect()))
+            }
             DelegationRule::Bins(bins) => ("succinct_roles", bins.to_json()),
         };
         fields::object(&self.unrecognized, [("keys", key_map_json(&self.keys)), rule])
@@ -93,7 +136,7 @@ impl Delegations {
     /// The delegation to the role called `name`, if there is one.
     pub fn to_role(&self, name: &str) -> Option<Delegation> {
         match &self.rule {
-            DelegationRule::Roles(roles) => roles.iter().find(|delegation| delegation.role.as_str() == name).cloned(),
+            DelegationRule::Roles(roles) => roles.to_role(name),
             DelegationRule::Bins(bins) => {
                 let number = name.strip_prefix(&bins.name_prefix)?.strip_prefix('-')?;
                 let bin = u32::from_str_radix(number, 16).ok()?;
@@ -106,12 +149,205 @@ impl Delegations {
     /// The delegations that cover a target, in order. `path_hash` is the SHA-256 of `path`.
     pub fn covering(&self, path: &TargetPath, path_hash: &[u8; 32]) -> Vec<Delegation> {
         match &self.rule {
-            DelegationRule::Roles(roles) => {
-                roles.iter().filter(|role| role.paths.covers(path, path_hash)).cloned().collect()
-            }
+            DelegationRule::Roles(roles) => roles.covering(path, path_hash),
             DelegationRule::Bins(bins) => bins.delegation(bins.bin_of(path_hash)).into_iter().collect(),
         }
     }
+}
+
+impl DelegatedRoles {
+    /// The grants, in order of preference.
+    pub fn iter(&self) -> impl Iterator<Item = Delegation> + '_ {
+        let (plain, read) = self.kept();
+        plain.map(|plain| plain.to_delegation()).chain(read.iter().cloned())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Kept::InPlace { count, .. } => *count,
+            Kept::Read(roles) => roles.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn to_role(&self, name: &str) -> Option<Delegation> {
+        let mut escaped = Vec::new();
+        canonical_json::write_string(name, &mut escaped);
+        let escaped = &escaped[1..escaped.len() - 1];
+        let (mut plain, read) = self.kept();
+        let found = plain.find(|plain| plain.name == escaped).map(|plain| plain.to_delegation());
+        found.or_else(|| read.iter().find(|delegation| delegation.role.as_str() == name).cloned())
+    }
+
+    fn covering(&self, path: &TargetPath, path_hash: &[u8; 32]) -> Vec<Delegation> {
+        let hash = hex::encode(path_hash);
+        let (plain, read) = self.kept();
+        let plain = plain.filter(|plain| plain.covers(path, &hash)).map(|plain| plain.to_delegation());
+        plain.chain(read.iter().filter(|role| role.paths.covers(path, path_hash)).cloned()).collect()
+    }
+
+    /// The grants, in whichever form they are kept; one of the two is empty.
+    fn kept(&self) -> (PlainDelegations<'_>, &[Delegation]) {
+        match &self.0 {
+            Kept::InPlace { signed, array, .. } => (PlainDelegations::of(&signed[array.clone()]), &[]),
+            Kept::Read(roles) => (PlainDelegations::of(b"[]"), roles),
+        }
+    }
+}
+
+impl PartialEq for DelegatedRoles {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for DelegatedRoles {}
+
+/// Counts the delegations of a canonical array if all are of the usual form and no role is named twice. `None` says
+/// nothing about them: they are then read in full.
+fn count_plain(array: &[u8]) -> Option<usize> {
+    if array.first() != Some(&b'[') {
+        return None;
+    }
+    let mut plain = PlainDelegations::of(array);
+    let mut names: Vec<&[u8]> = plain.by_ref().map(|delegation| delegation.name).collect();
+    if plain.cursor.at != array.len() - 1 {
+        return None;
+    }
+    if !names.is_sorted_by(|left, right| left < right) {
+        names.sort_unstable();
+        // Escaped or not, equal names are spelled alike in canonical JSON.
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            return None;
+        }
+    }
+    Some(names.len())
+}
+
+/// The delegations of a canonical array as long as they are of the usual form.
+struct PlainDelegations<'a> {
+    cursor: Cursor<'a>,
+}
+
+impl<'a> PlainDelegations<'a> {
+    fn of(array: &'a [u8]) -> Self {
+        Self { cursor: Cursor { bytes: array, at: 1 } }
+    }
+}
+
+impl<'a> Iterator for PlainDelegations<'a> {
+    type Item = PlainDelegation<'a>;
+
+    fn next(&mut self) -> Option<PlainDelegation<'a>> {
+        let start = self.cursor.at;
+        let mut next = || {
+            if start > 1 {
+                self.cursor.pass(b",")?;
+            }
+            PlainDelegation::read(&mut self.cursor)
+        };
+        let delegation = next();
+        if delegation.is_none() {
+            self.cursor.at = start;
+        }
+        delegation
+    }
+}
+
+/// A delegation of the usual form, in place. Strings are still escaped.
+struct PlainDelegation<'a> {
+    keyids: &'a [u8],
+    name: &'a [u8],
+    by_hash: bool,
+    paths: &'a [u8],
+    terminating: bool,
+    threshold: Threshold,
+}
+
+/// More keyids than these are compared in the way that suits any number.
+const FEW_KEYIDS: usize = 8;
+
+impl<'a> PlainDelegation<'a> {
+    /// Passes a delegation that has the fields of the specification and no others.
+    fn read(cursor: &mut Cursor<'a>) -> Option<Self> {
+        cursor.pass(b"{\"keyids\":")?;
+        let keyids = pass_strings(cursor)?;
+        let mut few = [&b""[..]; FEW_KEYIDS];
+        for (index, keyid) in strings(keyids).enumerate() {
+            if index == FEW_KEYIDS || few[..index].contains(&keyid) {
+                return None;
+            }
+            few[index] = keyid;
+        }
+        cursor.pass(b",\"name\":")?;
+        let name = (cursor.peek() == b'"').then(|| cursor.string())?;
+        if matches!(name, b"" | b"root" | b"timestamp" | b"snapshot" | b"targets") {
+            return None;
+        }
+        let by_hash = cursor.pass(b",\"path_hash_prefixes\":").is_some();
+        if !by_hash {
+            cursor.pass(b",\"paths\":")?;
+        }
+        let paths = pass_strings(cursor)?;
+        cursor.pass(b",\"terminating\":")?;
+        let terminating = cursor.pass(b"true").is_some();
+        if !terminating {
+            cursor.pass(b"false")?;
+        }
+        cursor.pass(b",\"threshold\":")?;
+        let threshold = Threshold::new(cursor.small_number()?)?;
+        cursor.pass(b"}")?;
+        Some(Self { keyids, name, by_hash, paths, terminating, threshold })
+    }
+
+    fn covers(&self, path: &TargetPath, hash: &str) -> bool {
+        if self.by_hash {
+            // A prefix that has an escape in it is none of a hexadecimal number.
+            strings(self.paths).any(|prefix| hash.as_bytes().starts_with(prefix))
+        } else {
+            strings(self.paths).any(|pattern| matches_pattern(&canonical_json::unescape(pattern), path.as_str()))
+        }
+    }
+
+    fn to_delegation(&self) -> Delegation {
+        let role = RoleName::delegated(&canonical_json::unescape(self.name)).expect("reserved names are not plain");
+        let keyids = strings(self.keyids).map(|keyid| KeyId::new(canonical_json::unescape(keyid))).collect();
+        let paths = strings(self.paths).map(canonical_json::unescape).collect();
+        Delegation {
+            role,
+            keys: RoleKeys { keyids, threshold: self.threshold, unrecognized: Unrecognized::new() },
+            paths: if self.by_hash { PathRule::HashPrefixes(paths) } else { PathRule::Patterns(paths) },
+            terminating: self.terminating,
+        }
+    }
+}
+
+/// Passes an array of strings and returns it.
+fn pass_strings<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    let start = cursor.at;
+    cursor.pass(b"[")?;
+    while cursor.peek() == b'"' {
+        cursor.string();
+        if cursor.pass(b",").is_none() {
+            break;
+        }
+    }
+    cursor.pass(b"]")?;
+    Some(&cursor.bytes[start..cursor.at])
+}
+
+/// The strings of an array that [`pass_strings`] has passed.
+fn strings(array: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut cursor = Cursor { bytes: array, at: 1 };
+    std::iter::from_fn(move || {
+        cursor.pass(b",");
+        (cursor.peek() == b'"').then(|| cursor.string())
+    })
 }
 
 fn read_roles(items: Vec<Json>, at: &str) -> Result<Vec<Delegation>, FormatError> {
@@ -248,6 +484,11 @@ impl SuccinctBins {
 /// character of a set. Anything else, braces and backslashes included, stands for itself. The time is bounded by
 /// the product of the lengths.
 pub fn matches_pattern(pattern: &str, path: &str) -> bool {
+    // Most patterns differ from the path before anything special, and need no closer look.
+    let literal = pattern.split(['*', '?', '[']).next().unwrap_or_default();
+    if !path.starts_with(literal) {
+        return false;
+    }
     let mut patterns = pattern.split('/');
     let mut segments = path.split('/');
     loop {

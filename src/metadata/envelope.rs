@@ -1,10 +1,12 @@
 //! Separates a document from its signatures.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use super::canonical_json::{self, Json};
+use super::already_canonical::{self, Landmark};
+use super::canonical_json::{self, Json, Members, Part, compare_keys};
 use super::fields::{self, FormatError};
 use super::{Document, KeyId};
 
@@ -30,11 +32,88 @@ impl Signature {
 /// Signatures by keyid. A document that repeats a keyid is refused (TUF specification section 4.2.1).
 pub type SignatureMap = BTreeMap<KeyId, Signature>;
 
-/// The canonical bytes of a `signed` value. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The canonical bytes of a `signed` value: a part of what was received, where that is canonical as it stands. Cheap
+/// to clone.
+#[derive(Clone)]
 pub struct SignedBytes {
     document: Arc<Vec<u8>>,
     range: Range<usize>,
+    /// Counted from the start of the value.
+    landmarks: Arc<[Landmark]>,
+}
+
+impl SignedBytes {
+    fn of_part(part: Part, received: &Arc<Vec<u8>>) -> Self {
+        match part {
+            Part::Received { range, mut landmarks } => {
+                for landmark in &mut landmarks {
+                    landmark.start -= range.start;
+                    landmark.end -= range.start;
+                    landmark.marks.iter_mut().for_each(|mark| *mark -= range.start);
+                }
+                Self { document: Arc::clone(received), range, landmarks: landmarks.into() }
+            }
+            Part::Rewritten(document) => {
+                // The value is as deep in the document as it was before.
+                let recognized = already_canonical::rewritten(&document, 0, 1);
+                let recognized = recognized.filter(|recognized| recognized.end == document.len());
+                let landmarks = recognized.expect("what was rewritten is canonical").landmarks.into();
+                Self { range: 0..document.len(), document: Arc::new(document), landmarks }
+            }
+        }
+    }
+
+    /// The members of the value, if it is an object.
+    pub(super) fn members(&self) -> Members<'_> {
+        canonical_json::members_from(self, 1, &self.landmarks)
+    }
+
+    /// The value, but without the members called `names`: only says where the values of those stand.
+    pub(super) fn set_aside<const N: usize>(&self, names: [&str; N]) -> (Json, [Option<Range<usize>>; N]) {
+        let mut aside = [const { None }; N];
+        if self.first() != Some(&b'{') {
+            return (Json::from_canonical(self), aside);
+        }
+        let mut others = BTreeMap::new();
+        let mut members = self.members();
+        while let Some((key, value)) = members.next() {
+            match names.iter().position(|name| name.as_bytes() == key) {
+                Some(index) => aside[index] = Some(members.position() - value.len()..members.position()),
+                None => drop(others.insert(canonical_json::unescape(key), Json::from_canonical(value))),
+            }
+        }
+        (Json::Object(others), aside)
+    }
+
+    /// The value of `key`, as it stands escaped, in the object at `object`, which is a member's value.
+    ///
+    /// Keys are in order, so that the search goes to a landmark and from there to the next one at most.
+    pub(super) fn find(&self, object: &Range<usize>, key: &[u8]) -> Option<&[u8]> {
+        let known = self.landmarks.binary_search_by_key(&object.start, |landmark| landmark.start);
+        let marks = known.map_or(&[][..], |index| &self.landmarks[index].marks);
+        let bytes = &self[..object.end];
+        let key_at = |mark: usize| canonical_json::members_from(bytes, mark, &[]).next_key().unwrap_or_default();
+        let behind = marks.partition_point(|mark| compare_keys(key_at(*mark), key).is_le());
+        let from = if behind == 0 { object.start + 1 } else { marks[behind - 1] };
+        canonical_json::members_from(bytes, from, &[])
+            .map(|(there, value)| (compare_keys(there, key), value))
+            .find(|(order, _)| order.is_ge())
+            .and_then(|(order, value)| order.is_eq().then_some(value))
+    }
+}
+
+impl PartialEq for SignedBytes {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for SignedBytes {}
+
+impl fmt::Debug for SignedBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedBytes").field("length", &self.len()).finish_non_exhaustive()
+    }
 }
 
 impl Deref for SignedBytes {
@@ -58,24 +137,26 @@ impl Envelope {
     /// # Errors
     /// When the bytes are not JSON as we accept it, or lack `signatures` or `signed`, or repeat a keyid.
     pub fn parse(received: &[u8]) -> Result<Self, FormatError> {
-        let canonical = canonical_json::canonicalize(received)?;
-        if canonical.first() != Some(&b'{') {
+        Self::parse_shared(&Arc::new(received.to_vec()))
+    }
+
+    /// Opens the bytes of a metadata file without copying them, where they are canonical as they stand.
+    ///
+    /// # Errors
+    /// See [`Envelope::parse`].
+    pub fn parse_shared(received: &Arc<Vec<u8>>) -> Result<Self, FormatError> {
+        let Some([signatures, signed]) = canonical_json::parts(received, ["signatures", "signed"])? else {
             return Err(FormatError::invalid("document", "expected an object"));
-        }
-        let mut signatures = None;
-        let mut signed = None;
-        let mut members = canonical_json::members(&canonical);
-        while let Some((key, value)) = members.next() {
-            match key {
-                b"signatures" => signatures = Some(read_signatures(Json::from_canonical(value))?),
-                b"signed" => signed = Some(members.position() - value.len()..members.position()),
-                _ => {}
-            }
-        }
+        };
+        let signatures = match signatures {
+            Some(Part::Received { range, .. }) => Some(read_signatures(Json::from_canonical(&received[range]))?),
+            Some(Part::Rewritten(canonical)) => Some(read_signatures(Json::from_canonical(&canonical))?),
+            None => None,
+        };
         let missing = |field| FormatError::Missing { at: "document".to_owned(), field };
         let signatures = signatures.ok_or_else(|| missing("signatures"))?;
-        let range = signed.ok_or_else(|| missing("signed"))?;
-        Ok(Self { signatures, signed: SignedBytes { document: Arc::new(canonical), range } })
+        let signed = SignedBytes::of_part(signed.ok_or_else(|| missing("signed"))?, received);
+        Ok(Self { signatures, signed })
     }
 
     /// The signatures, by keyid.
@@ -93,7 +174,7 @@ impl Envelope {
         if self.signed.first() != Some(&b'{') {
             return None;
         }
-        let (_, value) = canonical_json::members(&self.signed).find(|(key, _)| *key == b"_type")?;
+        let (_, value) = self.signed.members().find(|(key, _)| *key == b"_type")?;
         match Json::from_canonical(value) {
             Json::String(kind) => Some(kind),
             _ => None,

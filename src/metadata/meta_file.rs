@@ -1,6 +1,6 @@
 //! What a snapshot or timestamp says about a metadata file.
 
-use super::canonical_json::Json;
+use super::canonical_json::{Cursor, Json};
 use super::fields::{self, Fields};
 use super::{FormatError, Hashes, Unrecognized, Version};
 
@@ -32,6 +32,28 @@ impl MetaFile {
             None => None,
         };
         Ok(Self { version, length, hashes, unrecognized: fields.rest() })
+    }
+
+    /// Passes an entry of the usual form and returns its version. `None` says nothing about the entry; the cursor
+    /// then stands anywhere.
+    pub(super) fn version_of_plain(cursor: &mut Cursor<'_>) -> Option<Version> {
+        cursor.pass(b"{")?;
+        if cursor.pass(b"\"hashes\":{\"sha256\":\"").is_some() {
+            let digest = cursor.bytes.get(cursor.at..cursor.at + 64)?;
+            if !digest.iter().all(u8::is_ascii_hexdigit) {
+                return None;
+            }
+            cursor.at += 64;
+            cursor.pass(b"\"},")?;
+        }
+        if cursor.pass(b"\"length\":").is_some() {
+            cursor.small_number()?;
+            cursor.pass(b",")?;
+        }
+        cursor.pass(b"\"version\":")?;
+        let version = Version::new(cursor.small_number()?)?;
+        cursor.pass(b"}")?;
+        Some(version)
     }
 
     /// The entry as it stands in metadata.

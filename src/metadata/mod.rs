@@ -3,6 +3,7 @@
 //! What the files of a repository say, field by field (TUF specification section 4), with unknown fields kept.
 //! Nothing here checks a signature, a date or a version against another: that is [`crate::trust`].
 
+mod already_canonical;
 pub mod canonical_json;
 mod delegations;
 mod envelope;
@@ -18,7 +19,9 @@ mod target_path;
 mod targets;
 mod timestamp;
 
-pub use delegations::{Delegation, DelegationRule, Delegations, PathRule, SuccinctBins, matches_pattern};
+pub use delegations::{
+    DelegatedRoles, Delegation, DelegationRule, Delegations, PathRule, SuccinctBins, matches_pattern,
+};
 pub use envelope::{Envelope, Signature, SignatureMap, SignedBytes};
 pub use fields::{FormatError, Unrecognized};
 pub use hashes::{HashAlgorithm, Hashes};

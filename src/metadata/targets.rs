@@ -39,9 +39,9 @@ impl Targets {
         let mut wanted = Vec::new();
         canonical_json::write_string(path.as_str(), &mut wanted);
         let wanted = &wanted[1..wanted.len() - 1];
-        self.entries()
-            .find(|(key, _)| *key == wanted)
-            .map(|(_, value)| TargetFile::from_json(Json::from_canonical(value), &entry_path(path.as_str())))
+        self.signed
+            .find(&self.entries, wanted)
+            .map(|value| TargetFile::from_json(Json::from_canonical(value), &entry_path(path.as_str())))
             .transpose()
     }
 
@@ -72,25 +72,11 @@ impl Document for Targets {
     const TYPE: &'static str = "targets";
 
     fn from_signed(signed: &SignedBytes) -> Result<Self, FormatError> {
-        let mut small = std::collections::BTreeMap::new();
-        let mut entries = None;
-        if signed.first() == Some(&b'{') {
-            let mut members = canonical_json::members(signed);
-            while let Some((key, value)) = members.next() {
-                if key == b"targets" {
-                    entries = Some(members.position() - value.len()..members.position());
-                } else {
-                    small.insert(canonical_json::unescape(key), Json::from_canonical(value));
-                }
-            }
-        }
-        let (mut fields, spec_version) = Fields::open_signed(Json::Object(small), Self::TYPE)?;
+        let (others, [entries, delegations]) = signed.set_aside(["targets", "delegations"]);
+        let (mut fields, spec_version) = Fields::open_signed(others, Self::TYPE)?;
         let version = fields.version()?;
         let expires = fields.expires()?;
-        let delegations = fields
-            .optional("delegations")
-            .map(|delegations| Delegations::from_json(delegations, "signed.delegations"))
-            .transpose()?;
+        let delegations = delegations.map(|range| Delegations::from_signed(signed, range)).transpose()?;
         let entries = entries.ok_or_else(|| FormatError::Missing { at: "signed".to_owned(), field: "targets" })?;
         if signed[entries.start] != b'{' {
             return Err(FormatError::invalid("signed.targets", "expected an object"));

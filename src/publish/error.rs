@@ -6,7 +6,7 @@ use crate::client::UpdateError;
 use crate::crypto::SigningError;
 use crate::metadata::{RoleName, Version};
 use crate::printable::Printable;
-use crate::repository::RepositoryError;
+use crate::repository::{FamilyCount, RepositoryError};
 use crate::trust::{Refusal, Tally};
 
 /// Why nothing was published.
@@ -32,6 +32,21 @@ pub enum PublishError {
         role: RoleName,
         /// Its newest version.
         version: Version,
+    },
+    /// Enough keys have signed, but too few of one family.
+    #[error(
+        "{role} {version} is signed by {} of the {} {} keys it needs under {by}",
+        .count.counted, .count.needed, .count.family,
+    )]
+    TooFewOfFamily {
+        /// The role.
+        role: RoleName,
+        /// Its version.
+        version: Version,
+        /// Who asks for them.
+        by: String,
+        /// The family, and who signed.
+        count: FamilyCount,
     },
     /// The keys at hand do not suffice for an online role.
     #[error("{role} needs {} signatures, and the keys at hand give {}", .tally.needed, .tally.counted)]
@@ -100,6 +115,7 @@ impl PublishError {
             Self::Io(_) => "io",
             Self::NotSigned { .. } => "not-signed",
             Self::SignAgain { .. } => "sign-again",
+            Self::TooFewOfFamily { .. } => "too-few-of-family",
             Self::OnlineKeys { .. } => "online-keys",
             Self::TooLong { .. } => "timestamp-too-long",
             Self::Signing(_) => "signing-failed",

@@ -64,15 +64,15 @@ impl Signer<'_> {
     ) -> Result<OnlineDocument, PublishError> {
         let mut meta = serde_json::Map::new();
         // A role that is no longer delegated to stays listed: clients take its disappearance for an attack.
-        for (name, there) in published.snapshot.iter().flat_map(|(snapshot, _)| &snapshot.meta) {
-            meta.insert(name.clone(), there.to_value());
+        for (name, there) in published.snapshot.iter().flat_map(|(snapshot, _)| snapshot.iter()) {
+            meta.insert(name, there.to_value());
         }
         for (role, (version, bytes)) in versions {
             meta.insert(role.meta_key(), describe(*version, bytes));
         }
         let meta = Value::Object(meta);
         if let Some((snapshot, bytes)) = &published.snapshot {
-            let same = snapshot.meta.iter().map(|(name, there)| (name.clone(), there.to_value())).collect();
+            let same = snapshot.iter().map(|(name, there)| (name, there.to_value())).collect();
             let newest = published.newest(&RoleName::Snapshot) == Some(snapshot.version);
             if newest && meta == Value::Object(same) && self.still_good(&RoleName::Snapshot, snapshot, bytes, policy)? {
                 return Ok(OnlineDocument { version: snapshot.version, bytes: bytes.clone() });

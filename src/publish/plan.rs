@@ -8,9 +8,9 @@ use super::{Proof, PublishError, dry_run};
 use crate::crypto::{SecretKey, sha256};
 use crate::fs::read_bounded;
 use crate::metadata::{
-    DelegationRule, Document, Envelope, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Version,
+    DelegationRule, Document, Envelope, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Unrecognized, Version,
 };
-use crate::repository::{CONFIG_FILE, SignedState, WorkingCopy, file_name};
+use crate::repository::{CONFIG_FILE, FamilyThresholds, RepositoryError, SignedState, WorkingCopy, file_name};
 use crate::trust::{Authority, Refusal, UpdateStart, verify};
 
 /// Longest metadata file of the published state that is read, in bytes.
@@ -102,6 +102,7 @@ impl PublishPlan {
         }
         objects.push(object(TIMESTAMP.to_owned(), Writes::Pointer, timestamp.bytes.clone()));
         let objects = only_new(objects, destination)?;
+        check_families(&signed, &current, &objects)?;
         let targets = &current[&RoleName::Targets];
         let targets = OnlineDocument { version: targets.0, bytes: targets.1.clone() };
         let read_by_clients =
@@ -216,6 +217,52 @@ fn vouched<T: Document + Clone>(role: &RoleName, bytes: &[u8], signed: &SignedSt
         }
     }
     Err(PublishError::Foreign(Box::new(refused.expect("there is a root, and it refused"))))
+}
+
+/// Refuses roots that are new, and documents that are current, with too few signatures of a family. A ceremony finishes
+/// none; somebody may have put one there by hand.
+fn check_families(signed: &SignedState, current: &RoleFiles, new: &[PlannedObject]) -> Result<(), PublishError> {
+    let mut before: Option<&Root> = None;
+    for (root, bytes) in signed.roots() {
+        if new.iter().any(|object| object.name == file_name(&RoleName::Root, root.version)) {
+            for of in before.into_iter().chain([&**root]) {
+                let authority = Authority::of_root(of, &RoleName::Root).expect("every root has a root role");
+                let by = format!("root {}", of.version);
+                check_family(authority, &by, &of.unrecognized, root.version, bytes)?;
+            }
+        }
+        before = Some(root);
+    }
+    let (Some(root), Some(targets)) = (before, signed.targets()) else { return Ok(()) };
+    for (role, (version, bytes)) in current {
+        if let Some(authority) = Authority::of_root(root, role) {
+            check_family(authority, &format!("root {}", root.version), &root.unrecognized, *version, bytes)?;
+        } else if let Some(delegations) = &targets.document.delegations
+            && let Some(delegation) = delegations.to_role(role.as_str())
+        {
+            let authority = Authority::of_delegation(delegations, &delegation);
+            let by = format!("targets {}", targets.version());
+            check_family(authority, &by, &targets.document.unrecognized, *version, bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_family(
+    authority: Authority<'_>,
+    by: &str,
+    unrecognized: &Unrecognized,
+    version: Version,
+    bytes: &[u8],
+) -> Result<(), PublishError> {
+    let role = authority.role();
+    let asked = FamilyThresholds::recorded_for(unrecognized, role)
+        .map_err(|problem| RepositoryError::configuration(by, problem))?;
+    let envelope = Envelope::parse(bytes).map_err(|source| foreign(role, source))?;
+    match asked.counts(&crate::trust::tally(&envelope, authority)).into_iter().find(|count| !count.met()) {
+        Some(count) => Err(PublishError::TooFewOfFamily { role: role.clone(), version, by: by.to_owned(), count }),
+        None => Ok(()),
+    }
 }
 
 /// Leaves out what is there already, and stops where the same name holds something else.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::RepositoryError;
+use super::{FamilyThresholds, RepositoryError};
 use crate::builders::Namespace;
 use crate::metadata::RoleName;
 
@@ -65,6 +65,9 @@ pub struct Policy {
     pub signers: Vec<String>,
     /// How many distinct keys must sign.
     pub threshold: u64,
+    /// How many of them must be of which family, where that is asked.
+    #[serde(default)]
+    pub family_thresholds: Option<FamilyThresholds>,
     /// For how many days a signature of this role is good.
     pub expires_after_days: u32,
     /// How many days before it expires the next version should be signed.
@@ -80,6 +83,9 @@ pub struct NamespaceConfig {
     pub signers: Vec<String>,
     /// How many distinct keys must sign.
     pub threshold: u64,
+    /// How many of them must be of which family, where that is asked.
+    #[serde(default)]
+    pub family_thresholds: Option<FamilyThresholds>,
     /// For how many days a signature of this role is good.
     pub expires_after_days: u32,
     /// How many days before it expires the next version should be signed.
@@ -94,6 +100,7 @@ impl NamespaceConfig {
         Policy {
             signers: self.signers.clone(),
             threshold: self.threshold,
+            family_thresholds: self.family_thresholds,
             expires_after_days: self.expires_after_days,
             sign_within_days: self.sign_within_days,
         }
@@ -144,6 +151,14 @@ impl Config {
             }
             if policy.threshold == 0 {
                 return wrong(at("threshold"), "a threshold is at least 1".into());
+            }
+            if let Some(families) = policy.family_thresholds {
+                if matches!(role, RoleName::Snapshot | RoleName::Timestamp) {
+                    return wrong(at("family-thresholds"), "only roles that are signed in ceremonies have it".into());
+                }
+                if families == FamilyThresholds::default() {
+                    return wrong(at("family-thresholds"), "asks for nothing: leave it out".into());
+                }
             }
             if !(1..=LONGEST_PERIOD).contains(&policy.expires_after_days) {
                 return wrong(at("expires-after-days"), format!("expected 1 to {LONGEST_PERIOD}"));
@@ -219,6 +234,11 @@ mod tests {
             ("[\"alice\"]", "[\"bob\"]", "trustroot.toml: roles.root.signers: `bob` is not among the people"),
             ("[\"alice\"]", "[\"alice\", \"alice\"]", "trustroot.toml: roles.root.signers: names somebody twice"),
             ("threshold = 1", "threshold = 0", "trustroot.toml: roles.root.threshold: a threshold is at least 1"),
+            (
+                "threshold = 1",
+                "threshold = 1\nfamily-thresholds = { classical = 0 }",
+                "trustroot.toml: roles.root.family-thresholds: asks for nothing: leave it out",
+            ),
             ("= 10", "= 0", "trustroot.toml: roles.root.expires-after-days: expected 1 to 3660"),
             ("= 3", "= 10", "trustroot.toml: roles.root.sign-within-days: must be shorter than `expires-after-days`"),
             ("keys = [\"keys/alice.pub\"]", "keys = []", "trustroot.toml: people.alice: holds no key"),
@@ -226,6 +246,16 @@ mod tests {
         ] {
             assert_eq!(with(|text| text.replacen(from, to, 1)).unwrap_err(), expected);
         }
+    }
+
+    #[test]
+    fn online_roles_have_no_family_thresholds() {
+        let asked = "[roles.snapshot]\nfamily-thresholds = { post-quantum = 1 }";
+        assert_eq!(
+            with(|text| text.replacen("[roles.snapshot]", asked, 1)).unwrap_err(),
+            "trustroot.toml: roles.snapshot.family-thresholds: only roles that are signed in ceremonies have it"
+        );
+        assert!(with(|text| text.replacen("[roles.snapshot]", "[roles.snapshot] # nothing asked", 1)).is_ok());
     }
 
     #[test]

@@ -16,6 +16,7 @@
 mod config;
 mod document;
 mod error;
+mod family_thresholds;
 mod proposal;
 mod signed;
 mod working_copy;
@@ -23,6 +24,7 @@ mod working_copy;
 pub use config::{Config, NamespaceConfig, Person, Policy, Roles};
 pub use document::{BuilderFile, KeyEntry, NamespaceFile};
 pub use error::RepositoryError;
+pub use family_thresholds::{FAMILY_THRESHOLDS, FamilyCount, FamilyThresholds};
 pub use proposal::Proposal;
 pub(crate) use proposal::{SPEC_VERSION, expiry};
 pub use signed::{SignedRole, SignedState, file_name};

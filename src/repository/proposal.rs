@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::config::Policy;
 use super::document::publishable;
 use super::working_copy::HeldKey;
-use super::{RepositoryError, SignedState, WorkingCopy};
+use super::{FAMILY_THRESHOLDS, RepositoryError, SignedState, WorkingCopy};
 use crate::builders::{Namespace, namespace_patterns};
 use crate::crypto::sha256;
 use crate::metadata::{HashAlgorithm, KeyId, RoleName, TargetPath, Version};
@@ -65,6 +65,7 @@ impl Proposal {
                 let mut value = head("targets");
                 value.insert("targets".to_owned(), entries(&targets));
                 value.insert("delegations".to_owned(), delegations(copy)?);
+                record_families(&mut value, copy, |role| matches!(role, RoleName::Delegated(_)));
                 (value, targets)
             }
             RoleName::Delegated(name) => {
@@ -103,7 +104,19 @@ fn root(copy: &WorkingCopy, mut value: Map<String, Value>) -> Result<Map<String,
     value.insert("consistent_snapshot".to_owned(), true.into());
     value.insert("keys".to_owned(), keys.into());
     value.insert("roles".to_owned(), roles.into());
+    record_families(&mut value, copy, |role| !matches!(role, RoleName::Delegated(_)));
     Ok(value)
+}
+
+/// Records what is asked of the roles whose keys a document names.
+fn record_families(value: &mut Map<String, Value>, copy: &WorkingCopy, names: impl Fn(&RoleName) -> bool) {
+    let policies = copy.config().policies().into_iter().filter(|(role, _)| names(role));
+    let asked: Map<String, Value> = policies
+        .filter_map(|(role, policy)| Some((role.as_str().to_owned(), policy.family_thresholds?.to_value())))
+        .collect();
+    if !asked.is_empty() {
+        value.insert(FAMILY_THRESHOLDS.to_owned(), asked.into());
+    }
 }
 
 /// One terminating delegation for each namespace, with exactly its own paths.

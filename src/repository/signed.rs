@@ -15,7 +15,7 @@ const LONGEST: u64 = 512_000_000;
 
 /// The name of a role's metadata file in a repository with consistent snapshots, percent-encoded.
 pub fn file_name(role: &RoleName, version: Version) -> String {
-    Request { role: role.clone(), version: Some(version), max_length: 0 }.file_name()
+    Request::file_name_of(role, Some(version))
 }
 
 /// A targets document that was signed, and whether it still counts.

@@ -10,7 +10,7 @@ use super::config::place;
 use super::document::{publishable, read_namespace, to_json};
 use super::{Config, NamespaceFile, RepositoryError, SignedState};
 use crate::builders::{CATALOG_MEDIA_TYPE, CATALOG_PATH, Catalog, Namespace};
-use crate::crypto::{VerifyingKey, metadata_key, spki_from_pem};
+use crate::crypto::{KeyFamily, VerifyingKey, metadata_key, spki_from_pem};
 use crate::example_keys::example_key_name;
 use crate::fs::read_bounded;
 use crate::metadata::{PublicKey, RoleName, TargetPath};
@@ -129,7 +129,7 @@ impl WorkingCopy {
     /// The keys that may sign a role, by its policy.
     ///
     /// # Errors
-    /// When there is no such role, a key cannot be read, one key stands there twice, the threshold can never be met, or
+    /// When there is no such role, a key cannot be read, one key stands there twice, a threshold can never be met, or
     /// one person alone could sign for root or targets.
     pub fn keys_for(&self, role: &RoleName) -> Result<Vec<HeldKey>, RepositoryError> {
         let policy = self.config.policy(role)?;
@@ -151,6 +151,14 @@ impl WorkingCopy {
         if policy.threshold > keys.len() as u64 {
             let problem = format!("{} of {} keys can never sign", policy.threshold, keys.len());
             return Err(wrong(problem));
+        }
+        for family in KeyFamily::ALL {
+            let needed = policy.family_thresholds.unwrap_or_default().of(family);
+            let there = keys.iter().filter(|key| key.key.family() == family).count();
+            if needed > there as u64 {
+                let problem = format!("{needed} {family} keys must sign, and {there} of its {} keys are", keys.len());
+                return Err(wrong(problem));
+            }
         }
         if matches!(role, RoleName::Root | RoleName::Targets) && most_of_one >= policy.threshold {
             return Err(wrong("one person alone could sign; raise the threshold, or let more people sign".to_owned()));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::workflow::{Accepted, LocalFile, Request, Step};
-use super::{Limits, Refusal, TrustedSet, Verified};
+use super::{Limits, Received, Refusal, TrustedSet, Verified};
 use crate::crypto::sha256;
 use crate::metadata::{Delegation, RoleName, TargetFile, TargetPath, Targets, Version};
 
@@ -117,14 +117,14 @@ impl<'a> DelegationWalk<'a> {
     }
 
     fn request(&self, role: &RoleName) -> Result<Request, Refusal> {
-        self.limits.request(role, self.trusted.wanted(role)?, self.trusted.root().consistent_snapshot)
+        self.limits.request(role, &self.trusted.wanted(role)?, self.trusted.root().consistent_snapshot)
     }
 
     /// Answers [`Step::Recall`]: the cached bytes, or `None` where there are none.
     ///
     /// # Errors
     /// When the role is trusted but its entry for the target is malformed.
-    pub fn recalled(&mut self, cached: Option<Vec<u8>>) -> Result<(), Refusal> {
+    pub fn recalled(&mut self, cached: Option<Received>) -> Result<(), Refusal> {
         self.asked_cache = true;
         let Some(Visit { delegator, delegation }) = &self.current else { return Ok(()) };
         let cached = cached.unwrap_or_default();
@@ -138,11 +138,11 @@ impl<'a> DelegationWalk<'a> {
     ///
     /// # Errors
     /// When they are refused. The look-up is over.
-    pub fn received(&mut self, bytes: Vec<u8>) -> Result<(), Refusal> {
+    pub fn received(&mut self, received: Received) -> Result<(), Refusal> {
         let Some(Visit { delegator, delegation }) = &self.current else { return Ok(()) };
-        let targets = self.trusted.trust_delegated(delegator, delegation, &bytes)?;
+        let targets = self.trusted.trust_delegated(delegator, delegation, &received)?;
         let file = LocalFile::Role(delegation.role.clone());
-        self.store = Some(Accepted { file, version: targets.version, bytes });
+        self.store = Some(Accepted { file, version: targets.version, bytes: received.into_bytes() });
         self.visit(&targets)
     }
 

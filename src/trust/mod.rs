@@ -4,14 +4,18 @@
 //! states that it drives. [`verify`] is the one place where signatures are counted.
 
 mod delegation_walk;
+mod received;
 mod refusal;
+mod root_policy;
 mod threshold;
 mod trusted_set;
 mod verified;
 mod workflow;
 
 pub use delegation_walk::{DelegationWalk, FoundTarget};
+pub use received::{Received, Receiving};
 pub use refusal::Refusal;
+pub use root_policy::RootPolicy;
 pub use threshold::{Authority, Standing, Tally, TallyLine, tally, verify};
 pub use trusted_set::{ExpectRoot, ExpectSnapshot, ExpectTargets, ExpectTimestamp, Recalled, TrustedSet, UpdateStart};
 pub use verified::Verified;

@@ -35,6 +35,25 @@ pub enum Refusal {
         /// Who signed.
         tally: Tally,
     },
+    /// A root without a valid post-quantum signature, where [`RootPolicy`](super::RootPolicy) asks for one.
+    #[error(
+        "root {version} has no valid post-quantum signature by {}, and needs one from {} on{}",
+        .before.map_or("a key of its own".to_owned(), |before| format!("a key of root {before}")),
+        .from.to_rfc3339_opts(SecondsFormat::Secs, true),
+        if *.can_check { "" } else { "; this build cannot check such signatures" },
+    )]
+    ClassicalOnly {
+        /// The version that the root gives itself. A threshold of the trusted keys signed it.
+        version: Version,
+        /// The root before it, where its keys are meant; else they are its own.
+        before: Option<Version>,
+        /// From when on it needs one.
+        from: DateTime<Utc>,
+        /// Whether this build can check such signatures.
+        can_check: bool,
+        /// Who signed.
+        tally: Tally,
+    },
     /// The document is older than one that is already trusted (a rollback).
     #[error("{role} {offered} is older than {trusted}, which is already trusted")]
     Rollback {
@@ -135,6 +154,7 @@ impl Refusal {
         match self {
             Self::Malformed { .. } => "malformed",
             Self::TooFewSignatures { .. } => "too-few-signatures",
+            Self::ClassicalOnly { .. } => "classical-only",
             Self::Rollback { .. } => "rollback",
             Self::RoleDropped { .. } => "role-dropped",
             Self::WrongVersion { .. } => "wrong-version",
@@ -161,7 +181,7 @@ impl Refusal {
             | Self::WrongHash { role, .. }
             | Self::NotInSnapshot { role }
             | Self::TooLarge { role, .. } => Some(role),
-            Self::TooManyRoots { .. } => Some(&RoleName::Root),
+            Self::ClassicalOnly { .. } | Self::TooManyRoots { .. } => Some(&RoleName::Root),
             Self::TooManyDelegations { .. } => None,
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Refusal, Verified};
-use crate::crypto::{KeyProblem, VerifyingKey};
+use crate::crypto::{KeyFamily, KeyProblem, VerifyingKey};
 use crate::metadata::{Delegation, Delegations, Document, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root};
 
 /// What a delegator says about one role: its keyids, its threshold, and the keys that the keyids stand for.
@@ -54,6 +54,13 @@ impl Tally {
     pub fn met(&self) -> bool {
         self.counted >= self.needed
     }
+
+    /// How many distinct keys of one family did. Complete only in what [`tally`] returns: counting for a decision ends
+    /// once the threshold is met.
+    pub fn counted_of(&self, family: KeyFamily) -> u64 {
+        let of_it = |line: &&TallyLine| line.standing == Standing::Valid && line.family == Some(family);
+        self.lines.iter().filter(of_it).count() as u64
+    }
 }
 
 /// What became of one keyid of the role.
@@ -63,6 +70,8 @@ pub struct TallyLine {
     pub keyid: KeyId,
     /// The kind of key, such as `ed25519`, where it can be used.
     pub kind: Option<String>,
+    /// The family of the key, where it can be used.
+    pub family: Option<KeyFamily>,
     /// Who holds the key, where the delegator says so in tuf-on-ci's `x-tuf-on-ci-keyowner`.
     pub owner: Option<String>,
     /// Whether it signed.
@@ -96,23 +105,24 @@ pub enum Standing {
 /// # Errors
 /// [`Refusal::TooFewSignatures`], or [`Refusal::Malformed`] when what they signed is not a document of type `T`.
 pub fn verify<T: Document>(envelope: &Envelope, authority: Authority<'_>) -> Result<Verified<T>, Refusal> {
-    require(envelope, authority)?;
+    require(&mut Signatures::of(envelope), authority)?;
     Ok(Verified::new(authority.role.clone(), read(envelope, authority.role)?))
 }
 
 /// Verifies a root by itself and, where there is one, by the root before it (TUF specification section 5.3.4).
 pub(super) fn verify_root(envelope: &Envelope, before: Option<&Root>) -> Result<Verified<Root>, Refusal> {
     let of = |root| Authority::of_root(root, &RoleName::Root).expect("every root has a root role");
+    let mut signatures = Signatures::of(envelope);
     if let Some(before) = before {
-        require(envelope, of(before))?;
+        require(&mut signatures, of(before))?;
     }
     let root: Root = read(envelope, &RoleName::Root)?;
-    require(envelope, of(&root))?;
+    require(&mut signatures, of(&root))?;
     Ok(Verified::new(RoleName::Root, root))
 }
 
-fn require(envelope: &Envelope, authority: Authority<'_>) -> Result<(), Refusal> {
-    let tally = count(envelope, authority, Until::Met);
+fn require(signatures: &mut Signatures<'_>, authority: Authority<'_>) -> Result<(), Refusal> {
+    let tally = count(signatures, authority, Until::Met);
     if !tally.met() {
         return Err(Refusal::TooFewSignatures { role: authority.role.clone(), version: None, tally });
     }
@@ -125,7 +135,7 @@ fn read<T: Document>(envelope: &Envelope, role: &RoleName) -> Result<T, Refusal>
 
 /// Counts without deciding: for showing who has signed.
 pub fn tally(envelope: &Envelope, authority: Authority<'_>) -> Tally {
-    count(envelope, authority, Until::End)
+    count(&mut Signatures::of(envelope), authority, Until::End)
 }
 
 /// How far to count.
@@ -137,7 +147,32 @@ enum Until {
     End,
 }
 
-fn count(envelope: &Envelope, authority: Authority<'_>, until: Until) -> Tally {
+/// The signatures of one document, and what has been found out about them: most keys of a root speak for the next one
+/// too, and each signature is checked once.
+struct Signatures<'a> {
+    envelope: &'a Envelope,
+    checked: Vec<(VerifyingKey, Vec<u8>, bool)>,
+}
+
+impl<'a> Signatures<'a> {
+    fn of(envelope: &'a Envelope) -> Self {
+        Self { envelope, checked: Vec::new() }
+    }
+
+    /// Whether `signature` is by `key`, which is compared as a whole: keyids mean something to their delegator alone.
+    fn is_by(&mut self, key: &VerifyingKey, signature: &[u8]) -> bool {
+        let known = self.checked.iter().find(|(by, known, _)| by == key && *known == signature);
+        if let Some((_, _, valid)) = known {
+            return *valid;
+        }
+        let valid = key.verifies(self.envelope.signed_bytes(), signature);
+        self.checked.push((key.clone(), signature.to_vec(), valid));
+        valid
+    }
+}
+
+fn count(signatures: &mut Signatures<'_>, authority: Authority<'_>, until: Until) -> Tally {
+    let envelope = signatures.envelope;
     let needed = authority.role_keys.threshold.get();
     let mut counted: BTreeSet<Vec<u8>> = BTreeSet::new();
     let mut lines = Vec::with_capacity(authority.role_keys.keyids.len());
@@ -145,13 +180,13 @@ fn count(envelope: &Envelope, authority: Authority<'_>, until: Until) -> Tally {
         if until == Until::Met && counted.len() as u64 >= needed {
             break;
         }
-        let (kind, standing) = match authority.keys.get(keyid).map(VerifyingKey::from_metadata) {
+        let (key, standing) = match authority.keys.get(keyid).map(VerifyingKey::from_metadata) {
             None => (None, Standing::Unknown),
             Some(Err(problem)) => (None, Standing::Unusable(problem)),
             Some(Ok(key)) => {
                 let standing = match envelope.signatures().get(keyid) {
                     Some(signature) if !signature.is_empty() => match signature.decode() {
-                        Some(bytes) if key.verifies(envelope.signed_bytes(), &bytes) => {
+                        Some(bytes) if signatures.is_by(&key, &bytes) => {
                             let first = counted.insert(key.canonical_spki().to_vec());
                             if first { Standing::Valid } else { Standing::SameKey }
                         }
@@ -159,11 +194,12 @@ fn count(envelope: &Envelope, authority: Authority<'_>, until: Until) -> Tally {
                     },
                     _ => Standing::Missing,
                 };
-                (Some(key.describe()), standing)
+                (Some(key), standing)
             }
         };
         let owner = authority.keys.get(keyid).and_then(PublicKey::owner).map(str::to_owned);
-        lines.push(TallyLine { keyid: keyid.clone(), kind, owner, standing });
+        let (kind, family) = (key.as_ref().map(VerifyingKey::describe), key.as_ref().map(VerifyingKey::family));
+        lines.push(TallyLine { keyid: keyid.clone(), kind, family, owner, standing });
     }
     let foreign = envelope.signatures().keys().filter(|keyid| !authority.role_keys.keyids.contains(*keyid)).count();
     Tally { needed, counted: counted.len() as u64, lines, foreign }

@@ -7,13 +7,13 @@
 //! The order is that of TUF specification section 5. A step that is out of order does not compile:
 //!
 //! ```compile_fail,E0599
-//! # fn f(state: trustroot::trust::ExpectRoot, bytes: &[u8]) {
+//! # fn f(state: trustroot::trust::ExpectRoot, bytes: &trustroot::trust::Received) {
 //! state.timestamp(bytes); // the root chain has not ended
 //! # }
 //! ```
 //!
 //! ```compile_fail,E0382
-//! # fn f(state: trustroot::trust::ExpectTimestamp, bytes: &[u8]) {
+//! # fn f(state: trustroot::trust::ExpectTimestamp, bytes: &trustroot::trust::Received) {
 //! let _ = state.timestamp(bytes);
 //! let _ = state.timestamp(bytes); // one timestamp per update
 //! # }
@@ -37,8 +37,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::threshold::{Authority, verify, verify_root};
-use super::{DelegationWalk, Limits, Refusal, Verified};
-use crate::crypto::Digester;
+use super::{DelegationWalk, Limits, Received, Refusal, RootPolicy, Verified};
 use crate::metadata::{
     Delegation, Document, Envelope, MetaFile, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Version,
 };
@@ -86,9 +85,14 @@ fn open(role: &RoleName, bytes: &[u8]) -> Result<Envelope, Refusal> {
     Envelope::parse(bytes).map_err(|source| Refusal::Malformed { role: role.clone(), source })
 }
 
-fn top_level<T: Document>(root: &Root, role: &RoleName, bytes: &[u8]) -> Result<Verified<T>, Refusal> {
+fn open_shared(role: &RoleName, received: &Received) -> Result<Envelope, Refusal> {
+    let envelope = Envelope::parse_shared(received.bytes());
+    envelope.map_err(|source| Refusal::Malformed { role: role.clone(), source })
+}
+
+fn top_level<T: Document>(root: &Root, role: &RoleName, received: &Received) -> Result<Verified<T>, Refusal> {
     let authority = Authority::of_root(root, role).expect("top-level roles are in every root");
-    verify(&open(role, bytes)?, authority)
+    verify(&open_shared(role, received)?, authority)
 }
 
 /// The root is trusted; newer ones may follow (section 5.3).
@@ -98,6 +102,9 @@ pub struct ExpectRoot {
     start: UpdateStart,
     /// The newest root of an earlier update, with the version that it gives itself; checked when it matters.
     newest_known: Option<(Version, Envelope)>,
+    policy: RootPolicy,
+    /// Why the trusted root is not good enough to end with, by the policy.
+    falls_short: Option<Refusal>,
 }
 
 impl ExpectRoot {
@@ -106,8 +113,18 @@ impl ExpectRoot {
     /// # Errors
     /// When it is malformed or does not meet its own threshold. Its expiry does not matter (section 5.3.10).
     pub fn begin(trusted_root: &[u8], start: UpdateStart) -> Result<Self, Refusal> {
+        Self::begin_under(trusted_root, start, RootPolicy::default())
+    }
+
+    /// As [`ExpectRoot::begin`], and asks more of the roots that follow, and of the one that the chain ends with.
+    ///
+    /// # Errors
+    /// As [`ExpectRoot::begin`]. What the policy asks matters only from the next root or the end of the chain on.
+    pub fn begin_under(trusted_root: &[u8], start: UpdateStart, policy: RootPolicy) -> Result<Self, Refusal> {
         let envelope = open(&RoleName::Root, trusted_root)?;
-        Ok(Self { root: verify_root(&envelope, None)?, start, newest_known: None })
+        let root = verify_root(&envelope, None)?;
+        let falls_short = policy.check_own(start, &envelope, &root).err();
+        Ok(Self { root, start, newest_known: None, policy, falls_short })
     }
 
     /// The root that is trusted now.
@@ -116,7 +133,7 @@ impl ExpectRoot {
     }
 
     /// Takes the next root: signed by the threshold of the trusted one and by its own, one version higher
-    /// (sections 5.3.4 and 5.3.5).
+    /// (sections 5.3.4 and 5.3.5), and as the policy asks.
     ///
     /// # Errors
     /// When it is not. The root trusted so far stays.
@@ -135,7 +152,9 @@ impl ExpectRoot {
                 expected: wanted.unwrap_or(self.root.version),
             });
         }
+        self.policy.check_step(self.start, &envelope, &self.root, &offered)?;
         self.root = offered;
+        self.falls_short = None;
         Ok(())
     }
 
@@ -153,12 +172,15 @@ impl ExpectRoot {
         (*version > self.root.version && verify_root(envelope, None).is_ok()).then_some(*version)
     }
 
-    /// Ends the root chain. The last root must not be older than one that was trusted before, and must not have
-    /// expired (section 5.3.10).
+    /// Ends the root chain. The last root must be signed as the policy asks, must not be older than one that was trusted
+    /// before, and must not have expired (section 5.3.10).
     ///
     /// # Errors
-    /// When it is.
+    /// When it is not so.
     pub fn finish(self) -> Result<ExpectTimestamp, Refusal> {
+        if let Some(refusal) = self.falls_short {
+            return Err(refusal);
+        }
         if let Some(trusted) = self.newer_known() {
             return Err(Refusal::Rollback { role: RoleName::Root, offered: self.root.version, trusted });
         }
@@ -179,7 +201,7 @@ pub struct ExpectTimestamp {
 #[derive(Debug, Clone)]
 struct Floor {
     timestamp: Verified<Timestamp>,
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
 }
 
 impl ExpectTimestamp {
@@ -190,9 +212,9 @@ impl ExpectTimestamp {
 
     /// Takes the timestamp of an earlier update as the floor that a new one may not undercut, if the current root
     /// still vouches for it. Says whether it does.
-    pub fn remember(&mut self, cached: &[u8]) -> bool {
+    pub fn remember(&mut self, cached: &Received) -> bool {
         let timestamp = top_level(&self.root, &RoleName::Timestamp, cached).ok();
-        self.floor = timestamp.map(|timestamp| Floor { timestamp, bytes: cached.to_vec() });
+        self.floor = timestamp.map(|timestamp| Floor { timestamp, bytes: Arc::clone(cached.bytes()) });
         self.floor.is_some()
     }
 
@@ -202,12 +224,12 @@ impl ExpectTimestamp {
     ///
     /// # Errors
     /// When it is unsigned, malformed, older than the floor, names an older snapshot, or has expired.
-    pub fn timestamp(self, bytes: &[u8]) -> Result<ExpectSnapshot, Refusal> {
+    pub fn timestamp(self, received: &Received) -> Result<ExpectSnapshot, Refusal> {
         // The same bytes under the same root: what was verified a moment ago need not be verified again.
-        if self.floor.as_ref().is_some_and(|floor| floor.bytes == bytes) {
+        if self.floor.as_ref().is_some_and(|floor| floor.bytes == *received.bytes()) {
             return self.known();
         }
-        let offered: Verified<Timestamp> = top_level(&self.root, &RoleName::Timestamp, bytes)?;
+        let offered: Verified<Timestamp> = top_level(&self.root, &RoleName::Timestamp, received)?;
         let Some(Floor { timestamp: floor, .. }) = &self.floor else {
             return ExpectSnapshot::begin(self.root, self.start, offered, Novelty::New);
         };
@@ -298,7 +320,7 @@ impl ExpectSnapshot {
 
     /// Offers the snapshot of an earlier update. It saves the fetch if it is the one that the timestamp names;
     /// otherwise it becomes the floor, if the current root still vouches for it.
-    pub fn recall(mut self, cached: &[u8]) -> Recalled<ExpectTargets, Self> {
+    pub fn recall(mut self, cached: &Received) -> Recalled<ExpectTargets, Self> {
         let Ok(snapshot) = top_level::<Snapshot>(&self.root, &RoleName::Snapshot, cached) else {
             return Recalled::NotCurrent(self);
         };
@@ -318,11 +340,11 @@ impl ExpectSnapshot {
     /// # Errors
     /// When it is not the file that the timestamp names, unsigned, malformed, expired, or when it or a role in it
     /// is older than the floor.
-    pub fn snapshot(self, bytes: &[u8]) -> Result<ExpectTargets, Refusal> {
+    pub fn snapshot(self, received: &Received) -> Result<ExpectTargets, Refusal> {
         let wanted = self.wanted();
-        check_bytes(&RoleName::Snapshot, bytes, wanted)?;
-        let offered: Verified<Snapshot> =
-            top_level(&self.root, &RoleName::Snapshot, bytes).map_err(|refusal| refusal.of_version(wanted.version))?;
+        check_bytes(&RoleName::Snapshot, received, wanted)?;
+        let offered: Verified<Snapshot> = top_level(&self.root, &RoleName::Snapshot, received)
+            .map_err(|refusal| refusal.of_version(wanted.version))?;
         check_version(&RoleName::Snapshot, &offered, wanted)?;
         if let Some(floor) = &self.floor {
             no_rollback(floor, &offered)?;
@@ -341,16 +363,16 @@ fn no_rollback(floor: &Snapshot, offered: &Snapshot) -> Result<(), Refusal> {
     if offered.version < floor.version {
         return Err(Refusal::Rollback { role: RoleName::Snapshot, offered: offered.version, trusted: floor.version });
     }
-    for (file, trusted) in &floor.meta {
-        let name = file.strip_suffix(".json").unwrap_or(file);
+    for (file, trusted, offered_version) in floor.beside(offered) {
+        let name = file.strip_suffix(".json").unwrap_or(&file);
         let role = || match name {
             "targets" => RoleName::Targets,
             other => RoleName::Delegated(other.into()),
         };
-        match offered.meta.get(file) {
+        match offered_version {
             None => return Err(Refusal::RoleDropped { role: role(), snapshot: offered.version }),
-            Some(meta) if meta.version < trusted.version => {
-                return Err(Refusal::Rollback { role: role(), offered: meta.version, trusted: trusted.version });
+            Some(offered) if offered < trusted => {
+                return Err(Refusal::Rollback { role: role(), offered, trusted });
             }
             Some(_) => {}
         }
@@ -382,12 +404,12 @@ impl ExpectTargets {
     ///
     /// # Errors
     /// When it does not list them.
-    pub fn wanted(&self) -> Result<&MetaFile, Refusal> {
+    pub fn wanted(&self) -> Result<MetaFile, Refusal> {
         wanted(&self.snapshot, &RoleName::Targets)
     }
 
     /// Offers the targets of an earlier update.
-    pub fn recall(self, cached: &[u8]) -> Recalled<TrustedSet, Self> {
+    pub fn recall(self, cached: &Received) -> Recalled<TrustedSet, Self> {
         match self.check(cached) {
             Ok(targets) => Recalled::Trusted(self.trust(targets)),
             Err(_) => Recalled::NotCurrent(self),
@@ -398,14 +420,14 @@ impl ExpectTargets {
     ///
     /// # Errors
     /// When they are not the file that the snapshot names, unsigned, malformed or expired.
-    pub fn targets(self, bytes: &[u8]) -> Result<TrustedSet, Refusal> {
-        let targets = self.check(bytes)?;
+    pub fn targets(self, received: &Received) -> Result<TrustedSet, Refusal> {
+        let targets = self.check(received)?;
         Ok(self.trust(targets))
     }
 
-    fn check(&self, bytes: &[u8]) -> Result<Verified<Targets>, Refusal> {
+    fn check(&self, received: &Received) -> Result<Verified<Targets>, Refusal> {
         let authority = Authority::of_root(&self.root, &RoleName::Targets).expect("every root has a targets role");
-        check_targets(bytes, authority, &self.snapshot, self.start)
+        check_targets(received, authority, &self.snapshot, self.start)
     }
 
     fn trust(self, targets: Verified<Targets>) -> TrustedSet {
@@ -472,7 +494,7 @@ impl TrustedSet {
     }
 
     /// What the snapshot says about a role.
-    pub(super) fn wanted(&self, role: &RoleName) -> Result<&MetaFile, Refusal> {
+    pub(super) fn wanted(&self, role: &RoleName) -> Result<MetaFile, Refusal> {
         wanted(&self.snapshot, role)
     }
 
@@ -491,34 +513,34 @@ impl TrustedSet {
         &mut self,
         delegator: &Arc<Verified<Targets>>,
         delegation: &Delegation,
-        bytes: &[u8],
+        received: &Received,
     ) -> Result<Arc<Verified<Targets>>, Refusal> {
         let delegations = delegator.delegations.as_ref().expect("the delegation was read from this document");
         let authority = Authority::of_delegation(delegations, delegation);
-        let targets = Arc::new(check_targets(bytes, authority, &self.snapshot, self.start)?);
+        let targets = Arc::new(check_targets(received, authority, &self.snapshot, self.start)?);
         let known = Delegated { delegator: Arc::clone(delegator), targets: Arc::clone(&targets) };
         self.delegated.insert((delegator.role().clone(), delegation.role.clone()), known);
         Ok(targets)
     }
 }
 
-fn wanted<'a>(snapshot: &'a Snapshot, role: &RoleName) -> Result<&'a MetaFile, Refusal> {
+fn wanted(snapshot: &Snapshot, role: &RoleName) -> Result<MetaFile, Refusal> {
     snapshot.role(role).ok_or_else(|| Refusal::NotInSnapshot { role: role.clone() })
 }
 
 /// Sections 5.6.2 to 5.6.5, for top-level and delegated targets alike.
 fn check_targets(
-    bytes: &[u8],
+    received: &Received,
     authority: Authority<'_>,
     snapshot: &Snapshot,
     start: UpdateStart,
 ) -> Result<Verified<Targets>, Refusal> {
     let role = authority.role();
     let wanted = wanted(snapshot, role)?;
-    check_bytes(role, bytes, wanted)?;
+    check_bytes(role, received, &wanted)?;
     let targets: Verified<Targets> =
-        verify(&open(role, bytes)?, authority).map_err(|refusal| refusal.of_version(wanted.version))?;
-    check_version(role, &targets, wanted)?;
+        verify(&open_shared(role, received)?, authority).map_err(|refusal| refusal.of_version(wanted.version))?;
+    check_version(role, &targets, &wanted)?;
     start.check(&targets)?;
     Ok(targets)
 }
@@ -535,18 +557,16 @@ fn check_version<T: Document>(role: &RoleName, document: &Verified<T>, wanted: &
 }
 
 /// Checks length and hashes where trusted metadata gives them, before anything is parsed.
-fn check_bytes(role: &RoleName, bytes: &[u8], wanted: &MetaFile) -> Result<(), Refusal> {
-    let offered = bytes.len() as u64;
+fn check_bytes(role: &RoleName, received: &Received, wanted: &MetaFile) -> Result<(), Refusal> {
+    let offered = received.len() as u64;
     if let Some(expected) = wanted.length
         && expected != offered
     {
         return Err(Refusal::WrongLength { role: role.clone(), version: wanted.version, offered, expected });
     }
     let Some(hashes) = &wanted.hashes else { return Ok(()) };
-    let mut digester = Digester::new(hashes.iter().map(|(algorithm, _)| algorithm));
-    digester.update(bytes);
-    for ((algorithm, expected), (_, digest)) in hashes.iter().zip(digester.finish()) {
-        if expected != digest {
+    for (algorithm, expected) in hashes.iter() {
+        if expected != &*received.digest(algorithm) {
             return Err(Refusal::WrongHash { role: role.clone(), version: wanted.version, algorithm });
         }
     }

@@ -18,8 +18,10 @@
 //! needed, and keep the answers until they are needed in turn.
 
 use super::trusted_set::{ExpectRoot, ExpectSnapshot, ExpectTargets, ExpectTimestamp, Recalled, TrustedSet};
-use super::{Refusal, UpdateStart, Verified};
-use crate::metadata::{MetaFile, RoleName, Root, Version};
+use std::sync::Arc;
+
+use super::{Received, Refusal, RootPolicy, UpdateStart, Verified};
+use crate::metadata::{HashAlgorithm, MetaFile, RoleName, Root, Version};
 
 /// How much is read and walked at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +76,13 @@ impl Limits {
     /// The request for a file that trusted metadata describes.
     pub(super) fn request(&self, role: &RoleName, meta: &MetaFile, consistent: bool) -> Result<Request, Refusal> {
         let max_length = self.of(role, meta)?;
-        Ok(Request { role: role.clone(), version: consistent.then_some(meta.version), max_length })
+        Ok(Request {
+            role: role.clone(),
+            version: consistent.then_some(meta.version),
+            max_length,
+            exact_length: meta.length,
+            algorithms: meta.hashes.iter().flat_map(|hashes| hashes.iter().map(|(algorithm, _)| algorithm)).collect(),
+        })
     }
 }
 
@@ -97,13 +105,28 @@ pub struct Request {
     pub version: Option<Version>,
     /// The longest acceptable answer, in bytes.
     pub max_length: u64,
+    /// The only acceptable length, where trusted metadata gives it: then it is `max_length` too.
+    pub exact_length: Option<u64>,
+    /// The digests that the answer will be held against. A driver may compute them while bytes arrive, with
+    /// [`super::Receiving`]; what it does not compute is computed later.
+    pub algorithms: Vec<HashAlgorithm>,
 }
 
 impl Request {
+    /// A request for a file that trusted metadata does not describe.
+    fn undescribed(role: RoleName, version: Option<Version>, max_length: u64) -> Self {
+        Self { role, version, max_length, exact_length: None, algorithms: Vec::new() }
+    }
+
     /// The file name below the repository's metadata URL, percent-encoded.
     pub fn file_name(&self) -> String {
-        let name = self.role.encoded();
-        match self.version {
+        Self::file_name_of(&self.role, self.version)
+    }
+
+    /// The file name of a role below a metadata URL, percent-encoded, with its version where names carry one.
+    pub fn file_name_of(role: &RoleName, version: Option<Version>) -> String {
+        let name = role.encoded();
+        match version {
             Some(version) => format!("{}.{name}.json", version.get()),
             None => format!("{name}.json"),
         }
@@ -127,8 +150,8 @@ pub struct Accepted {
     pub file: LocalFile,
     /// The version of the document in it.
     pub version: Version,
-    /// The bytes, as received.
-    pub bytes: Vec<u8>,
+    /// The bytes, as received. Whoever reads the document shares them.
+    pub bytes: Arc<Vec<u8>>,
 }
 
 /// What an update or a look-up wants next.
@@ -152,9 +175,9 @@ pub struct Update {
     /// Whether the cache has been asked for the file that is wanted now.
     asked_cache: bool,
     store: Option<Accepted>,
-    newest_root: (Version, Vec<u8>),
+    newest_root: (Version, Arc<Vec<u8>>),
     /// The newest root in the cache, once it has been asked for.
-    cached_root: Option<Vec<u8>>,
+    cached_root: Option<Received>,
     limits: Limits,
     connectivity: Connectivity,
     roots_left: u32,
@@ -186,8 +209,22 @@ impl Update {
         limits: Limits,
         connectivity: Connectivity,
     ) -> Result<Self, Refusal> {
-        let expect = ExpectRoot::begin(trusted_root, start)?;
-        let newest_root = (expect.trusted().version, trusted_root.to_vec());
+        Self::begin_under(trusted_root, RootPolicy::default(), start, limits, connectivity)
+    }
+
+    /// As [`Update::begin`], and asks more of roots than TUF does.
+    ///
+    /// # Errors
+    /// See [`ExpectRoot::begin_under`].
+    pub fn begin_under(
+        trusted_root: &[u8],
+        policy: RootPolicy,
+        start: UpdateStart,
+        limits: Limits,
+        connectivity: Connectivity,
+    ) -> Result<Self, Refusal> {
+        let expect = ExpectRoot::begin_under(trusted_root, start, policy)?;
+        let newest_root = (expect.trusted().version, Arc::new(trusted_root.to_vec()));
         let roots_left = limits.root_rotations;
         Ok(Self {
             state: State::Root(expect),
@@ -203,7 +240,7 @@ impl Update {
     }
 
     /// The newest root that is trusted so far: its version and the bytes received.
-    pub fn newest_root(&self) -> (Version, &[u8]) {
+    pub fn newest_root(&self) -> (Version, &Arc<Vec<u8>>) {
         (self.newest_root.0, &self.newest_root.1)
     }
 
@@ -242,11 +279,9 @@ impl Update {
         }
         match &self.state {
             State::Root(expect) => match expect.trusted().version.next() {
-                Some(version) if self.connectivity == Connectivity::Online => Ok(Step::Need(Request {
-                    role: RoleName::Root,
-                    version: Some(version),
-                    max_length: self.limits.root,
-                })),
+                Some(version) if self.connectivity == Connectivity::Online => {
+                    Ok(Step::Need(Request::undescribed(RoleName::Root, Some(version), self.limits.root)))
+                }
                 // Nothing newer can be asked for: the chain ends here.
                 _ => {
                     self.received(None)?;
@@ -254,7 +289,7 @@ impl Update {
                 }
             },
             State::Timestamp(_) => {
-                Ok(Step::Need(Request { role: RoleName::Timestamp, version: None, max_length: self.limits.timestamp }))
+                Ok(Step::Need(Request::undescribed(RoleName::Timestamp, None, self.limits.timestamp)))
             }
             State::Snapshot(expect) => {
                 let consistent = expect.root().consistent_snapshot;
@@ -262,7 +297,7 @@ impl Update {
             }
             State::Targets(expect) => {
                 let consistent = expect.root().consistent_snapshot;
-                self.limits.request(&RoleName::Targets, expect.wanted()?, consistent).map(Step::Need)
+                self.limits.request(&RoleName::Targets, &expect.wanted()?, consistent).map(Step::Need)
             }
             State::Done(_) => match std::mem::replace(&mut self.state, State::Over) {
                 State::Done(trusted) => Ok(Step::Done(*trusted)),
@@ -280,13 +315,12 @@ impl Update {
     /// for, see [`Update::offered_ahead`].
     pub fn ahead(&self) -> Vec<Request> {
         let State::Root(expect) = &self.state else { return Vec::new() };
-        let request = |role, version, max_length| Request { role, version, max_length };
         let more = self.roots_received.min(MOST_ROOTS_AHEAD).min(self.roots_left);
-        let mut ahead = vec![request(RoleName::Timestamp, None, self.limits.timestamp)];
+        let mut ahead = vec![Request::undescribed(RoleName::Timestamp, None, self.limits.timestamp)];
         let mut version = expect.trusted().version.next();
         for _ in 0..more {
             version = version.and_then(Version::next);
-            ahead.extend(version.map(|version| request(RoleName::Root, Some(version), self.limits.root)));
+            ahead.extend(version.map(|version| Request::undescribed(RoleName::Root, Some(version), self.limits.root)));
         }
         ahead
     }
@@ -295,12 +329,12 @@ impl Update {
     ///
     /// Where they are not, the timestamp is needed as before: it may have been published between two answers, or come
     /// from before a rotation of keys that was seen since.
-    pub fn offered_ahead(&mut self, bytes: &[u8]) -> bool {
+    pub fn offered_ahead(&mut self, received: &Received) -> bool {
         let State::Timestamp(expect) = &self.state else { return false };
-        let Ok(next) = expect.clone().timestamp(bytes) else { return false };
+        let Ok(next) = expect.clone().timestamp(received) else { return false };
         let (version, is_new) = (next.timestamp().version, next.timestamp_is_new());
         let file = LocalFile::Role(RoleName::Timestamp);
-        self.store = is_new.then(|| Accepted { file, version, bytes: bytes.to_vec() });
+        self.store = is_new.then(|| Accepted { file, version, bytes: Arc::clone(received.bytes()) });
         self.state = State::Snapshot(next);
         self.asked_cache = false;
         true
@@ -323,7 +357,7 @@ impl Update {
     ///
     /// # Errors
     /// Offline, when the cached timestamp has expired.
-    pub fn recalled(&mut self, cached: Option<Vec<u8>>) -> Result<(), Refusal> {
+    pub fn recalled(&mut self, cached: Option<Received>) -> Result<(), Refusal> {
         self.asked_cache = true;
         let cached = cached.unwrap_or_default();
         let (state, asked_cache) = match std::mem::replace(&mut self.state, State::Over) {
@@ -336,15 +370,14 @@ impl Update {
                 // These cost no request, so they do not count: else an update that starts far back could never get
                 // further than the limit, however often it is run.
                 // Where the history has a gap, the newest root may be the one that belongs there.
-                let newest = self.cached_root.as_deref().unwrap_or_default();
+                let newest = self.cached_root.clone().unwrap_or_default();
                 // The trusted root does not follow itself; that is seen without checking its signatures again.
-                let accepted = [&cached, newest]
+                let accepted = [cached, newest]
                     .into_iter()
-                    .find(|bytes| **bytes != self.newest_root.1 && expect.root(bytes).is_ok())
-                    .map(<[u8]>::to_vec);
+                    .find(|offered| *offered.bytes() != self.newest_root.1 && expect.root(offered).is_ok());
                 let asked_cache = accepted.is_none();
                 if let Some(accepted) = accepted {
-                    self.newest_root = (expect.trusted().version, accepted);
+                    self.newest_root = (expect.trusted().version, Arc::clone(accepted.bytes()));
                 }
                 (State::Root(expect), asked_cache)
             }
@@ -378,43 +411,44 @@ impl Update {
     ///
     /// # Errors
     /// When what was received is refused. The update is over; what it has stored stays.
-    pub fn received(&mut self, received: Option<Vec<u8>>) -> Result<(), Refusal> {
+    pub fn received(&mut self, received: Option<Received>) -> Result<(), Refusal> {
         self.asked_cache = false;
-        let bytes = received.as_deref().unwrap_or_default();
+        let absent = received.is_none();
+        let received = received.unwrap_or_default();
         let (state, stored) = match std::mem::replace(&mut self.state, State::Over) {
-            State::Root(expect) if received.is_none() => (State::Timestamp(expect.finish()?), None),
+            State::Root(expect) if absent => (State::Timestamp(expect.finish()?), None),
             State::Root(mut expect) => {
                 if self.roots_left == 0 {
                     let (limit, reached) = (self.limits.root_rotations, expect.trusted().version);
                     return Err(Refusal::TooManyRoots { limit, reached });
                 }
-                expect.root(bytes)?;
+                expect.root(&received)?;
                 self.roots_left -= 1;
                 self.roots_received += 1;
                 let version = expect.trusted().version;
-                self.newest_root = (version, bytes.to_vec());
+                self.newest_root = (version, Arc::clone(received.bytes()));
                 (State::Root(expect), Some((LocalFile::Root(version), version)))
             }
             State::Timestamp(expect) => {
-                let next = expect.timestamp(bytes)?;
+                let next = expect.timestamp(&received)?;
                 let version = next.timestamp().version;
                 let stored = next.timestamp_is_new().then_some((LocalFile::Role(RoleName::Timestamp), version));
                 (State::Snapshot(next), stored)
             }
             State::Snapshot(expect) => {
-                let next = expect.snapshot(bytes)?;
+                let next = expect.snapshot(&received)?;
                 let version = next.snapshot().version;
                 (State::Targets(next), Some((LocalFile::Role(RoleName::Snapshot), version)))
             }
             State::Targets(expect) => {
-                let trusted = Box::new(expect.targets(bytes)?);
+                let trusted = Box::new(expect.targets(&received)?);
                 let version = trusted.targets().version;
                 (State::Done(trusted), Some((LocalFile::Role(RoleName::Targets), version)))
             }
             done => (done, None),
         };
         self.state = state;
-        self.store = stored.zip(received).map(|((file, version), bytes)| Accepted { file, version, bytes });
+        self.store = stored.map(|(file, version)| Accepted { file, version, bytes: Arc::clone(received.bytes()) });
         Ok(())
     }
 }

@@ -353,3 +353,86 @@ fn an_answer_to_another_question_is_refused() {
     let stale = search.answered(Some(Answer { path: &wanted, role: &role, version: one, bytes: &document }));
     assert_eq!(stale.unwrap_err().code(), "stale-namespace");
 }
+
+#[test]
+fn a_namespace_whose_name_could_be_another_things_voids_the_catalog() {
+    for name in
+        ["Oppy", "op_py", "-oppy", "", "op.py", "op/py", "..", "oppy ", "\u{f6}ppy", "root", "targets", "snapshot"]
+    {
+        let mut named = catalog();
+        let entry = named["namespaces"]["oppy"].clone();
+        named["namespaces"][name] = entry;
+        named["namespaces"][name]["grants"] = json!({});
+        assert_eq!(code(&repository(&named, &[builder(ID)]), ID), "malformed-catalog", "{name:?}");
+    }
+    // Nor may one namespace be answered for by the role of another.
+    for role in ["targets", "root", "other", "oppy2", "Oppy", ""] {
+        let mut named = catalog();
+        named["namespaces"]["oppy"]["role"] = json!(role);
+        let code = code(&repository(&named, &[builder(ID)]), ID);
+        assert!(matches!(code, "malformed-catalog" | "bad-delegation"), "{role:?}: {code}");
+    }
+}
+
+#[test]
+fn a_grant_that_is_not_canonical_voids_the_catalog() {
+    for grant in [
+        "https://oppy.example/slsa",
+        "https://OPPY.example/slsa/",
+        "HTTPS://oppy.example/slsa/",
+        "https://oppy.example:443/slsa/",
+        "https://user@oppy.example/slsa/",
+        "https://oppy.example/slsa/../",
+        "https://oppy.example//slsa/",
+        "https://oppy.example/sls%61/",
+        "https://oppy.example/slsa/?x/",
+        "https://oppy.example/slsa/#/",
+        "https://",
+        "/",
+        "",
+        "*",
+    ] {
+        let mut granting = catalog();
+        granting["namespaces"]["oppy"]["grants"]["builders"] = json!([grant]);
+        let code = code(&repository(&granting, &[builder(ID)]), ID);
+        // An exact ID is a grant as well, of that ID alone.
+        assert!(matches!(code, "malformed-catalog" | "unknown-builder"), "{grant:?}: {code}");
+    }
+}
+
+#[test]
+fn the_longest_grant_alone_may_answer_and_a_grant_given_twice_voids_the_catalog() {
+    let mut two = catalog();
+    two["namespaces"]["other"] = json!({"role": "other", "minVersion": 1, "grants": {"builders": [ID]}});
+    // The other namespace owns the ID now, and has said nothing about it; `oppy` no longer may.
+    assert_eq!(code(&repository(&two, &[builder(ID)]), ID), "bad-delegation");
+    two["namespaces"]["other"]["grants"]["builders"] = json!(["https://oppy.example/slsa/"]);
+    assert_eq!(code(&repository(&two, &[builder(ID)]), ID), "malformed-catalog");
+}
+
+#[test]
+fn an_unknown_kind_of_signer_disables_that_signer_and_an_unknown_status_the_document() {
+    let key = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEGAvT3ctvz5hzr4NyVsIL4YwnTDWoz+n/3P8V1tXfHqyY3AuVNmZY0vDzP8GBLnzPC8VzV8aaMqBNI0DCaHoLkg==";
+    let signer = |name: &str, details: &str| {
+        json!({"name": name, "type": "key", "status": "active", "envelope": "dsse", "signatureEncoding": "der",
+            "publicKey": {"rawBytes": key, "keyDetails": details, "validFor": {"start": "2026-01-01T00:00:00Z"}}})
+    };
+    let mut document = builder(ID);
+    document["signers"] =
+        json!([signer("odd", "PKIX_OF_THE_FUTURE"), {"name": "new", "type": "oracle", "status": "active"}]);
+    let found = look_up(&repository(&catalog(), std::slice::from_ref(&document)), ID).unwrap();
+    assert_eq!(found.document.signers.len(), 2);
+    assert!(found.document.signers.iter().all(|signer| signer.method.is_err()));
+    for (pointer, value) in [
+        ("/status", json!("resting")),
+        ("/signers/0/status", json!("resting")),
+        ("/signers/0/onlyFor", json!("friends")),
+    ] {
+        let mut strange = document.clone();
+        match strange.pointer_mut(pointer) {
+            Some(place) => *place = value,
+            None => strange["signers"][0]["onlyFor"] = value,
+        }
+        assert_eq!(code(&repository(&catalog(), &[strange]), ID), "malformed-document", "{pointer}");
+    }
+}

@@ -239,3 +239,141 @@ fn a_cache_that_may_not_be_changed_is_not() {
     let after: Vec<_> = client.cached_files().iter().map(|path| fs_err::read(path).unwrap()).collect();
     assert_eq!(before, after);
 }
+
+/// Runs `test` in a thread of its own and insists that it ends.
+#[cfg(unix)]
+fn in_time(test: impl FnOnce() + Send + 'static) {
+    let (ended, end) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        test();
+        let _ = ended.send(());
+    });
+    match end.recv_timeout(std::time::Duration::from_secs(30)) {
+        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
+        _ => thread.join().unwrap(),
+    }
+}
+
+#[cfg(unix)]
+fn make_pipe(path: &std::path::Path) {
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_cache_blocks_nobody_and_is_replaced() {
+    in_time(|| {
+        for role in ROLES {
+            let (repository, mut client) = complete();
+            fs_err::remove_file(client.cache_path(role)).unwrap();
+            make_pipe(&client.cache_path(role));
+            heals(&repository, &mut client);
+            assert!(fs_err::symlink_metadata(client.cache_path(role)).unwrap().is_file(), "{role}");
+        }
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn what_stands_in_place_of_the_lock_is_neither_waited_for_nor_followed() {
+    use std::os::unix::fs::symlink;
+    in_time(|| {
+        let elsewhere = tempfile::tempdir().unwrap();
+        for kind in ["pipe", "link", "directory"] {
+            let (mut repository, client) = complete();
+            let lock = client.cache().directory().join(".lock");
+            fs_err::remove_file(&lock).unwrap();
+            match kind {
+                "pipe" => make_pipe(&lock),
+                "link" => symlink(elsewhere.path().join("made"), &lock).unwrap(),
+                _ => fs_err::create_dir(&lock).unwrap(),
+            }
+            repository.publish();
+            let before = client.state();
+
+            // Nothing can be kept, which does not make the answer wrong.
+            let mut updater = client.new_updater().unwrap();
+            let version = crate::support::block_on(updater.refresh()).unwrap().timestamp().version.get();
+
+            assert_eq!(version, 3, "{kind}");
+            assert!(updater.not_kept().unwrap().to_string().contains(".lock"), "{kind}");
+            assert_eq!(client.state(), before, "{kind}");
+            assert_eq!(fs_err::read_dir(elsewhere.path()).unwrap().count(), 0, "{kind}");
+        }
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_cache_is_replaced_and_never_written_through() {
+    use std::os::unix::fs::symlink;
+    for role in ROLES {
+        let (mut repository, mut client) = complete();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let (target, dangling) = (elsewhere.path().join("precious"), elsewhere.path().join("nothing"));
+        for place in [&target, &dangling] {
+            fs_err::write(&target, "precious").unwrap();
+            fs_err::remove_file(client.cache_path(role)).unwrap();
+            symlink(place, client.cache_path(role)).unwrap();
+            repository.rotate("targets");
+            repository.bump("team");
+            repository.publish();
+            heals(&repository, &mut client);
+            assert_eq!(fs_err::read(&target).unwrap(), b"precious", "{role}");
+            assert!(!dangling.exists(), "{role}");
+            assert!(fs_err::symlink_metadata(client.cache_path(role)).unwrap().is_file(), "{role}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_to_itself_is_could_not_tell() {
+    for role in ["root", "timestamp", "snapshot", "targets"] {
+        let (mut repository, mut client) = complete();
+        let path = client.cache_path(role);
+        fs_err::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        repository.bump("targets");
+        repository.publish();
+        let before = client.state();
+        // What cannot be read may be a floor, so that nothing is taken instead of it.
+        let error = client.refresh().unwrap_err();
+        assert_eq!((error.code(), error.is_refusal()), ("io", false), "{role}: {error}");
+        let moved = client.moved_since(&before);
+        assert!(!moved.contains(&format!("{role}.json")), "{role}: {moved:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_where_a_download_goes_is_not_written_through() {
+    let mut repository = SimRepository::new();
+    repository.add_target("targets", "tool", b"good");
+    repository.publish();
+    let mut client = repository.client();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let precious = elsewhere.path().join("precious");
+    fs_err::write(&precious, "precious").unwrap();
+    std::os::unix::fs::symlink(&precious, client.destination("tool")).unwrap();
+
+    client.download("tool").unwrap();
+
+    assert_eq!(client.downloaded("tool").unwrap(), b"good");
+    assert_eq!(fs_err::read(&precious).unwrap(), b"precious");
+}
+
+#[test]
+fn a_role_that_is_called_like_a_temporary_file_stays_in_the_cache() {
+    let mut repository = SimRepository::new();
+    repository.delegate("targets", ".trustroot-x", &["*"]);
+    repository.add_target(".trustroot-x", "tool", b"x");
+    repository.publish();
+    let mut client = repository.client();
+    client.find("tool").unwrap();
+    let kept = client.cached(".trustroot-x");
+    assert!(kept.is_some());
+    repository.publish();
+    client.refresh().unwrap();
+    assert_eq!(client.cached(".trustroot-x"), kept);
+}

@@ -216,3 +216,132 @@ fn another_major_version_of_the_specification_is_refused() {
     );
     assert_eq!(client.trusted_version("timestamp"), Some(1));
 }
+
+#[test]
+fn versions_that_a_float_could_not_tell_apart_are_told_apart() {
+    for version in [1_u64 << 53, (1 << 53) + 1, i64::MAX as u64, 1 << 63, u64::MAX - 1] {
+        let mut repository = SimRepository::new();
+        let mut client = repository.client();
+        for role in ["timestamp", "snapshot", "targets"] {
+            repository.set_version(role, version + 1);
+        }
+        repository.describe();
+        for role in ["timestamp", "snapshot", "targets"] {
+            repository.serve(role);
+        }
+        client.refresh().unwrap();
+        let before = client.state();
+        for role in ["timestamp", "snapshot", "targets"] {
+            // One less, and everything above it one more where there is room.
+            let mut lower = SimRepository::new();
+            for other in ["timestamp", "snapshot", "targets"] {
+                lower.set_version(other, version + 1);
+            }
+            lower.set_version(role, version);
+            lower.describe();
+            lower.serve("timestamp");
+            let file = lower.file_of("timestamp");
+            repository.shelf().put(&file, Answer::Bytes(lower.bytes("timestamp")));
+            let outcome = client.refresh();
+            assert_eq!(client.state(), before, "{role} {version}");
+            if role == "timestamp" {
+                assert_eq!(refusal_of(outcome).code(), "rollback");
+            }
+        }
+    }
+}
+
+#[test]
+fn versions_that_are_no_positive_integers_are_refused_in_every_role() {
+    for role in ["root", "timestamp", "snapshot", "targets", "team"] {
+        for version in [json!(0), json!(-1), json!(i64::MIN), json!("2"), json!(null), json!(true), json!([2])] {
+            let mut repository = SimRepository::new();
+            repository.delegate("targets", "team", &["*"]);
+            repository.publish();
+            let mut client = repository.client();
+            client.find("tool").unwrap();
+            repository.bump("team");
+            repository.bump("targets");
+            repository.publish();
+            if role == "root" {
+                repository.bump("root");
+            }
+            let file = repository.file_of(role);
+            repository.draft(role)["version"] = version.clone();
+            repository.shelf().put(&file, Answer::Bytes(repository.bytes(role)));
+            let trusted = client.cached(role);
+
+            let refusal = refusal_of(client.refresh().and_then(|()| client.find("tool")));
+
+            assert_eq!(refusal.code(), "malformed", "{role} {version}: {refusal}");
+            assert_eq!(client.cached(role), trusted, "{role} {version}");
+        }
+    }
+}
+
+#[test]
+fn a_length_that_is_no_length_is_refused() {
+    for length in [json!(-1), json!("9"), json!(null), json!([])] {
+        for (describing, role) in [("timestamp", "snapshot"), ("snapshot", "targets")] {
+            let mut repository = SimRepository::new();
+            let mut client = repository.client();
+            client.refresh().unwrap();
+            repository.bump("targets");
+            repository.publish();
+            repository.draft(describing)["meta"][format!("{role}.json")]["length"] = length.clone();
+            repository.serve(describing);
+            let trusted = client.cached(describing);
+            assert_eq!(refusal_of(client.refresh()).code(), "malformed", "{role} {length}");
+            assert_eq!(client.cached(describing), trusted);
+        }
+    }
+}
+
+#[test]
+fn hundreds_of_thousands_of_signatures_cost_one_check_for_each_key_that_is_listed() {
+    use trustroot::metadata::{Envelope, RoleName, Root};
+    use trustroot::trust::{Authority, tally};
+    let mut repository = SimRepository::new();
+    let keys = [repository.new_key(), repository.new_key(), repository.new_key()];
+    repository.authorize("timestamp", &keys, 3);
+    let root: Root = Envelope::parse(&repository.bytes("root")).unwrap().unverified().unwrap();
+    let mut document: serde_json::Value =
+        serde_json::from_slice(&repository.signed_by("timestamp", &keys[..2])).unwrap();
+    let valid = document["signatures"][0]["sig"].clone();
+    let signatures = document["signatures"].as_array_mut().unwrap();
+    // Good signatures, under names that nobody listed.
+    signatures.extend((0..300_000).map(|number| json!({ "keyid": format!("{number}"), "sig": valid })));
+    let envelope = Envelope::parse(&serde_json::to_vec(&document).unwrap()).unwrap();
+
+    let tally = tally(&envelope, Authority::of_root(&root, &RoleName::Timestamp).unwrap());
+
+    // A line for each key that was looked at; a signature is checked only together with its line.
+    assert_eq!((tally.lines.len(), tally.counted, tally.foreign), (3, 2, 300_000));
+    assert!(!tally.met());
+}
+
+#[test]
+fn nesting_is_bounded_in_every_role() {
+    for role in ["root", "timestamp", "snapshot", "targets", "team"] {
+        let mut repository = SimRepository::new();
+        repository.delegate("targets", "team", &["*"]);
+        repository.publish();
+        let mut client = repository.client();
+        client.find("tool").unwrap();
+        repository.bump("team");
+        repository.bump("targets");
+        repository.publish();
+        if role == "root" {
+            repository.bump("root");
+        }
+        let deep = format!("{{\"x\":{}1{},", "[".repeat(5000), "]".repeat(5000));
+        let bytes = String::from_utf8(repository.bytes(role)).unwrap().replacen('{', &deep, 1);
+        repository.serve_bytes(role, bytes.into_bytes());
+        let trusted = client.cached(role);
+
+        let refusal = refusal_of(client.refresh().and_then(|()| client.find("tool")));
+
+        assert!(refusal.to_string().contains("nested deeper than 128 levels"), "{refusal}");
+        assert_eq!(client.cached(role), trusted);
+    }
+}

@@ -198,3 +198,102 @@ fn a_hash_prefix_that_is_not_lower_case_hex_grants_nothing() {
     repository.publish();
     assert_eq!(repository.client().finds_in("a"), None);
 }
+
+#[test]
+fn two_names_never_share_a_file_or_url() {
+    use trustroot::metadata::{RoleName, TargetPath};
+    use trustroot::trust::LocalFile;
+    let client = SimRepository::new().client();
+    let roles = [
+        "a/b",
+        "a%2Fb",
+        "a%252Fb",
+        "a%2fb",
+        "a\\b",
+        "a b",
+        "a+b",
+        "a%20b",
+        "a",
+        "A",
+        "a.json",
+        "a.json.json",
+        ".",
+        "..",
+        "1.root",
+        "2.root",
+        "root_history",
+        "root_history/1.root",
+        ".lock",
+        "con",
+        "\u{e9}",
+        "e\u{301}",
+        "Root",
+        "ROOT",
+        "\u{17f}napshot",
+        "root ",
+        "root.",
+        " root",
+        "root\0",
+        "root.json",
+    ];
+    let files: std::collections::BTreeSet<_> = roles
+        .iter()
+        .map(|role| client.cache().path(&LocalFile::Role(RoleName::delegated(role).unwrap()).into()))
+        .chain(["root", "timestamp", "snapshot", "targets"].map(|role| client.cache_path(role)))
+        .chain([client.history_path(1), client.history_path(2), client.cache().directory().join(".lock")])
+        .collect();
+    assert_eq!(files.len(), roles.len() + 7);
+    assert!(files.iter().all(|file| file.starts_with(client.cache().directory())));
+
+    let paths = ["a/b", "a%2Fb", "a%252Fb", "a?b", "a%3Fb", "a#b", "a b", "a+b", "a%20b", "A/b", "\u{e9}", "e\u{301}"];
+    for hash in [None, Some(&[0xab; 32][..])] {
+        let urls: std::collections::BTreeSet<_> =
+            paths.iter().map(|path| TargetPath::new(*path).unwrap().url_path(hash)).collect();
+        assert_eq!(urls.len(), paths.len());
+    }
+    let stored: std::collections::BTreeSet<_> = paths.iter().map(|path| client.destination(path)).collect();
+    assert_eq!(stored.len(), paths.len());
+}
+
+#[test]
+fn a_name_that_collides_with_the_stored_name_of_another_only_costs_a_fetch() {
+    // The long name is stored under its hash, and the other role is called just so.
+    let long = "x".repeat(300);
+    let short = format!("sha256-{}", hex::encode(trustroot::crypto::sha256(long.as_bytes())));
+    let mut repository = SimRepository::new();
+    repository.delegate("targets", &long, &["long"]);
+    repository.delegate("targets", &short, &["short"]);
+    repository.add_target(&long, "long", b"x");
+    repository.add_target(&short, "short", b"y");
+    repository.add_target(&short, "long", b"evil");
+    repository.publish();
+    let mut client = repository.client();
+    assert_eq!(client.cache_path(&long), client.cache_path(&short));
+    for _ in 0..2 {
+        assert_eq!(client.finds_in("long"), Some(long.clone()));
+        assert_eq!(client.finds_in("short"), Some(short.clone()));
+        client.refresh().unwrap();
+    }
+}
+
+#[test]
+fn a_role_that_is_called_like_a_root_is_none() {
+    for snapshots in [Snapshots::Consistent, Snapshots::Plain] {
+        let mut repository = SimRepository::with(snapshots);
+        // Without consistent snapshots its URL is that of the next root.
+        repository.delegate("targets", "2.root", &["*"]);
+        repository.publish();
+        let mut client = repository.client();
+        let before = client.state();
+        match snapshots {
+            Snapshots::Consistent => assert!(client.find("tool").unwrap().is_none()),
+            Snapshots::Plain => {
+                let refusal = refusal_of(client.find("tool"));
+                assert_eq!(refusal.code(), "too-few-signatures", "{refusal}");
+                assert_eq!(client.state(), before);
+            }
+        }
+        assert_eq!(client.trusted_version("root").unwrap_or(1), 1);
+        assert!(!client.history_path(2).exists());
+    }
+}

@@ -168,3 +168,79 @@ fn a_snapshot_that_does_not_list_targets_is_refused() {
     assert_snapshot!(refusal, @"targets is delegated to, but the snapshot does not list it");
     assert_eq!(client.trusted(), "root 1, timestamp 1, snapshot 1, targets -");
 }
+
+#[test]
+fn a_timestamp_names_one_snapshot_and_nothing_else_that_it_says_counts() {
+    let mut repository = SimRepository::new();
+    let mut client = repository.client();
+    client.refresh().unwrap();
+    repository.bump("targets");
+    repository.publish();
+    let meta = &mut repository.draft("timestamp")["meta"];
+    for name in ["root.json", "targets.json", "timestamp.json", "Snapshot.json", "../snapshot.json", "snapshot"] {
+        meta[name] = serde_json::json!({ "version": 99, "length": 1, "hashes": { "sha256": "00" } });
+    }
+    repository.serve("timestamp");
+    repository.shelf().take_requests();
+
+    client.refresh().unwrap();
+
+    assert_eq!(client.trusted(), "root 1, timestamp 2, snapshot 2, targets 2");
+    assert_eq!(
+        repository.shelf().take_requests(),
+        ["metadata/2.root.json", "metadata/timestamp.json", "metadata/2.snapshot.json", "metadata/2.targets.json"]
+    );
+}
+
+#[test]
+fn a_snapshot_means_no_more_than_the_roles_that_are_delegated_to() {
+    let mut repository = SimRepository::new();
+    let mut client = repository.client();
+    client.refresh().unwrap();
+    for name in ["root.json", "timestamp.json", "snapshot.json", "evil.json", "../x.json", "targets", ".json", ""] {
+        repository.draft("snapshot")["meta"][name] = serde_json::json!({ "version": 7 });
+    }
+    repository.publish();
+    repository.shelf().take_requests();
+
+    client.refresh().unwrap();
+    assert!(client.find("evil").unwrap().is_none());
+
+    assert_eq!(client.trusted(), "root 1, timestamp 2, snapshot 2, targets 1");
+    assert_eq!(
+        repository.shelf().take_requests(),
+        ["metadata/2.root.json", "metadata/timestamp.json", "metadata/2.snapshot.json"]
+    );
+}
+
+#[test]
+fn neither_hash_nor_length_alone_is_enough_where_both_are_given() {
+    for role in ["snapshot", "targets"] {
+        let describing = if role == "snapshot" { "timestamp" } else { "snapshot" };
+        for field in ["length", "hashes"] {
+            let mut repository = SimRepository::new();
+            repository.hashes_in_meta = true;
+            repository.publish();
+            let mut client = repository.client();
+            client.refresh().unwrap();
+            repository.bump("targets");
+            repository.publish();
+            let meta = &mut repository.draft(describing)["meta"][format!("{role}.json")];
+            match field {
+                "length" => meta["length"] = (meta["length"].as_u64().unwrap() + 1).into(),
+                _ => meta["hashes"]["sha512"] = "00".repeat(64).into(),
+            }
+            if describing == "snapshot" {
+                repository.describe_timestamp();
+                repository.serve("snapshot");
+            }
+            repository.serve("timestamp");
+            let trusted = client.cached(role);
+
+            let refusal = refusal_of(client.refresh());
+
+            assert_eq!(refusal.code(), if field == "length" { "wrong-length" } else { "wrong-hash" }, "{role}");
+            assert_eq!(client.cached(role), trusted);
+        }
+    }
+}

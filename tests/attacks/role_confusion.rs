@@ -137,3 +137,30 @@ fn a_delegated_role_cannot_overwrite_a_top_level_role_where_case_does_not_matter
         assert_ne!(file, format!("{}.json", name.to_lowercase()));
     }
 }
+
+/// Two delegators divide their paths among bins that are called alike; a mirror that holds the keys of one set serves it
+/// to both.
+#[test]
+fn bins_of_one_name_are_trusted_through_their_own_delegator_only() {
+    let mut repository = SimRepository::new();
+    repository.delegate("targets", "left", &["left/*"]);
+    repository.delegate("targets", "right", &["right/*"]);
+    repository.delegate_to_bins("left", "bin", 1);
+    let thief = repository.signers("bin-0")[0].clone();
+    let honest = repository.delegate_to_bins("right", "bin", 1);
+    for bin in ["bin-0", "bin-1"] {
+        repository.add_target(bin, "left/tool", b"x");
+        repository.add_target(bin, "right/tool", b"evil");
+        *repository.signers(bin) = vec![thief.clone()];
+    }
+    repository.publish();
+    let mut client = repository.client();
+    assert!(client.finds_in("left/tool").unwrap().starts_with("bin-"));
+    let before = client.state();
+
+    let refusal = refusal_of(client.find("right/tool"));
+
+    assert_eq!(refusal.code(), "too-few-signatures", "{refusal}");
+    assert!(client.moved_since(&before).iter().all(|file| file == "right.json"));
+    assert_ne!(thief.keyid, honest.keyid);
+}

@@ -8,6 +8,8 @@
 mod support;
 
 mod counting;
+#[cfg(feature = "aws-lc")]
+mod families;
 mod informed_signing;
 mod publishing;
 mod rules;

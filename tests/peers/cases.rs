@@ -116,12 +116,12 @@ pub(crate) fn cases() -> Option<&'static Cases> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests have no command in front of them")]
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     std::env::var("TRUSTROOT_PYTHON").ok().map(PathBuf::from)
 }
 
 #[expect(clippy::print_stderr, reason = "a test that proves nothing must say so")]
-fn skipped() {
+pub(crate) fn skipped() {
     eprintln!("skipped: set TRUSTROOT_PYTHON to a Python that has tuf 7 and securesystemslib[crypto] 1.6");
 }
 

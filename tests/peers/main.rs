@@ -11,10 +11,13 @@
 mod built;
 mod cases;
 mod differences;
-mod judges;
 #[cfg(feature = "maintainer")]
-#[path = "../support/mod.rs"]
-mod support;
+#[expect(dead_code, reason = "its `main` is for the command line")]
+#[path = "../../examples/generate_repository.rs"]
+mod generate_repository;
+#[cfg(feature = "maintainer")]
+mod generated;
+mod judges;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -22,6 +25,8 @@ use std::sync::OnceLock;
 
 use cases::{Case, Cases, cases};
 use differences::{DIFFERENCES, Peer};
+#[cfg(feature = "maintainer")]
+use generate_repository::support;
 
 /// The verdicts on some cases, by title.
 type Verdicts = BTreeMap<String, Vec<String>>;

@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use trustroot::client::{CacheMode, LocalCache, SafeUrl, TrustAnchor, UpdateError, Updater, UpdaterSettings};
+use trustroot::client::{
+    CacheMode, Fetcher, LocalCache, Retries, SafeUrl, TrustAnchor, UpdateError, Updater, UpdaterSettings,
+};
 use trustroot::metadata::{RoleName, TargetPath, Version};
-use trustroot::trust::{Connectivity, FoundTarget, Limits, LocalFile, UpdateStart};
+use trustroot::trust::{Connectivity, FoundTarget, Limits, LocalFile, RootPolicy, UpdateStart};
 
-use super::Shelf;
 use super::shelf::BASE;
+use super::state::assert_unmoved;
+use super::{Shelf, State};
 
 /// Where a client's trust starts.
 #[derive(Clone)]
@@ -24,7 +27,13 @@ pub struct Client {
     shelf: Arc<Shelf>,
     trust: Trust,
     pub metadata_url: SafeUrl,
+    pub target_url: SafeUrl,
+    /// Fetches over the network, in real time; else the shelf is asked, in paused time.
+    pub network: Option<Arc<dyn Fetcher>>,
+    /// How often a file is asked for at most.
+    pub attempts: u32,
     pub limits: Limits,
+    pub root_policy: RootPolicy,
     pub connectivity: Connectivity,
     pub mode: CacheMode,
     updater: Option<Updater>,
@@ -52,7 +61,11 @@ impl Client {
             shelf,
             trust: Trust::Pinned(pinned),
             metadata_url: SafeUrl::parse(&format!("{BASE}/metadata")).unwrap(),
+            target_url: SafeUrl::parse(&format!("{BASE}/targets")).unwrap(),
+            network: None,
+            attempts: Retries::default().attempts,
             limits: Limits::default(),
+            root_policy: RootPolicy::default(),
             connectivity: Connectivity::Online,
             mode: CacheMode::ReadWrite,
             updater: None,
@@ -66,6 +79,8 @@ impl Client {
             shelf: Arc::clone(&self.shelf),
             trust: self.trust.clone(),
             metadata_url: self.metadata_url.clone(),
+            target_url: self.target_url.clone(),
+            network: self.network.clone(),
             updater: None,
             ..*self
         }
@@ -92,32 +107,43 @@ impl Client {
     pub fn refresh(&mut self) -> Result<(), UpdateError> {
         self.updater = None;
         let mut updater = self.new_updater()?;
-        block_on(updater.refresh()).map(drop)?;
+        let before = self.state();
+        self.unmoved_by(&before, self.run(updater.refresh()).map(drop))?;
         self.updater = Some(updater);
         Ok(())
     }
 
+    fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        match self.network {
+            None => block_on(future),
+            Some(_) => tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future),
+        }
+    }
+
     /// An updater as a new process would make it.
     pub fn new_updater(&self) -> Result<Updater, UpdateError> {
-        let target_url = SafeUrl::parse(&format!("{BASE}/targets")).unwrap();
-        let mut settings = UpdaterSettings::new(self.metadata_url.clone(), target_url);
+        let mut settings = UpdaterSettings::new(self.metadata_url.clone(), self.target_url.clone());
         settings.limits = self.limits;
+        settings.retries.attempts = self.attempts;
+        settings.root_policy = self.root_policy;
         settings.connectivity = self.connectivity;
         let anchor = match &self.trust {
             Trust::Pinned(root) => TrustAnchor::Pinned(root.clone()),
             Trust::Cached => TrustAnchor::Cached,
         };
         let start = UpdateStart::at(self.shelf.now());
-        Updater::new(anchor, settings, self.cache(), Arc::clone(&self.shelf) as _, start)
+        let fetcher = self.network.clone().unwrap_or_else(|| Arc::clone(&self.shelf) as _);
+        Updater::new(anchor, settings, self.cache(), fetcher, start)
     }
 
     /// Looks for a target: with the updater of the last refresh, or a new one.
     pub fn find(&mut self, path: &str) -> Result<Option<FoundTarget>, UpdateError> {
         let path = TargetPath::new(path).unwrap();
         let mut updater = self.updater.take().map_or_else(|| self.new_updater(), Ok)?;
-        let found = block_on(updater.find(&path));
+        let before = self.state();
+        let found = self.run(updater.find(&path));
         self.updater = Some(updater);
-        found
+        self.unmoved_by(&before, found)
     }
 
     /// The role that names a target.
@@ -129,14 +155,24 @@ impl Client {
     pub fn download(&mut self, path: &str) -> Result<(), UpdateError> {
         let target = self.find(path)?.expect("the target is named by some role");
         let destination = self.destination(path);
-        let updater = self.updater.as_mut().unwrap();
-        block_on(updater.download(&target, &destination, None, |_| ())).map(drop)
+        let (cache, downloads) = (self.state(), self.downloads());
+        let mut updater = self.updater.take().unwrap();
+        let downloaded = self.run(updater.download(&target, &destination, None, |_| ())).map(drop);
+        self.updater = Some(updater);
+        assert_eq!(self.state(), cache, "a download never moves what is trusted");
+        if downloaded.is_err() {
+            assert_eq!(self.downloads(), downloads, "what could not be downloaded leaves everything as it was");
+        }
+        downloaded
     }
 
     /// Looks for a target and fetches it into memory.
     pub fn target_bytes(&mut self, path: &str) -> Result<Vec<u8>, UpdateError> {
         let target = self.find(path)?.expect("the target is named by some role");
-        block_on(self.updater.as_mut().unwrap().target_bytes(&target, None))
+        let mut updater = self.updater.take().unwrap();
+        let bytes = self.run(updater.target_bytes(&target, None));
+        self.updater = Some(updater);
+        bytes
     }
 
     /// Where downloads of a target go.
@@ -191,6 +227,26 @@ impl Client {
             None => format!("{role} -"),
         };
         ["root", "timestamp", "snapshot", "targets"].map(version).join(", ")
+    }
+
+    /// What is in the cache, byte for byte.
+    pub fn state(&self) -> State {
+        State::of(self.cache().directory())
+    }
+
+    /// What lies where downloads go, byte for byte.
+    pub fn downloads(&self) -> State {
+        State::of(&self.directory.path().join("downloads"))
+    }
+
+    /// What moved in the cache since `before`.
+    pub fn moved_since(&self, before: &State) -> Vec<String> {
+        self.state().moved_since(before)
+    }
+
+    /// Passes a result on; if it is a refusal, only after seeing that nothing moved that may not.
+    fn unmoved_by<T>(&self, before: &State, result: Result<T, UpdateError>) -> Result<T, UpdateError> {
+        result.inspect_err(|error| assert_unmoved(before, &self.state(), error))
     }
 
     /// All files in the cache.

@@ -36,6 +36,12 @@ impl Key {
         Self { keyid, public, sign: Arc::new(move |message| secret.sign(message).unwrap()) }
     }
 
+    /// A new ML-DSA-65 key.
+    #[cfg(feature = "aws-lc")]
+    pub fn ml_dsa() -> Self {
+        Self::of_secret(SecretKey::generate(KeyAlgorithm::MlDsa65).unwrap())
+    }
+
     /// A key pair, listed as we list it.
     pub fn of_secret(secret: SecretKey) -> Self {
         let listed = secret.public();

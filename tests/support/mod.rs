@@ -1,7 +1,8 @@
 //! A repository in memory and clients of it, for tests.
 //!
 //! [`SimRepository`] signs with fixed keys and is told the time; [`Client`] refreshes a real updater over it, a new
-//! one each time, as a new process would. There are no sockets, no sleeps and no clock.
+//! one each time, as a new process would. There are no sockets, no sleeps and no clock. After every refusal the client
+//! compares its cache and its downloads with what they were, byte for byte: see [`State`].
 
 #![allow(
     dead_code,
@@ -17,6 +18,7 @@ mod keys;
 mod registry;
 mod repository;
 mod shelf;
+mod state;
 
 pub use client::{Client, block_on, refusal_of};
 pub use keys::Key;
@@ -24,3 +26,4 @@ pub use keys::Key;
 pub use registry::{OPPY, Registry, files};
 pub use repository::{SimRepository, Snapshots};
 pub use shelf::{Answer, LOCAL, Shelf};
+pub use state::State;

@@ -286,6 +286,11 @@ impl SimRepository {
                 self.draft("snapshot")["meta"][format!("{role}.json")] = self.meta_of(&role);
             }
         }
+        self.describe_timestamp();
+    }
+
+    /// Makes the draft of the timestamp describe that of the snapshot.
+    pub fn describe_timestamp(&mut self) {
         self.draft("timestamp")["meta"]["snapshot.json"] = self.meta_of("snapshot");
     }
 

@@ -27,8 +27,12 @@ pub enum Answer {
     Endless,
     /// These bytes one at a time, with a pause before each.
     Dripping(Duration, Vec<u8>),
+    /// The first bytes at once, then the others one at a time, with a pause before each.
+    SlowingDown(Vec<u8>, Duration, Vec<u8>),
     /// These bytes, and then the connection breaks.
     BreakingOff(Vec<u8>),
+    /// HTTP status 503, and the wish to be asked again after this time.
+    Later(Duration),
     /// An HTTP status other than 200.
     Status(u16),
 }
@@ -129,11 +133,17 @@ impl Shelf {
         let (length, chunks): (_, Box<dyn Chunks>) = match answer {
             None | Some(Answer::Status(404)) => return Err(FetchError::Absent { url }),
             Some(Answer::Status(status)) => return Err(FetchError::Status { url, status, retry_after: None }),
+            Some(Answer::Later(wait)) => {
+                return Err(FetchError::Status { url, status: 503, retry_after: Some(wait) });
+            }
             Some(Answer::Bytes(bytes)) => (Some(bytes.len() as u64), Box::new(Whole(Some(bytes)))),
             Some(Answer::Claiming(length, bytes)) => (Some(length), Box::new(Whole(Some(bytes)))),
             Some(Answer::BreakingOff(bytes)) => (None, Box::new(BreakingOff(Some(bytes), url.clone()))),
             Some(Answer::Endless) => (None, Box::new(Endless)),
-            Some(Answer::Dripping(pause, bytes)) => (None, Box::new(Dripping(pause, bytes.into()))),
+            Some(Answer::Dripping(pause, bytes)) => (None, Box::new(Dripping(None, pause, bytes.into()))),
+            Some(Answer::SlowingDown(first, pause, bytes)) => {
+                (None, Box::new(Dripping(Some(first), pause, bytes.into())))
+            }
         };
         Ok(Body::new(url, length, Box::new(Counted(chunks, Arc::clone(&state.sent)))))
     }
@@ -183,13 +193,16 @@ impl Chunks for Endless {
     }
 }
 
-struct Dripping(Duration, VecDeque<u8>);
+struct Dripping(Option<Vec<u8>>, Duration, VecDeque<u8>);
 
 impl Chunks for Dripping {
     fn next(&mut self) -> ChunkFuture<'_> {
         Box::pin(async move {
-            tokio::time::sleep(self.0).await;
-            Ok(self.1.pop_front().map(|byte| Bytes::from(vec![byte])))
+            if let Some(first) = self.0.take() {
+                return Ok(Some(first.into()));
+            }
+            tokio::time::sleep(self.1).await;
+            Ok(self.2.pop_front().map(|byte| Bytes::from(vec![byte])))
         })
     }
 }

@@ -155,6 +155,13 @@ pub(crate) struct TrustAddOptions {
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "root", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) root_version: u64,
 
+    /// From when on a root is refused unless a post-quantum key has signed it
+    ///
+    /// Guards against somebody who can forge classical signatures. The pinned root must list a post-quantum key for
+    /// root. TUF cannot express this: other clients of the repository, and other pins of it, do not enforce it.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) post_quantum_from: Option<DateTime<Utc>>,
+
     /// DANGER: believe whatever root the repository gives today
     ///
     /// Whoever controls the repository or the way to it at this moment controls all that you trust from then on. It is
@@ -850,6 +857,9 @@ pub(crate) enum KeyType {
     EcdsaP384,
     #[value(name = "rsa-3072")]
     Rsa3072,
+    /// Post-quantum (FIPS 204); not in builds with ring alone
+    #[value(name = "ml-dsa-65")]
+    MlDsa65,
 }
 
 /// Show what a key file holds, without its secret

@@ -15,10 +15,11 @@ use trustroot::client::{Mirror, RepositoryMap, SafeUrl, UpdaterSettings, WhenUnr
 use trustroot::client::{read_bounded, stored_name, write_durably, write_private};
 use trustroot::crypto::sha256;
 use trustroot::metadata::TargetPath;
+use trustroot::trust::RootPolicy;
 
 use crate::period::Period;
 use crate::report::{Outcome, Report};
-use crate::ui::show_path;
+use crate::ui::{show_path, show_time};
 
 /// What a repository is called here: safe as a directory name on every system.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +59,8 @@ pub(crate) struct Trust {
     pub(crate) target_url: SafeUrl,
     /// The pinned root.
     pub(crate) root: Vec<u8>,
+    /// What is asked of its roots beyond what TUF asks.
+    pub(crate) root_policy: RootPolicy,
     pub(crate) pinned_by: PinnedBy,
     pub(crate) policy: Policy,
     pub(crate) origin: Origin,
@@ -93,6 +96,7 @@ impl Trust {
     pub(crate) fn settings(&self) -> UpdaterSettings {
         let mut settings = UpdaterSettings::new(self.metadata_url.clone(), self.target_url.clone());
         settings.mirrors = self.places();
+        settings.root_policy = self.root_policy;
         settings.max_staleness = self.policy.max_staleness.map(Period::duration);
         settings.when_unreachable = match (self.policy.when_unreachable, self.policy.expired_grace) {
             (_, Some(grace)) => WhenUnreachable::UseExpired(ExpiredGrace::accepting(grace.duration())),
@@ -169,6 +173,9 @@ struct TrustFile {
     target_url: String,
     /// Guards against a pin that was damaged or swapped by accident.
     root_sha256: String,
+    /// From when on roots without a post-quantum signature are refused (RFC 3339). Other clients do not enforce it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    post_quantum_from: Option<String>,
     #[serde(default, skip_serializing_if = "PinnedBy::is_given")]
     pinned_by: PinnedBy,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -187,6 +194,7 @@ impl TrustFile {
             url: pin.metadata_url.expose().to_owned(),
             target_url: pin.target_url.expose().to_owned(),
             root_sha256: hex::encode(sha256(pin.root)),
+            post_quantum_from: pin.root_policy.post_quantum_from.map(|from| from.to_rfc3339()),
             pinned_by: pin.pinned_by,
             mirrors: policy.mirrors.iter().map(|url| url.expose().to_owned()).collect(),
             max_staleness: policy.max_staleness.map(|period| period.to_string()),
@@ -219,6 +227,7 @@ pub(crate) struct Pin<'a> {
     pub(crate) metadata_url: &'a SafeUrl,
     pub(crate) target_url: &'a SafeUrl,
     pub(crate) root: &'a [u8],
+    pub(crate) root_policy: RootPolicy,
     pub(crate) pinned_by: PinnedBy,
 }
 
@@ -228,18 +237,22 @@ impl<'a> Pin<'a> {
             metadata_url: &trust.metadata_url,
             target_url: &trust.target_url,
             root: &trust.root,
+            root_policy: trust.root_policy,
             pinned_by: trust.pinned_by,
         }
     }
 
-    /// Whether both trust the same root at the same place, however it came here.
+    /// Whether both trust the same root at the same place and ask the same of it, however it came here.
     fn is_same(&self, other: &Self) -> bool {
-        self.root == other.root && self.metadata_url == other.metadata_url && self.target_url == other.target_url
+        let same_root = self.root == other.root && self.root_policy == other.root_policy;
+        same_root && self.metadata_url == other.metadata_url && self.target_url == other.target_url
     }
 
     fn describe(&self) -> String {
         let digest = hex::encode(sha256(self.root));
-        format!("root sha256:{digest} at {}, targets at {}", self.metadata_url, self.target_url)
+        let asked = self.root_policy.post_quantum_from.map(|from| format!(", post-quantum from {}", show_time(from)));
+        let asked = asked.unwrap_or_default();
+        format!("root sha256:{digest} at {}, targets at {}{asked}", self.metadata_url, self.target_url)
     }
 }
 
@@ -391,11 +404,17 @@ impl TrustStore {
         if hex::encode(sha256(&root)) != file.root_sha256 {
             return Err(broken("the pinned root does not have the digest that was recorded with it".to_owned()));
         }
+        let mut root_policy = RootPolicy::default();
+        if let Some(from) = &file.post_quantum_from {
+            let from = from.parse().map_err(|error| broken(format!("post_quantum_from: {error}")))?;
+            root_policy = RootPolicy::post_quantum_from(from);
+        }
         Ok(Trust {
             name: name.clone(),
             metadata_url,
             target_url,
             root,
+            root_policy,
             pinned_by: file.pinned_by,
             policy,
             origin,

@@ -253,6 +253,21 @@ fn refused(report: Report, refusal: &Refusal, time_is_chosen: bool) -> Report {
         Refusal::WrongHash { .. } | Refusal::WrongLength { .. } | Refusal::WrongVersion { .. } => {
             report.hint("a mirror may be half-way through an update: try again in a minute")
         }
+        Refusal::ClassicalOnly { can_check, tally, .. } => {
+            let report = tally
+                .lines
+                .iter()
+                .fold(report, |report, line| report.fact(standing(line.standing), signer(line)))
+                .hint("a post-quantum signature is asked for here, by `--post-quantum-from` of `trustroot trust add`");
+            if *can_check {
+                report.hint(
+                    "do not take the root without it: ask the key holders, and pin a root that lists a post-quantum key \
+                     and is signed with it",
+                )
+            } else {
+                report.hint("use a build with aws-lc-rs: this one has no ML-DSA, and takes no root from that date on")
+            }
+        }
         Refusal::TooManyRoots { .. } => report.hint("run the command again to go on"),
         _ => report.hint("tell the repository's maintainers"),
     }

@@ -9,8 +9,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use trustroot::Printable;
 use trustroot::client::{
-    CacheMode, Clock, DefaultFetcher, HttpSettings, KeptTargets, LocalCache, Proxies, Traffic, TrustAnchor,
-    UpdateError, Updater,
+    CacheMode, Clock, DefaultFetcher, HttpSettings, KeptTargets, LocalCache, Traffic, TrustAnchor, UpdateError, Updater,
 };
 use trustroot::trust::{Connectivity, UpdateStart};
 
@@ -95,7 +94,9 @@ impl Session {
         };
         let anchor = TrustAnchor::Pinned(trust.root.clone());
         let cache = LocalCache::new(trust.metadata_directory(), mode);
-        Updater::new(anchor, settings, cache, fetcher(), self.start).map_err(|error| self.update_failed(trust, &error))
+        // Offline nothing is asked, and no proxy can be wrong.
+        let fetcher = if self.offline { Arc::new(DefaultFetcher::new(HttpSettings::default())) } else { fetcher()? };
+        Updater::new(anchor, settings, cache, fetcher, self.start).map_err(|error| self.update_failed(trust, &error))
     }
 
     /// An updater that asks nobody and writes nothing, to see what is kept, however stale.
@@ -106,7 +107,8 @@ impl Session {
         settings.clock = if self.time_is_chosen { Clock::Chosen } else { Clock::Present };
         let anchor = TrustAnchor::Pinned(trust.root.clone());
         let cache = LocalCache::new(trust.metadata_directory(), CacheMode::ReadOnly);
-        Updater::new(anchor, settings, cache, fetcher(), self.start).map_err(|error| self.update_failed(trust, &error))
+        let fetcher = Arc::new(DefaultFetcher::new(HttpSettings::default()));
+        Updater::new(anchor, settings, cache, fetcher, self.start).map_err(|error| self.update_failed(trust, &error))
     }
 
     /// Turns a failed update into a report.
@@ -153,17 +155,13 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Report>>) -> Re
     runtime.block_on(future)
 }
 
-/// A fetcher for all URLs that we take.
-pub(crate) fn fetcher() -> Arc<DefaultFetcher> {
-    let any = |names: &[&str]| names.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-    let proxies = if any(&["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]) {
-        Proxies::ForAll
-    } else if any(&["https_proxy", "HTTPS_PROXY"]) {
-        Proxies::ForHttps
-    } else {
-        Proxies::None
-    };
-    Arc::new(DefaultFetcher::new(HttpSettings { proxies, ..HttpSettings::default() }))
+/// A fetcher for all URLs that we take, set up as the environment says.
+pub(crate) fn fetcher() -> Result<Arc<DefaultFetcher>, Report> {
+    let settings = HttpSettings::from_variables(|name| std::env::var_os(name)).map_err(|error| {
+        Report::new(Outcome::WrongQuestion, "bad-variable", error.to_string())
+            .hint("correct it or unset it; without a proxy the repository is asked directly")
+    })?;
+    Ok(Arc::new(DefaultFetcher::new(settings)))
 }
 
 fn home(chosen: Option<PathBuf>) -> Option<PathBuf> {

@@ -10,10 +10,10 @@ use trustroot::ceremony::{
     AcceptedRisks, CeremonyError, Challenge, Change, EventName, EventState, Mark, Review, SigningEvent, Status, Under,
 };
 use trustroot::client::{CacheMode, LocalCache, Store as _};
-use trustroot::crypto::sha256;
+use trustroot::crypto::{KeyFamily, sha256};
 use trustroot::metadata::{Envelope, RoleName, Root, Targets};
-use trustroot::repository::{Proposal, SignedState, WorkingCopy};
-use trustroot::trust::{LocalFile, Standing};
+use trustroot::repository::{FamilyCount, Proposal, SignedState, WorkingCopy};
+use trustroot::trust::{LocalFile, Standing, TallyLine};
 
 use super::maintain::{ceremony_failed, open, repository_failed, role};
 use crate::args::{
@@ -191,6 +191,9 @@ fn status_text(event: &SigningEvent, status: &Status) -> String {
     );
     for under in &status.counts {
         let _ = writeln!(text, "  under {}: {} of {} needed", under.by, under.tally.counted, under.tally.needed);
+        for count in &under.families {
+            let _ = writeln!(text, "    of them {}: {} of {} needed", count.family, count.counted, count.needed);
+        }
         for line in &under.tally.lines {
             let _ = writeln!(text, "    {:9}  {}", standing(line.standing), signer(line));
         }
@@ -239,14 +242,21 @@ fn siblings_text(event: &SigningEvent, status: &Status) -> String {
 }
 
 fn count(under: &Under) -> String {
-    format!("{} of {} under {}", under.tally.counted, under.tally.needed, under.by)
+    let of = |count: &FamilyCount| format!(", {} of {} {}", count.counted, count.needed, count.family);
+    let families: String = under.families.iter().map(of).collect();
+    format!("{} of {}{families} under {}", under.tally.counted, under.tally.needed, under.by)
 }
 
 /// Who can still sign, by name where there is one.
 fn missing(status: &Status) -> Vec<String> {
     let mut names = std::collections::BTreeSet::new();
-    for under in status.counts.iter().filter(|under| !under.tally.met()) {
-        for line in under.tally.lines.iter().filter(|line| line.standing == Standing::Missing) {
+    for under in status.counts.iter().filter(|under| !under.met()) {
+        // Once the threshold is met, only keys of the families that are short help.
+        let helps = |line: &TallyLine| {
+            let short = |count: &FamilyCount| !count.met() && line.family == Some(count.family);
+            line.standing == Standing::Missing && (!under.tally.met() || under.families.iter().any(short))
+        };
+        for line in under.tally.lines.iter().filter(|line| helps(line)) {
             names.insert(match &line.owner {
                 Some(owner) => Printable(owner).to_string(),
                 None => line.keyid.to_string(),
@@ -259,11 +269,12 @@ fn missing(status: &Status) -> Vec<String> {
 fn status_json(event: &SigningEvent, status: &Status) -> Value {
     let counts = |counts: &[Under]| -> Vec<Value> {
         let lines = |under: &Under| -> Vec<Value> {
-            let line = |line: &trustroot::trust::TallyLine| {
+            let line = |line: &TallyLine| {
                 json!({
                     "keyid": line.keyid.as_str(),
                     "owner": line.owner,
                     "kind": line.kind,
+                    "family": line.family.map(KeyFamily::name),
                     "standing": standing(line.standing),
                 })
             };
@@ -276,6 +287,11 @@ fn status_json(event: &SigningEvent, status: &Status) -> Value {
                     "under": under.by,
                     "needed": under.tally.needed,
                     "counted": under.tally.counted,
+                    "families": under.families.iter().map(|count| json!({
+                        "family": count.family.name(),
+                        "needed": count.needed,
+                        "counted": count.counted,
+                    })).collect::<Vec<_>>(),
                     "signers": lines(under),
                 })
             })

@@ -6,7 +6,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde::Serialize;
 use trustroot::builders::Namespace;
 use trustroot::metadata::{RoleName, TargetPath};
-use trustroot::repository::{Proposal, SignedState, WorkingCopy};
+use trustroot::repository::{FAMILY_THRESHOLDS, Proposal, SignedState, WorkingCopy};
 
 use super::maintain::{open, repository_failed};
 use crate::args::CheckOptions;
@@ -157,7 +157,7 @@ fn same_but_for_time(signed: &[u8], proposed: &[u8]) -> bool {
     let part = |bytes: &[u8]| {
         let value: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
         let signed = &value["signed"];
-        [signed["keys"].clone(), signed["roles"].clone(), signed["consistent_snapshot"].clone()]
+        ["keys", "roles", "consistent_snapshot", FAMILY_THRESHOLDS].map(|field| signed[field].clone())
     };
     part(signed) == part(proposed)
 }
@@ -165,7 +165,7 @@ fn same_but_for_time(signed: &[u8], proposed: &[u8]) -> bool {
 fn same_delegations(signed: &[u8], proposed: &[u8]) -> bool {
     let part = |bytes: &[u8]| {
         let value: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
-        value["signed"]["delegations"].clone()
+        ["delegations", FAMILY_THRESHOLDS].map(|field| value["signed"][field].clone())
     };
     part(signed) == part(proposed)
 }

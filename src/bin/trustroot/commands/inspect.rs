@@ -258,13 +258,12 @@ fn role_keys(keys: &RoleKeys) -> String {
 }
 
 fn snapshot_says(snapshot: &Snapshot) -> (Value, String) {
-    let roles: serde_json::Map<_, _> =
-        snapshot.meta.iter().map(|(file, meta)| (file.clone(), json!(meta.version.get()))).collect();
+    let roles: serde_json::Map<_, _> = snapshot.iter().map(|(file, meta)| (file, json!(meta.version.get()))).collect();
     let mut lines = String::new();
-    for (file, meta) in snapshot.meta.iter().take(MOST_LISTED) {
-        let _ = writeln!(lines, "  {} v{}", Printable(file), meta.version.get());
+    for (file, meta) in snapshot.iter().take(MOST_LISTED) {
+        let _ = writeln!(lines, "  {} v{}", Printable(&file), meta.version.get());
     }
-    and_more(&mut lines, snapshot.meta.len());
+    and_more(&mut lines, snapshot.count());
     (json!({"meta": roles}), lines)
 }
 
@@ -288,8 +287,8 @@ fn targets_says(targets: &Targets) -> (Value, String) {
     match targets.delegations.as_ref().map(|delegations| &delegations.rule) {
         Some(DelegationRule::Roles(roles)) => {
             for delegation in roles.iter().take(MOST_LISTED) {
-                let _ = writeln!(lines, "  delegates {}", describe_delegation(delegation));
-                delegations.push(delegation_json(delegation));
+                let _ = writeln!(lines, "  delegates {}", describe_delegation(&delegation));
+                delegations.push(delegation_json(&delegation));
             }
             and_more(&mut lines, roles.len());
         }

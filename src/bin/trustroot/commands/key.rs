@@ -167,6 +167,7 @@ impl KeyType {
             Self::EcdsaP256 => KeyAlgorithm::EcdsaP256,
             Self::EcdsaP384 => KeyAlgorithm::EcdsaP384,
             Self::Rsa3072 => KeyAlgorithm::Rsa3072,
+            Self::MlDsa65 => KeyAlgorithm::MlDsa65,
         }
     }
 }
@@ -281,7 +282,7 @@ fn listed(path: &Path, key: &PublicKey) -> Result<Vec<Listed>, Report> {
             let Some(delegations) = targets.delegations else { return Ok(Vec::new()) };
             match delegations.rule {
                 DelegationRule::Roles(delegated) => {
-                    roles.extend(delegated.into_iter().map(|role| (role.role.as_str().to_owned(), role.keys.keyids)));
+                    roles.extend(delegated.iter().map(|role| (role.role.as_str().to_owned(), role.keys.keyids)));
                 }
                 DelegationRule::Bins(bins) => roles.push((format!("{}-…", bins.name_prefix), bins.keyids)),
             }

@@ -94,6 +94,9 @@ pub(super) fn ceremony_failed(error: &CeremonyError) -> Report {
             .fold(report, |report, line| report.fact(standing(line.standing), signer(line)))
             .still("nothing changed")
             .hint("see who is left with `trustroot ceremony status`"),
+        CeremonyError::TooFewOfFamily { .. } => {
+            report.still("nothing changed").hint("see who of that family is left with `trustroot ceremony status`")
+        }
         CeremonyError::OutgoingKeyMissing { owner } => report
             .still("nothing changed")
             .hint("have them sign with the key that goes, too")

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde::Serialize;
 use trustroot::client::{MirrorHealth, Retries, SafeUrl, Traffic};
-use trustroot::crypto::sha256;
+use trustroot::crypto::{KeyFamily, VerifyingKey, sha256};
 use trustroot::example_keys::refuse_example_keys;
-use trustroot::trust::ExpectRoot;
+use trustroot::metadata::Root;
+use trustroot::trust::{ExpectRoot, RootPolicy};
 
 use super::RoleLine;
 use crate::args::{PolicyOptions, TrustAddOptions, TrustCommand, TrustSetOptions};
@@ -39,6 +40,8 @@ struct TrustLine {
     root_version: u64,
     root_sha256: String,
     root_expires: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    post_quantum_from: Option<String>,
     origin: Origin,
     pinned_by: PinnedBy,
     policy: PolicyLine,
@@ -99,6 +102,7 @@ impl TrustLine {
             root_version: root.version.get(),
             root_sha256: hex::encode(sha256(&trust.root)),
             root_expires: root.expires.to_string(),
+            post_quantum_from: trust.root_policy.post_quantum_from.map(show_time),
             origin: trust.origin,
             pinned_by: trust.pinned_by,
             policy: PolicyLine::of(&trust.policy),
@@ -114,9 +118,12 @@ impl TrustLine {
 impl Show for TrustLine {
     fn text(&self) -> String {
         let system = if self.origin == Origin::System { "  from    this machine's administrator\n" } else { "" };
+        let post_quantum = self.post_quantum_from.as_ref().map_or_else(String::new, |from| {
+            format!("  policy  roots need a post-quantum signature from {from} on (other clients do not enforce it)\n")
+        });
         let notes: String = self.notes.iter().map(|note| format!("  note: {note}\n")).collect();
         format!(
-            "{}: root v{}, expires {}\n  url     {}\n  targets {}\n  sha256  {}\n{system}{}{notes}",
+            "{}: root v{}, expires {}\n  url     {}\n  targets {}\n  sha256  {}\n{system}{post_quantum}{}{notes}",
             self.name,
             self.root_version,
             self.root_expires,
@@ -204,8 +211,12 @@ fn add(session: &Session, options: &TrustAddOptions) -> Result<(), Report> {
             example_key(report, &listed).still("nothing was pinned")
         })?;
     }
+    let root_policy = options.post_quantum_from.map(RootPolicy::post_quantum_from).unwrap_or_default();
+    if root_policy != RootPolicy::default() && !lists_post_quantum_key(judged.trusted()) {
+        return Err(no_post_quantum_key().still("nothing was pinned"));
+    }
     let pinned_by = if options.trust_on_first_use { PinnedBy::FirstUse } else { PinnedBy::Given };
-    let pin = Pin { metadata_url: &url, target_url: &target_url, root: &root, pinned_by };
+    let pin = Pin { metadata_url: &url, target_url: &target_url, root: &root, root_policy, pinned_by };
     let trust = session.store()?.add(&options.name, &pin, policy)?;
     if options.trust_on_first_use {
         warn(&format!(
@@ -216,6 +227,25 @@ fn add(session: &Session, options: &TrustAddOptions) -> Result<(), Report> {
         warn("compare its sha256 with one that reaches you by another way");
     }
     output::show(session.format, &Added { pinned: TrustLine::of(session, &trust)? })
+}
+
+/// Whether a post-quantum key may sign the next root, and can be used by this build.
+fn lists_post_quantum_key(root: &Root) -> bool {
+    let keys = root.root.keyids.iter().filter_map(|keyid| root.keys.get(keyid));
+    keys.filter_map(|key| VerifyingKey::from_metadata(key).ok()).any(|key| key.family() == KeyFamily::PostQuantum)
+}
+
+fn no_post_quantum_key() -> Report {
+    let report = Report::new(
+        Outcome::No,
+        "classical-only",
+        "the root lists no usable post-quantum key for root, so that no root could follow it from that time on",
+    );
+    if KeyFamily::PostQuantum.is_supported() {
+        report.hint("pin the root that introduced one, or a later one; or leave out `--post-quantum-from`")
+    } else {
+        report.hint("use a build with aws-lc-rs: this one has no ML-DSA")
+    }
 }
 
 fn set(session: &Session, options: &TrustSetOptions) -> Result<(), Report> {
@@ -393,7 +423,7 @@ async fn download_root(session: &Session, url: &SafeUrl, version: u64) -> Result
     }
     let url = url.below(&format!("{version}.root.json"));
     let mut traffic = Traffic::default();
-    let fetched = Retries::default().fetch(&*fetcher(), &url, LONGEST_ROOT, &mut traffic).await;
+    let fetched = Retries::default().fetch(&*fetcher()?, &url, LONGEST_ROOT, &mut traffic).await;
     session.note_traffic(traffic);
     fetched.map_err(|error| {
         Report::new(Outcome::CouldNotTell, error.code(), error.to_string()).still("nothing was pinned").hint(

@@ -130,7 +130,7 @@ fn a_server_that_fails_three_times_is_left_alone() {
 }
 
 #[test]
-fn what_is_refused_is_not_asked_for_again() {
+fn what_is_refused_is_not_asked_for_again_but_for_a_timestamp_that_was_asked_for_ahead() {
     let mut repository = SimRepository::new();
     let mut client = repository.client();
     client.refresh().unwrap();
@@ -138,7 +138,9 @@ fn what_is_refused_is_not_asked_for_again() {
     repository.serve_bytes("timestamp", repository.signed_by("timestamp", &[]));
     repository.shelf().take_requests();
     refusal_of(client.refresh());
-    assert_eq!(repository.shelf().take_requests(), ["metadata/2.root.json", "metadata/timestamp.json"]);
+    let timestamp = "metadata/timestamp.json";
+    assert_eq!(repository.shelf().take_requests(), ["metadata/2.root.json", timestamp, timestamp]);
+    assert_eq!(client.trusted_version("timestamp"), Some(1));
 }
 
 #[test]
