@@ -145,6 +145,7 @@ pub(crate) async fn target(
 
     let progress = session.progress(format!("fetching {path}"), Some(found.file.length));
     let kept = trust.target_file(path);
+    let mut copy = Some(kept.as_path());
     if !session.time_is_chosen && !session.offline {
         let keep = match fs::create_dir_all(kept.parent().unwrap_or(&kept)) {
             Ok(()) => updater.download(&found, &kept, None, |so_far| progress.set_position(so_far)).await.map(drop),
@@ -152,18 +153,20 @@ pub(crate) async fn target(
         };
         match keep {
             // A home that is full, or may not be written, does not make the answer wrong.
-            Err(UpdateError::Io(error)) => warn(&format!("the target cannot be kept for `--offline`: {error}")),
+            Err(UpdateError::Io(error)) => {
+                warn(&format!("the target cannot be kept for `--offline`: {error}"));
+                copy = None;
+            }
             other => other.map_err(failed)?,
         }
     }
     let (bytes, was_there) = match destination {
         Some(destination) => {
             destination.refuse_to_replace(&found)?;
-            let copied =
-                updater.download(&found, destination.path, Some(&kept), |so_far| progress.set_position(so_far));
+            let copied = updater.download(&found, destination.path, copy, |so_far| progress.set_position(so_far));
             (None, copied.await.map_err(failed)?.was_there)
         }
-        None => (Some(updater.target_bytes(&found, Some(&kept)).await.map_err(failed)?), false),
+        None => (Some(updater.target_bytes(&found, copy).await.map_err(failed)?), false),
     };
     progress.finish_and_clear();
     Ok(Some(Fetched { found, bytes, was_there }))
