@@ -87,7 +87,7 @@ pub enum ConsensusError {
         /// The repository.
         name: String,
         /// Why.
-        source: UpdateError,
+        source: Box<UpdateError>,
     },
     /// Two names stand for one repository, which would count twice.
     #[error("`{first}` and `{second}` are the same repository: they have the same root")]
@@ -180,7 +180,8 @@ impl MultiRepository {
         for name in &mapping.repositories {
             match answers.remove(name).expect("every repository of a mapping has an updater") {
                 Ok(found) => said.push((name.clone(), found)),
-                Err(source) => {
+                Err(error) => {
+                    let source = Box::new(error);
                     failure.get_or_insert(ConsensusError::Repository { name: name.clone(), source });
                 }
             }
@@ -234,10 +235,12 @@ impl MultiRepository {
             let updater = self.updaters.get_mut(name).expect("who agrees has an updater");
             match updater.download(&agreed.found, destination, copy, &mut progress).await {
                 Ok(downloaded) => return Ok(downloaded),
-                Err(source @ UpdateError::Io(_)) => {
+                Err(error @ UpdateError::Io(_)) => {
+                    let source = Box::new(error);
                     return Err(ConsensusError::Repository { name: name.clone(), source });
                 }
-                Err(source) => {
+                Err(error) => {
+                    let source = Box::new(error);
                     failure.get_or_insert(ConsensusError::Repository { name: name.clone(), source });
                 }
             }
@@ -255,7 +258,8 @@ impl MultiRepository {
             let updater = self.updaters.get_mut(name).expect("who agrees has an updater");
             match updater.target_bytes(&agreed.found, copy).await {
                 Ok(bytes) => return Ok(bytes),
-                Err(source) => {
+                Err(error) => {
+                    let source = Box::new(error);
                     failure.get_or_insert(ConsensusError::Repository { name: name.clone(), source });
                 }
             }

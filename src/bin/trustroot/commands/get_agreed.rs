@@ -63,7 +63,8 @@ pub(super) fn run(session: &Session, options: &GetOptions, map_path: &Path, map:
         let agreed = agreed.map_err(failed)?;
         if printed && agreed.found.file.length > MOST_PRINTED as u64 {
             let (path, length, limit) = (options.target.clone(), agreed.found.file.length, MOST_PRINTED as u64);
-            let (name, source) = (agreed.by[0].0.clone(), UpdateError::TargetTooLarge { path, length, limit });
+            let source = Box::new(UpdateError::TargetTooLarge { path, length, limit });
+            let name = agreed.by[0].0.clone();
             return Err(failed(ConsensusError::Repository { name, source }));
         }
         if let Some(path) = path.as_deref() {
@@ -140,13 +141,13 @@ async fn keep(
     let Some(file) = files().next().filter(|_| !session.time_is_chosen && !session.offline) else { return Ok(None) };
     let kept = match fs::create_dir_all(file.parent().unwrap_or(&file)) {
         Ok(()) => repositories.download(agreed, &file, None, progress).await,
-        Err(error) => Err(ConsensusError::Repository { name: String::new(), source: error.into() }),
+        Err(error) => Err(ConsensusError::Repository { name: String::new(), source: Box::new(error.into()) }),
     };
     match kept {
         Ok(_) => Ok(Some(file)),
         // A home that is full, or may not be written, does not make the answer wrong.
-        Err(ConsensusError::Repository { source: UpdateError::Io(error), .. }) => {
-            warn(&format!("the target cannot be kept for `--offline`: {error}"));
+        Err(ConsensusError::Repository { source, .. }) if matches!(*source, UpdateError::Io(_)) => {
+            warn(&format!("the target cannot be kept for `--offline`: {source}"));
             Ok(None)
         }
         Err(error) => Err(error),
