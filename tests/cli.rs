@@ -158,3 +158,86 @@ fn names_of_files_cannot_draw_on_the_terminal() {
     let printed = String::from_utf8(printed).unwrap();
     assert!(!printed.contains('\u{1b}') && !printed.contains("\nverified: everything"), "{printed}");
 }
+
+/// A map under which both repositories must agree, for `oppy` and another one.
+const MAP: &str = r#"{"repositories": {"oppy": [], "second": []},
+    "mapping": [{"paths": ["*"], "repositories": ["oppy", "second"], "threshold": 2}]}"#;
+
+#[test]
+fn pins_of_the_system_are_read_and_never_shadowed_or_written() {
+    let sandbox = Sandbox::new();
+    std::fs::rename(sandbox.path("home"), sandbox.path("system")).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = sandbox.command(arguments).env("TRUSTROOT_SYSTEM_DIR", sandbox.path("system")).output().unwrap();
+        let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code().unwrap(), printed)
+    };
+    let (status, printed) = run(&["refresh"]);
+    assert_eq!(status, 0, "{printed}");
+    assert!(run(&["trust", "list", "--format", "json"]).1.contains("\"origin\": \"system\""));
+    // What is kept is the user's, and the system's directory is as it was.
+    assert!(sandbox.path("home/oppy/metadata/timestamp.json").exists());
+    assert!(!sandbox.path("system/oppy/metadata").exists());
+    for arguments in [
+        &["trust", "add", "oppy", "--url", "https://evil.example", "--root", "1.root.json"][..],
+        &["trust", "set", "oppy", "--expired-grace", "3d"],
+        &["trust", "remove", "oppy"],
+    ] {
+        let (status, printed) = run(arguments);
+        assert!(status == 2 && printed.contains("for all users of this machine"), "{printed}");
+    }
+    // A pin that the user had before does not shadow it either.
+    assert_eq!(sandbox.run(&["trust", "add", "oppy", "--url", "https://evil.example", "--root", "1.root.json"]).0, 0);
+    let (status, printed) = run(&["refresh", "oppy", "--format", "json"]);
+    assert!(status == 2 && printed.contains("pinned-by-system"), "{printed}");
+}
+
+#[test]
+fn what_is_kept_is_used_where_the_policy_says_so_and_never_silently() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(&["get", KEYS, "--output", "first.json"]).0, 0);
+    std::fs::rename(sandbox.path("repository/timestamp.json"), sandbox.path("hidden")).unwrap();
+    assert_eq!(sandbox.run(&["get", KEYS, "--output", "second.json"]).0, 3);
+    assert_eq!(sandbox.run(&["trust", "set", "oppy", "--when-unreachable", "use-kept"]).0, 0);
+    let (status, printed) = sandbox.run(&["get", KEYS, "--output", "second.json", "--format", "json"]);
+    let printed = String::from_utf8(printed).unwrap();
+    assert_eq!(status, 0, "{printed}");
+    for said in ["\"unreachable\":", "\"confirmedAt\":", "warning: oppy cannot be reached"] {
+        assert!(printed.contains(said), "{said}: {printed}");
+    }
+}
+
+#[test]
+fn a_refresh_that_cannot_keep_what_it_found_says_so() {
+    let sandbox = Sandbox::new();
+    // Nothing can be kept, whoever runs the test: there is no lock to be had, and a file where a directory should be.
+    std::fs::create_dir_all(sandbox.path("home/oppy/metadata/.lock")).unwrap();
+    std::fs::write(sandbox.path("home/oppy/targets"), b"").unwrap();
+    let (status, printed) = sandbox.run(&["refresh", "--format", "json"]);
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(status == 3 && printed.contains("\"not-kept\""), "{status}: {printed}");
+    // An answer is right all the same.
+    let (status, printed) = sandbox.run(&["get", KEYS, "--output", "keys.json"]);
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(status == 0 && printed.contains("cannot be kept"), "{status}: {printed}");
+}
+
+#[test]
+fn a_map_in_the_home_is_followed_and_one_repository_cannot_vouch_twice() {
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.path("home/map.json"), MAP).unwrap();
+    let (status, printed) = sandbox.run(&["get", KEYS, "--format", "json"]);
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(status == 2 && printed.contains("unusable-map"), "{status}: {printed}");
+    assert_eq!(sandbox.run(&["trust", "add", "second", "--url", "repository", "--root", "1.root.json"]).0, 0);
+    let (status, printed) = sandbox.run(&["get", KEYS, "--format", "json"]);
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(status == 1 && printed.contains("same-repository"), "{status}: {printed}");
+    assert!(!sandbox.path("keys.json").exists());
+    let one = MAP.replace("[\"oppy\", \"second\"], \"threshold\": 2", "[\"oppy\"], \"threshold\": 1");
+    std::fs::write(sandbox.path("home/map.json"), one).unwrap();
+    let (status, printed) = sandbox.run(&["get", KEYS, "--format", "json"]);
+    assert_eq!(status, 0, "{}", String::from_utf8_lossy(&printed));
+    // And without the repository.
+    assert_eq!(sandbox.run(&["get", KEYS, "--offline", "--output", "again.json"]).0, 0);
+}

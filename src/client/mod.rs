@@ -6,12 +6,14 @@
 
 mod asking;
 pub mod bundle;
+mod consensus;
 pub mod danger;
 mod download;
 mod fetcher;
 mod history;
 mod http;
 mod local_cache;
+mod map;
 mod notes;
 mod registry;
 mod safe_url;
@@ -23,6 +25,7 @@ mod updater;
 mod watch;
 
 pub use asking::Traffic;
+pub use consensus::{Agreed, ConsensusError, MultiRepository};
 pub use download::{Downloaded, is_target};
 pub use fetcher::{
     Answer, AskFuture, Body, ChunkFuture, Chunks, DefaultFetcher, EntityTag, FetchError, FetchFuture, FetchRequest,
@@ -31,12 +34,13 @@ pub use fetcher::{
 pub use history::{History, HistoryEvent, Subject};
 pub use http::{Authorities, HttpFetcher, HttpSettings, Proxies, ProxyUrl, ProxyUrlError, VariableError};
 pub use local_cache::{LocalCache, stored_name};
+pub use map::{MapError, Mapping, RepositoryMap};
 pub use registry::LookupError;
 pub use safe_url::{SafeUrl, UrlError};
 pub use settings::{Clock, KeptTargets, Mirror, Retries, Telling, TrustAnchor, UpdaterSettings, WhenUnreachable};
 pub use store::{CacheMode, MemoryStore, Store, StoreLock, StoredFile};
 pub use update_error::UpdateError;
-pub use updater::{Freshness, Updater};
+pub use updater::{Freshness, MirrorHealth, Updater};
 pub use watch::{Refreshed, Schedule};
 
 pub use crate::fs::{read_bounded, write_durably, write_private};

@@ -98,6 +98,11 @@ impl Notes {
         })
     }
 
+    /// How often a mirror has failed since it answered last, and when it did so last.
+    pub(super) fn failures(&self, mirror: &Mirror) -> Option<(u32, DateTime<Utc>)> {
+        self.failing.get(&digest(&mirror.metadata_url)).map(|failing| (failing.times, failing.last))
+    }
+
     /// Notes how a mirror did.
     pub(super) fn note_mirror(&mut self, mirror: &Mirror, answered: bool, now: DateTime<Utc>) {
         let key = digest(&mirror.metadata_url);

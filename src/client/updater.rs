@@ -84,6 +84,18 @@ pub struct Freshness {
     pub expired: Vec<(RoleName, DateTime<Utc>)>,
 }
 
+/// How a mirror has done lately.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MirrorHealth {
+    /// The mirror.
+    pub mirror: Mirror,
+    /// How often it has failed since it answered last. Counted only where there are several mirrors.
+    pub failures: u32,
+    /// When it failed last, if it has not answered since.
+    pub failed_at: Option<DateTime<Utc>>,
+}
+
 /// How often an update that was overtaken by another process starts over before it keeps the others out.
 const MOST_OVERTAKEN: u32 = 3;
 
@@ -164,6 +176,19 @@ impl Updater {
     /// How the last refresh knows that what it trusts is current.
     pub fn freshness(&self) -> &Freshness {
         &self.freshness
+    }
+
+    /// How the mirrors have done, as of the last refresh: whether it succeeded or not, and also where nobody was asked.
+    pub fn mirrors(&self) -> Vec<MirrorHealth> {
+        let health = |mirror: &Mirror| {
+            let failures = self.notes.failures(mirror);
+            MirrorHealth {
+                mirror: mirror.clone(),
+                failures: failures.map_or(0, |(times, _)| times),
+                failed_at: failures.map(|(_, last)| last),
+            }
+        };
+        self.settings.mirrors.iter().map(health).collect()
     }
 
     /// What is trusted, once [`Updater::refresh`] has succeeded.

@@ -89,6 +89,20 @@ impl Hashes {
         Json::Object(members)
     }
 
+    /// The digests of both, where they can be about one file: they have an algorithm in common that we compute, and
+    /// differ in none.
+    pub(crate) fn join(&self, other: &Self) -> Option<Self> {
+        let mut common =
+            self.known.iter().filter_map(|(algorithm, digest)| Some((digest, other.known.get(algorithm)?)));
+        let first = common.next()?;
+        if first.0 != first.1 || common.any(|(ours, theirs)| ours != theirs) {
+            return None;
+        }
+        let mut both = self.clone();
+        both.known.extend(other.known.iter().map(|(algorithm, digest)| (*algorithm, digest.clone())));
+        Some(both)
+    }
+
     /// The digests that we can check, in order of algorithm. Never empty.
     pub fn iter(&self) -> impl Iterator<Item = (HashAlgorithm, &[u8])> {
         self.known.iter().map(|(algorithm, digest)| (*algorithm, digest.as_slice()))

@@ -13,6 +13,7 @@ mod builder_map;
 mod bundle;
 mod classical_roots;
 mod concurrent_updates;
+mod consensus;
 mod damaged_cache;
 mod decompression_bombs;
 mod delegation_graphs;

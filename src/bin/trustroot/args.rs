@@ -11,8 +11,9 @@ use trustroot::ceremony::EventName;
 use trustroot::metadata::TargetPath;
 use trustroot::verify::ArtifactDigests;
 
-use crate::config::TrustName;
+use crate::config::{TrustName, Unreachable};
 use crate::keys::KeyOptions;
+use crate::period::Period;
 
 /// Fetch the keys that software supply chains stand on, and check attestations with them
 ///
@@ -103,8 +104,16 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TrustCommand {
     Add(Box<TrustAddOptions>),
+    Set(Box<TrustSetOptions>),
     /// List the repositories that are trusted
     List,
+    /// Show all about a repository: pin, policy, mirrors, and what is kept of it
+    ///
+    /// Asks nobody.
+    Show {
+        /// What the repository is called here
+        name: TrustName,
+    },
     /// Forget a repository, its pin and what was kept of it
     ///
     /// What is forgotten no longer protects against rollback: pin again only from a root that you checked.
@@ -117,15 +126,18 @@ pub(crate) enum TrustCommand {
 /// Pin the root of a repository
 ///
 /// The root file, or its digest, must reach you by a way that you trust more than the repository: with your
-/// operating system, from colleagues, from a ceremony's record. Nothing is downloaded unless only the digest is
-/// given.
+/// operating system, from colleagues, from a ceremony's record. Nothing is downloaded unless no file is given.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Pin a repository by a root file
   $ trustroot trust add example --url https://keys.example.org --root 1.root.json
 
   Pin a repository by the digest of its first root, which is downloaded
-  $ trustroot trust add example --url https://keys.example.org --root-sha256 1b5c…")]
+  $ trustroot trust add example --url https://keys.example.org --root-sha256 1b5c…
+
+  Use a mirror as well, and what is kept for up to a week where neither can be reached
+  $ trustroot trust add example --url https://keys.example.org --root 1.root.json \\
+      --mirror https://mirror.example.net/keys --when-unreachable use-kept --max-staleness 7d")]
 pub(crate) struct TrustAddOptions {
     /// What to call the repository here: lower-case letters, digits, `.`, `_` and `-`
     pub(crate) name: TrustName,
@@ -139,7 +151,7 @@ pub(crate) struct TrustAddOptions {
     pub(crate) target_url: Option<String>,
 
     /// The root metadata to trust
-    #[arg(long, value_name = "FILE", required_unless_present = "root_sha256")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["root_sha256", "trust_on_first_use"])]
     pub(crate) root: Option<PathBuf>,
 
     /// The SHA-256 of the root metadata to trust, in hexadecimal
@@ -156,6 +168,95 @@ pub(crate) struct TrustAddOptions {
     /// root. TUF cannot express this: other clients of the repository, and other pins of it, do not enforce it.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) post_quantum_from: Option<DateTime<Utc>>,
+
+    /// DANGER: believe whatever root the repository gives today
+    ///
+    /// Whoever controls the repository or the way to it at this moment controls all that you trust from then on. It is
+    /// recorded with the pin and said whenever the pin is used.
+    #[arg(long, conflicts_with_all = ["root", "root_sha256"])]
+    pub(crate) trust_on_first_use: bool,
+
+    #[command(flatten)]
+    pub(crate) policy: PolicyOptions,
+}
+
+/// Change how a repository is asked, and what happens where it does not answer
+///
+/// What is not named stays as it is. The pin always stays: to pin another root, remove and add.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["mirror", "no_mirrors", "max_staleness", "when_unreachable", "expired_grace"]), after_help = "Examples:
+  Use what is kept for up to a week where the repository cannot be reached
+  $ trustroot trust set example --when-unreachable use-kept --max-staleness 7d
+
+  Ask the repository's own place alone
+  $ trustroot trust set example --no-mirrors")]
+pub(crate) struct TrustSetOptions {
+    /// What the repository is called here
+    pub(crate) name: TrustName,
+
+    #[command(flatten)]
+    pub(crate) policy: PolicyOptions,
+
+    /// Ask no mirrors
+    #[arg(long, conflicts_with = "mirror")]
+    pub(crate) no_mirrors: bool,
+}
+
+/// How a repository is asked, and what happens where it does not answer.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PolicyOptions {
+    /// Where else its metadata is, with its targets at `targets` below; repeat it for several
+    ///
+    /// Mirrors are trusted with nothing: what comes from them is verified alike. Those that fail are asked later.
+    #[arg(long, value_name = "URL")]
+    pub(crate) mirror: Vec<String>,
+
+    /// How long ago the repository may have confirmed what is kept, where it is not asked now: such as 36h or 7d; or `none`
+    ///
+    /// Holds with `--offline` and with `--when-unreachable use-kept`. [default: until it expires]
+    #[arg(long, value_name = "PERIOD", value_parser = parse_limit)]
+    pub(crate) max_staleness: Option<Limit>,
+
+    /// What is done where neither the repository nor a mirror can be reached
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) when_unreachable: Option<Unreachable>,
+
+    /// DANGER: where nothing can be reached, use what is kept for so long after it has expired; or `none`
+    ///
+    /// Whoever keeps you from the repository and its mirrors can then hold you on what you have for this much longer:
+    /// keys that were revoked meanwhile stay trusted. Implies `--when-unreachable use-kept`.
+    #[arg(long, value_name = "PERIOD", value_parser = parse_limit)]
+    pub(crate) expired_grace: Option<Limit>,
+}
+
+impl PolicyOptions {
+    /// Whether the user spoke of the policy at all.
+    pub(crate) fn is_given(&self) -> bool {
+        !self.mirror.is_empty()
+            || self.max_staleness.is_some()
+            || self.when_unreachable.is_some()
+            || self.expired_grace.is_some()
+    }
+}
+
+/// A period, or that there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Of(Period),
+    None,
+}
+
+impl Limit {
+    pub(crate) fn period(self) -> Option<Period> {
+        match self {
+            Self::Of(period) => Some(period),
+            Self::None => None,
+        }
+    }
+}
+
+fn parse_limit(text: &str) -> Result<Limit, String> {
+    if text == "none" { Ok(Limit::None) } else { text.parse().map(Limit::Of) }
 }
 
 /// Bring trusted metadata up to date
@@ -254,15 +355,22 @@ pub(crate) struct ChangesOptions {
   $ trustroot get registry.npmjs.org/keys.json --trust sigstore
 
   Print it instead
-  $ trustroot get registry.npmjs.org/keys.json --output -")]
+  $ trustroot get registry.npmjs.org/keys.json --output -
+
+  Take it only where enough repositories agree about it, as a map says
+  $ trustroot get registry.npmjs.org/keys.json --map map.json")]
 pub(crate) struct GetOptions {
     /// The target's path in the repository
     #[arg(value_parser = parse_target)]
     pub(crate) target: TargetPath,
 
-    /// Which repository [default: the only one]
+    /// Which repository [default: those that `map.json` says, else the only one]
     #[arg(long, value_name = "NAME")]
     pub(crate) trust: Option<TrustName>,
+
+    /// Which repositories must agree about which targets (TAP 4) [default: `map.json` in the home, if it is there]
+    #[arg(long, value_name = "FILE", conflicts_with = "trust")]
+    pub(crate) map: Option<PathBuf>,
 
     /// Where to write it; `-` prints it [default: its name, in this directory]
     #[arg(short, long, value_name = "FILE")]

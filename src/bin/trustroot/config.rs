@@ -1,16 +1,23 @@
-//! The repositories that are trusted: one directory each, holding the pin, the addresses and what is kept.
+//! The repositories that are trusted: one directory each, holding the pin, the addresses, the policy and what is kept.
+//!
+//! Pins come from the user's home and, before that, from a directory of the system, which only its administrator writes.
+//! What is kept is always in the home.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
-use trustroot::client::{SafeUrl, read_bounded, stored_name, write_durably, write_private};
+use trustroot::Printable;
+use trustroot::client::danger::ExpiredGrace;
+use trustroot::client::{Mirror, RepositoryMap, SafeUrl, UpdaterSettings, WhenUnreachable};
+use trustroot::client::{read_bounded, stored_name, write_durably, write_private};
 use trustroot::crypto::sha256;
 use trustroot::metadata::TargetPath;
 use trustroot::trust::RootPolicy;
 
+use crate::period::Period;
 use crate::report::{Outcome, Report};
 use crate::ui::{show_path, show_time};
 
@@ -54,6 +61,12 @@ pub(crate) struct Trust {
     pub(crate) root: Vec<u8>,
     /// What is asked of its roots beyond what TUF asks.
     pub(crate) root_policy: RootPolicy,
+    pub(crate) pinned_by: PinnedBy,
+    pub(crate) policy: Policy,
+    pub(crate) origin: Origin,
+    /// Where the pin is.
+    pub(crate) pin_directory: PathBuf,
+    /// Where what is kept is.
     directory: PathBuf,
 }
 
@@ -72,6 +85,84 @@ impl Trust {
     pub(crate) fn target_file(&self, target: &TargetPath) -> PathBuf {
         self.targets_directory().join(stored_name(&target.encoded(), ""))
     }
+
+    /// All places where it is asked, in order.
+    pub(crate) fn places(&self) -> Vec<Mirror> {
+        let first = Mirror::new(self.metadata_url.clone(), self.target_url.clone());
+        std::iter::once(first).chain(self.policy.mirrors.iter().map(mirror)).collect()
+    }
+
+    /// An updater's settings by its policy.
+    pub(crate) fn settings(&self) -> UpdaterSettings {
+        let mut settings = UpdaterSettings::new(self.metadata_url.clone(), self.target_url.clone());
+        settings.mirrors = self.places();
+        settings.root_policy = self.root_policy;
+        settings.max_staleness = self.policy.max_staleness.map(Period::duration);
+        settings.when_unreachable = match (self.policy.when_unreachable, self.policy.expired_grace) {
+            (_, Some(grace)) => WhenUnreachable::UseExpired(ExpiredGrace::accepting(grace.duration())),
+            (Unreachable::UseKept, None) => WhenUnreachable::UseKept,
+            (Unreachable::Fail, None) => WhenUnreachable::Fail,
+        };
+        settings
+    }
+}
+
+fn mirror(url: &SafeUrl) -> Mirror {
+    Mirror::new(url.clone(), url.below("targets"))
+}
+
+/// Who wrote a pin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Origin {
+    User,
+    System,
+}
+
+/// How a pinned root came here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PinnedBy {
+    /// As a file, or by its digest.
+    #[default]
+    Given,
+    /// Downloaded, and believed.
+    FirstUse,
+}
+
+impl PinnedBy {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    pub(crate) fn is_given(&self) -> bool {
+        *self == Self::Given
+    }
+}
+
+/// What is done where no mirror can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Unreachable {
+    /// The command fails; what is kept stays
+    #[default]
+    Fail,
+    /// What is kept is used while it has not expired and is not too stale, with a warning
+    UseKept,
+}
+
+impl Unreachable {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    fn is_fail(&self) -> bool {
+        *self == Self::Fail
+    }
+}
+
+/// How a repository is asked, and what happens where it does not answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Policy {
+    /// Where else its metadata is; targets are at `targets` below.
+    pub(crate) mirrors: Vec<SafeUrl>,
+    pub(crate) max_staleness: Option<Period>,
+    pub(crate) when_unreachable: Unreachable,
+    pub(crate) expired_grace: Option<Period>,
 }
 
 /// `trust.toml`. A field that is not known is an error: it could have been meant as a restriction.
@@ -85,6 +176,84 @@ struct TrustFile {
     /// From when on roots without a post-quantum signature are refused (RFC 3339). Other clients do not enforce it.
     #[serde(skip_serializing_if = "Option::is_none")]
     post_quantum_from: Option<String>,
+    #[serde(default, skip_serializing_if = "PinnedBy::is_given")]
+    pinned_by: PinnedBy,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    mirrors: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_staleness: Option<String>,
+    #[serde(default, skip_serializing_if = "Unreachable::is_fail")]
+    when_unreachable: Unreachable,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expired_grace: Option<String>,
+}
+
+impl TrustFile {
+    fn of(pin: &Pin<'_>, policy: &Policy) -> Self {
+        Self {
+            url: pin.metadata_url.expose().to_owned(),
+            target_url: pin.target_url.expose().to_owned(),
+            root_sha256: hex::encode(sha256(pin.root)),
+            post_quantum_from: pin.root_policy.post_quantum_from.map(|from| from.to_rfc3339()),
+            pinned_by: pin.pinned_by,
+            mirrors: policy.mirrors.iter().map(|url| url.expose().to_owned()).collect(),
+            max_staleness: policy.max_staleness.map(|period| period.to_string()),
+            when_unreachable: policy.when_unreachable,
+            expired_grace: policy.expired_grace.map(|period| period.to_string()),
+        }
+    }
+
+    fn policy(&self) -> Result<Policy, String> {
+        let period = |name: &str, text: &Option<String>| {
+            let period = text.as_deref().map(str::parse::<Period>).transpose();
+            period.map_err(|problem| format!("{name}: {problem}"))
+        };
+        if self.expired_grace.is_some() && self.when_unreachable == Unreachable::Fail {
+            return Err("expired_grace: means nothing without `when_unreachable = \"use-kept\"`".to_owned());
+        }
+        let mirrors = self.mirrors.iter().map(|url| SafeUrl::parse(url).map_err(|error| format!("mirrors: {error}")));
+        Ok(Policy {
+            mirrors: mirrors.collect::<Result<_, _>>()?,
+            max_staleness: period("max_staleness", &self.max_staleness)?,
+            when_unreachable: self.when_unreachable,
+            expired_grace: period("expired_grace", &self.expired_grace)?,
+        })
+    }
+}
+
+/// What is pinned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pin<'a> {
+    pub(crate) metadata_url: &'a SafeUrl,
+    pub(crate) target_url: &'a SafeUrl,
+    pub(crate) root: &'a [u8],
+    pub(crate) root_policy: RootPolicy,
+    pub(crate) pinned_by: PinnedBy,
+}
+
+impl<'a> Pin<'a> {
+    fn of(trust: &'a Trust) -> Self {
+        Self {
+            metadata_url: &trust.metadata_url,
+            target_url: &trust.target_url,
+            root: &trust.root,
+            root_policy: trust.root_policy,
+            pinned_by: trust.pinned_by,
+        }
+    }
+
+    /// Whether both trust the same root at the same place and ask the same of it, however it came here.
+    fn is_same(&self, other: &Self) -> bool {
+        let same_root = self.root == other.root && self.root_policy == other.root_policy;
+        same_root && self.metadata_url == other.metadata_url && self.target_url == other.target_url
+    }
+
+    fn describe(&self) -> String {
+        let digest = hex::encode(sha256(self.root));
+        let asked = self.root_policy.post_quantum_from.map(|from| format!(", post-quantum from {}", show_time(from)));
+        let asked = asked.unwrap_or_default();
+        format!("root sha256:{digest} at {}, targets at {}{asked}", self.metadata_url, self.target_url)
+    }
 }
 
 /// Longest root that is pinned, in bytes.
@@ -94,27 +263,26 @@ pub(crate) const LONGEST_ROOT: u64 = 512_000;
 #[derive(Debug)]
 pub(crate) struct TrustStore {
     home: PathBuf,
+    /// Pins of the administrator's, which are read and never written.
+    system: Option<PathBuf>,
 }
 
 impl TrustStore {
-    pub(crate) fn new(home: PathBuf) -> Self {
-        Self { home }
+    /// Pins in `home` and in `system`. Where both are the same directory it is a home: it was chosen to be written.
+    pub(crate) fn new(home: PathBuf, system: Option<PathBuf>) -> Self {
+        let resolved = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let system = system.filter(|system| resolved(system) != resolved(&home));
+        Self { home, system }
     }
 
     /// Names in order.
     pub(crate) fn names(&self) -> Result<Vec<TrustName>, Report> {
-        let entries = match fs::read_dir(&self.home) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Report::io(&error)),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|error| Report::io(&error))?;
-            let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            names.extend(name.filter(|_| entry.path().join("trust.toml").exists()));
+        let mut names = names_in(&self.home)?;
+        if let Some(system) = &self.system {
+            names.extend(names_in(system)?);
         }
         names.sort();
+        names.dedup();
         Ok(names)
     }
 
@@ -139,25 +307,98 @@ impl TrustStore {
             .hint("pin one with `trustroot trust add NAME --url URL --root FILE`")
     }
 
+    /// The system's pin, where it has one of that name.
+    ///
+    /// A pin of the user's with the same name must be the same: it could neither replace the system's unnoticed, nor be
+    /// replaced unnoticed.
     pub(crate) fn load(&self, name: &TrustName) -> Result<Trust, Report> {
-        let directory = self.home.join(name.as_str());
-        let path = directory.join("trust.toml");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(self.nothing_called(name));
+        let of_user = if self.is_in(&self.home, name) { Some(self.load_from(Origin::User, name)) } else { None };
+        match (self.of_system(name), of_user) {
+            (None, None) => Err(self.nothing_called(name)),
+            (None, Some(of_user)) => of_user,
+            (Some(of_system), None) => of_system,
+            (Some(of_system), Some(of_user)) => {
+                let of_system = of_system?;
+                match of_user {
+                    Ok(of_user) if Pin::of(&of_user).is_same(&Pin::of(&of_system)) => Ok(of_system),
+                    Ok(of_user) => Err(shadows(name, &of_system, &Pin::of(&of_user))),
+                    Err(report) => Err(report),
+                }
             }
-            Err(error) => return Err(Report::io(&error)),
+        }
+    }
+
+    /// The map that says which repositories must agree: `chosen`, or the system's, or the user's.
+    pub(crate) fn map(&self, chosen: Option<&Path>) -> Result<Option<(PathBuf, RepositoryMap)>, Report> {
+        let usual = || self.system.iter().chain([&self.home]).map(|directory| directory.join("map.json"));
+        let path = match chosen {
+            Some(path) => path.to_owned(),
+            None => match usual().find(|path| path.exists()) {
+                Some(path) => path,
+                None => return Ok(None),
+            },
         };
+        let bytes = read_bounded(&path, RepositoryMap::LONGEST as u64)
+            .map_err(|error| Report::io(&error))?
+            .ok_or_else(|| no_such_file(&path))?;
+        let map = RepositoryMap::parse(&bytes).map_err(|error| unusable_map(&path, error.to_string()))?;
+        Ok(Some((path, map)))
+    }
+
+    /// The repositories that a map names: each must be trusted here, at the place that the map gives for it.
+    pub(crate) fn load_mapped(&self, path: &Path, map: &RepositoryMap) -> Result<Vec<Trust>, Report> {
+        let mut trusts = Vec::new();
+        for (name, urls) in map.repositories() {
+            let unknown = || unusable_map(path, format!("no repository called `{}` is trusted here", Printable(name)));
+            let trust = self.load(&name.parse().map_err(|_| unknown())?).map_err(|report| match report.code() {
+                "no-trust" => unknown(),
+                _ => report,
+            })?;
+            for url in urls {
+                let problem = |what: String| unusable_map(path, format!("the repository `{name}`: {what}"));
+                let url = SafeUrl::parse(url).map_err(|error| problem(error.to_string()))?;
+                if !trust.places().iter().any(|place| place.metadata_url.expose().starts_with(url.expose())) {
+                    return Err(problem(format!("it is not asked at {url}"))
+                        .hint("leave the URL out, or make it a mirror: `trustroot trust set NAME --mirror URL`"));
+                }
+            }
+            trusts.push(trust);
+        }
+        Ok(trusts)
+    }
+
+    fn of_system(&self, name: &TrustName) -> Option<Result<Trust, Report>> {
+        let system = self.system.as_ref()?;
+        self.is_in(system, name).then(|| self.load_from(Origin::System, name))
+    }
+
+    #[expect(clippy::unused_self, reason = "it is a question to the store")]
+    fn is_in(&self, directory: &Path, name: &TrustName) -> bool {
+        directory.join(name.as_str()).join("trust.toml").exists()
+    }
+
+    fn load_from(&self, origin: Origin, name: &TrustName) -> Result<Trust, Report> {
+        let pins = match (&self.system, origin) {
+            (Some(system), Origin::System) => system,
+            _ => &self.home,
+        };
+        let pin_directory = pins.join(name.as_str());
+        let path = pin_directory.join("trust.toml");
+        let text = fs::read_to_string(&path).map_err(|error| Report::io(&error))?;
         let broken = |problem: String| {
-            Report::new(Outcome::WrongQuestion, "configuration", problem).fact("file", show_path(&path)).hint(format!(
-                "put it right, or pin again: `trustroot trust remove {name}`, then `trustroot trust add`"
-            ))
+            let report = Report::new(Outcome::WrongQuestion, "configuration", problem).fact("file", show_path(&path));
+            match origin {
+                Origin::User => report.hint(format!(
+                    "put it right, or pin again: `trustroot trust remove {name}`, then `trustroot trust add`"
+                )),
+                Origin::System => report.hint("the administrator of this machine can put it right"),
+            }
         };
         let file: TrustFile = toml::from_str(&text).map_err(|error| broken(error.to_string().trim_end().to_owned()))?;
         let url = |text: &str| SafeUrl::parse(text).map_err(|error| broken(error.to_string()));
         let (metadata_url, target_url) = (url(&file.url)?, url(&file.target_url)?);
-        let root = read_bounded(&directory.join("root.json"), LONGEST_ROOT)
+        let policy = file.policy().map_err(broken)?;
+        let root = read_bounded(&pin_directory.join("root.json"), LONGEST_ROOT)
             .map_err(|error| Report::io(&error))?
             .ok_or_else(|| broken("the pinned root is gone".to_owned()))?;
         if hex::encode(sha256(&root)) != file.root_sha256 {
@@ -168,7 +409,18 @@ impl TrustStore {
             let from = from.parse().map_err(|error| broken(format!("post_quantum_from: {error}")))?;
             root_policy = RootPolicy::post_quantum_from(from);
         }
-        Ok(Trust { name: name.clone(), metadata_url, target_url, root, root_policy, directory })
+        Ok(Trust {
+            name: name.clone(),
+            metadata_url,
+            target_url,
+            root,
+            root_policy,
+            pinned_by: file.pinned_by,
+            policy,
+            origin,
+            pin_directory,
+            directory: self.home.join(name.as_str()),
+        })
     }
 
     fn nothing_called(&self, name: &TrustName) -> Report {
@@ -184,55 +436,73 @@ impl TrustStore {
         }
     }
 
-    /// Pins a root. Pinning the same again changes nothing; pinning something else is refused.
-    pub(crate) fn add(
-        &self,
-        name: &TrustName,
-        metadata_url: &SafeUrl,
-        target_url: &SafeUrl,
-        root: &[u8],
-        policy: RootPolicy,
-    ) -> Result<Trust, Report> {
-        let directory = self.home.join(name.as_str());
-        if directory.join("trust.toml").exists() {
-            let there = self.load(name)?;
-            let same = there.root == root && there.root_policy == policy;
-            if same && there.metadata_url == *metadata_url && there.target_url == *target_url {
-                return Ok(there);
-            }
-            return Err(Report::new(
-                Outcome::WrongQuestion,
-                "already-trusted",
-                format!("`{name}` is trusted already, with another root, address or policy"),
-            )
-            .fact("there", describe(&there.root, &there.metadata_url, &there.target_url, there.root_policy))
-            .fact("given", describe(root, metadata_url, target_url, policy))
-            .still("nothing changed")
-            .hint(format!("if you mean to replace it: `trustroot trust remove {name}` first")));
+    /// Pins a root. Pinning the same again changes nothing; pinning something else, or with another policy, is refused.
+    ///
+    /// `policy` is `None` where the user did not speak of it.
+    pub(crate) fn add(&self, name: &TrustName, pin: &Pin<'_>, policy: Option<Policy>) -> Result<Trust, Report> {
+        if let Some(of_system) = self.of_system(name) {
+            let of_system = of_system?;
+            let same = Pin::of(&of_system).is_same(pin) && policy.is_none_or(|policy| policy == of_system.policy);
+            return if same { self.load(name) } else { Err(shadows(name, &of_system, pin).still("nothing changed")) };
         }
-        let file = TrustFile {
-            url: metadata_url.expose().to_owned(),
-            target_url: target_url.expose().to_owned(),
-            root_sha256: hex::encode(sha256(root)),
-            post_quantum_from: policy.post_quantum_from.map(|from| from.to_rfc3339()),
-        };
-        let text = toml::to_string(&file).map_err(|error| Report::new(Outcome::Bug, "bug", error.to_string()))?;
+        if self.is_in(&self.home, name) {
+            let there = self.load(name)?;
+            if !Pin::of(&there).is_same(pin) {
+                return Err(Report::new(
+                    Outcome::WrongQuestion,
+                    "already-trusted",
+                    format!("`{name}` is trusted already, with another root or address"),
+                )
+                .fact("there", Pin::of(&there).describe())
+                .fact("given", pin.describe())
+                .still("nothing changed")
+                .hint(format!("if you mean to replace it: `trustroot trust remove {name}` first")));
+            }
+            if policy.is_some_and(|policy| policy != there.policy) {
+                let headline = format!("`{name}` is trusted already, with another policy");
+                return Err(Report::new(Outcome::WrongQuestion, "already-trusted", headline)
+                    .still("nothing changed")
+                    .hint(format!("change its policy with `trustroot trust set {name}`")));
+            }
+            return Ok(there);
+        }
+        let directory = self.home.join(name.as_str());
         fs::create_dir_all(&directory).map_err(|error| Report::io(&error))?;
         // `trust.toml` comes last: without it the directory does not count, and the command can be run again.
-        let io = |error: std::io::Error| Report::io(&error);
-        write_durably(&directory.join("root.json"), root).map_err(io)?;
-        // A home may be shared by all users of a machine; credentials are not.
-        let secret = metadata_url.holds_credentials() || target_url.holds_credentials();
-        let write = if secret { write_private } else { write_durably };
-        write(&directory.join("trust.toml"), text.as_bytes()).map_err(io)?;
+        write_durably(&directory.join("root.json"), pin.root).map_err(|error| Report::io(&error))?;
+        self.write(name, pin, &policy.unwrap_or_default())?;
         self.load(name)
+    }
+
+    /// Changes the policy of a repository that the user pinned. The pin stays.
+    pub(crate) fn set(&self, name: &TrustName, policy: &Policy) -> Result<Trust, Report> {
+        let there = self.load(name)?;
+        if there.origin == Origin::System {
+            return Err(of_the_system(&there).still("nothing changed"));
+        }
+        if there.policy != *policy {
+            self.write(name, &Pin::of(&there), policy)?;
+        }
+        self.load(name)
+    }
+
+    fn write(&self, name: &TrustName, pin: &Pin<'_>, policy: &Policy) -> Result<(), Report> {
+        let text = toml::to_string(&TrustFile::of(pin, policy))
+            .map_err(|error| Report::new(Outcome::Bug, "bug", error.to_string()))?;
+        // A home may be shared by all users of a machine; credentials are not.
+        let mut urls = [pin.metadata_url, pin.target_url].into_iter().chain(&policy.mirrors);
+        let write = if urls.any(SafeUrl::holds_credentials) { write_private } else { write_durably };
+        write(&self.home.join(name.as_str()).join("trust.toml"), text.as_bytes()).map_err(|error| Report::io(&error))
     }
 
     /// Forgets a repository.
     pub(crate) fn remove(&self, name: &TrustName) -> Result<(), Report> {
         let directory = self.home.join(name.as_str());
-        if !directory.join("trust.toml").exists() {
-            return Err(self.nothing_called(name));
+        if !self.is_in(&self.home, name) {
+            return Err(match self.of_system(name) {
+                Some(of_system) => of_the_system(&of_system?).still("nothing changed"),
+                None => self.nothing_called(name),
+            });
         }
         // Renamed first, all at once: an interrupted removal leaves nothing that counts, or could be taken over.
         let io = |error: std::io::Error| Report::io(&error);
@@ -245,8 +515,44 @@ impl TrustStore {
     }
 }
 
-fn describe(root: &[u8], metadata_url: &SafeUrl, target_url: &SafeUrl, policy: RootPolicy) -> String {
-    let asked = policy.post_quantum_from.map(|from| format!(", post-quantum from {}", show_time(from)));
-    let asked = asked.unwrap_or_default();
-    format!("root sha256:{} at {metadata_url}, targets at {target_url}{asked}", hex::encode(sha256(root)))
+fn names_in(directory: &Path) -> Result<Vec<TrustName>, Report> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Report::io(&error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| Report::io(&error))?;
+        let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        names.extend(name.filter(|_| entry.path().join("trust.toml").exists()));
+    }
+    Ok(names)
+}
+
+fn no_such_file(path: &Path) -> Report {
+    Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", show_path(path)))
+}
+
+fn unusable_map(path: &Path, problem: String) -> Report {
+    Report::new(Outcome::WrongQuestion, "unusable-map", problem)
+        .fact("map", show_path(path))
+        .still("nothing was fetched")
+        .hint("name one repository with `--trust NAME` to leave the map aside")
+}
+
+fn shadows(name: &TrustName, of_system: &Trust, other: &Pin<'_>) -> Report {
+    let headline = format!("`{name}` is pinned for all users of this machine, and not the same way");
+    Report::new(Outcome::WrongQuestion, "pinned-by-system", headline)
+        .fact("system", Pin::of(of_system).describe())
+        .fact("yours", other.describe())
+        .fact("at", show_path(&of_system.pin_directory))
+        .hint("give yours another name; one that you pinned before goes away with `trustroot trust remove`")
+}
+
+fn of_the_system(trust: &Trust) -> Report {
+    let headline = format!("`{}` is pinned for all users of this machine", trust.name);
+    Report::new(Outcome::WrongQuestion, "pinned-by-system", headline)
+        .fact("at", show_path(&trust.pin_directory))
+        .hint("its administrator can change it there, with that directory's parent as `--home`")
 }

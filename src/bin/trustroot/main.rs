@@ -3,8 +3,10 @@
 mod args;
 mod commands;
 mod config;
+mod freshness;
 mod keys;
 mod output;
+mod period;
 mod report;
 mod ui;
 

@@ -90,6 +90,11 @@ impl Report {
         self.outcome == Outcome::CouldNotTell
     }
 
+    /// The stable name of this kind of error.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// The headline, for showing the error in passing.
     pub(crate) fn headline(&self) -> &str {
         &self.headline

@@ -24,6 +24,8 @@ use crate::report::{Outcome, Report, update_failed};
 pub(crate) struct Session {
     pub(crate) format: Format,
     home: Option<PathBuf>,
+    /// Where the administrator's pins are.
+    system: Option<PathBuf>,
     pub(crate) start: UpdateStart,
     /// Whether the user chose the time: the verdict is then about that time, and nothing is kept.
     pub(crate) time_is_chosen: bool,
@@ -49,6 +51,7 @@ impl Session {
         Self {
             format: global.format,
             home: home(global.home),
+            system: system_directory(),
             start,
             time_is_chosen: global.at.is_some(),
             offline: global.offline,
@@ -60,7 +63,7 @@ impl Session {
 
     /// The repositories that are trusted. Not every command needs a home.
     pub(crate) fn store(&self) -> Result<TrustStore, Report> {
-        self.home.clone().map(TrustStore::new).ok_or_else(|| {
+        self.home.clone().map(|home| TrustStore::new(home, self.system.clone())).ok_or_else(|| {
             Report::new(Outcome::WrongQuestion, "no-home", "there is no home directory to keep trusted metadata in")
                 .hint("name a directory with `--home` or `TRUSTROOT_HOME`")
         })
@@ -68,7 +71,7 @@ impl Session {
 
     /// The same at the present time, for a command that goes on.
     pub(crate) fn at_present(&self) -> Self {
-        Self { home: self.home.clone(), start: UpdateStart::at(now()), ..*self }
+        Self { home: self.home.clone(), system: self.system.clone(), start: UpdateStart::at(now()), ..*self }
     }
 
     /// The trusts to deal with: the one that was named, or all of them.
@@ -83,10 +86,8 @@ impl Session {
 
     /// An updater that judges what is kept as of `start`, and neither asks nor writes.
     pub(crate) fn judge_kept(&self, trust: &Trust, start: UpdateStart) -> Result<Updater, UpdateError> {
-        let settings = UpdaterSettings::new(trust.metadata_url.clone(), trust.target_url.clone())
-            .root_policy(trust.root_policy)
-            .connectivity(Connectivity::Offline)
-            .clock(Clock::Chosen);
+        let mut settings = trust.settings().connectivity(Connectivity::Offline).clock(Clock::Chosen);
+        settings.max_staleness = None;
         let cache = LocalCache::new(trust.metadata_directory(), CacheMode::ReadOnly);
         let fetcher = Arc::new(DefaultFetcher::new(HttpSettings::default()));
         Updater::new(TrustAnchor::Pinned(trust.root.clone()), settings, cache, fetcher, start)
@@ -124,8 +125,7 @@ impl Session {
         fetcher: Arc<dyn Fetcher>,
         adjust: impl FnOnce(&mut UpdaterSettings),
     ) -> Result<Updater, Report> {
-        let mut settings = UpdaterSettings::new(trust.metadata_url.clone(), trust.target_url.clone());
-        settings.root_policy = trust.root_policy;
+        let mut settings = trust.settings();
         if self.offline {
             settings.connectivity = Connectivity::Offline;
         }
@@ -141,6 +141,18 @@ impl Session {
         adjust(&mut settings);
         let anchor = TrustAnchor::Pinned(trust.root.clone());
         let cache = LocalCache::new(trust.metadata_directory(), mode);
+        Updater::new(anchor, settings, cache, fetcher, self.start).map_err(|error| self.update_failed(trust, &error))
+    }
+
+    /// An updater that asks nobody and writes nothing, to see what is kept, however stale.
+    pub(crate) fn updater_of_kept(&self, trust: &Trust) -> Result<Updater, Report> {
+        let mut settings = trust.settings();
+        settings.connectivity = Connectivity::Offline;
+        settings.max_staleness = None;
+        settings.clock = if self.time_is_chosen { Clock::Chosen } else { Clock::Present };
+        let anchor = TrustAnchor::Pinned(trust.root.clone());
+        let cache = LocalCache::new(trust.metadata_directory(), CacheMode::ReadOnly);
+        let fetcher = Arc::new(DefaultFetcher::new(HttpSettings::default()));
         Updater::new(anchor, settings, cache, fetcher, self.start).map_err(|error| self.update_failed(trust, &error))
     }
 
@@ -262,11 +274,26 @@ fn home(chosen: Option<PathBuf>) -> Option<PathBuf> {
         .or_else(|| variable("HOME").map(|home| home.join(".local/share/trustroot")))
 }
 
+/// Where the administrator pins repositories for all users: a variable that is set and empty means nowhere.
+fn system_directory() -> Option<PathBuf> {
+    match std::env::var_os("TRUSTROOT_SYSTEM_DIR") {
+        Some(directory) => Some(PathBuf::from(directory)).filter(|directory| !directory.as_os_str().is_empty()),
+        None if cfg!(unix) => Some(PathBuf::from("/etc/trustroot/trusts")),
+        None => None,
+    }
+}
+
 /// Says something that the user should know and that stops nothing; on standard error, in either format.
 pub(crate) fn warn(text: &str) {
     let _ = writeln!(anstream::stderr(), "{} {text}", paint("warning:", WARNING));
 }
 
+/// Says something that is as it should be, and worth knowing; on standard error, in either format.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{} {text}", paint("note:", NOTE));
+}
+
+const NOTE: anstyle::Style = anstyle::AnsiColor::Cyan.on_default().effects(anstyle::Effects::BOLD);
 const WARNING: anstyle::Style = anstyle::AnsiColor::Yellow.on_default().effects(anstyle::Effects::BOLD);
 
 /// A path as it is shown: names of files come from elsewhere too.

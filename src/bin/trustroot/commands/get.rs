@@ -10,12 +10,13 @@ use trustroot::trust::FoundTarget;
 
 use crate::args::GetOptions;
 use crate::config::Trust;
+use crate::freshness::{Currency, heed};
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, show_path, show_time};
+use crate::ui::{Session, show_path, show_time, warn};
 
 /// Longest target that is printed, in bytes: it is held in memory until it is verified.
-const MOST_PRINTED: usize = 256 << 20;
+pub(super) const MOST_PRINTED: usize = 256 << 20;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,6 +33,8 @@ struct Got {
     was_there: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     judged_at: Option<String>,
+    #[serde(flatten)]
+    currency: Currency,
 }
 
 impl Show for Got {
@@ -47,17 +50,22 @@ impl Show for Got {
 }
 
 pub(crate) fn run(session: &Session, options: &GetOptions) -> Result<(), Report> {
+    if options.trust.is_none()
+        && let Some((path, map)) = session.store()?.map(options.map.as_deref())?
+    {
+        return super::get_agreed::run(session, options, &path, map);
+    }
     let trust = session.trust(options.trust.as_ref())?;
     let printed = options.output.as_deref() == Some(Path::new("-"));
     let path = (!printed).then(|| options.output.clone().unwrap_or_else(|| options.target.file_name().into()));
-    let fetched = session.block_on(async {
+    let (fetched, currency) = session.block_on(async {
         let mut updater = session.updater(&trust)?;
-        // A name that the user did not choose replaces nothing of theirs.
         let destination = path.as_deref().map(|path| Destination { path, may_replace: options.output.is_some() });
         let most = printed.then_some(MOST_PRINTED);
         let got = target(session, &trust, &mut updater, &options.target, destination, most).await;
         session.note_traffic(updater.traffic());
-        got?.ok_or_else(|| not_named(&trust, &options.target))
+        let got = got?.ok_or_else(|| not_named(&trust, &options.target))?;
+        Ok((got, heed(session, &trust, &updater)))
     })?;
     let (found, was_there) = match fetched {
         Fetched { bytes: Some(bytes), .. } => return output::raw(&bytes),
@@ -73,6 +81,7 @@ pub(crate) fn run(session: &Session, options: &GetOptions) -> Result<(), Report>
         path: path.as_deref().map(show_path),
         was_there,
         judged_at: session.chosen_time().map(show_time),
+        currency,
     };
     output::show(session.format, &got)
 }
@@ -86,8 +95,22 @@ pub(crate) fn not_named(trust: &Trust, target: &TargetPath) -> Report {
 /// Where a target goes.
 #[derive(Clone, Copy)]
 pub(crate) struct Destination<'a> {
-    path: &'a Path,
-    may_replace: bool,
+    pub(super) path: &'a Path,
+    pub(super) may_replace: bool,
+}
+
+impl Destination<'_> {
+    /// A name that the user did not choose replaces nothing of theirs.
+    pub(super) fn refuse_to_replace(&self, found: &FoundTarget) -> Result<(), Report> {
+        let there = !self.may_replace && self.path.symlink_metadata().is_ok();
+        if !there || is_target(self.path, found).map_err(|error| Report::io(&error))? {
+            return Ok(());
+        }
+        let headline = format!("`{}` exists and is something else", show_path(self.path));
+        Err(Report::new(Outcome::WrongQuestion, "file-exists", headline)
+            .still("nothing was written")
+            .hint("name the file with `--output` to replace it"))
+    }
 }
 
 /// A target that was looked up and fetched.
@@ -111,7 +134,6 @@ pub(crate) async fn target(
     most: Option<usize>,
 ) -> Result<Option<Fetched>, Report> {
     let failed = |error| session.update_failed(trust, &error);
-    let io = |error: std::io::Error| Report::io(&error);
     let spinner = session.progress(format!("looking for {path}"), None);
     let found = updater.find(path).await;
     spinner.finish_and_clear();
@@ -123,26 +145,28 @@ pub(crate) async fn target(
 
     let progress = session.progress(format!("fetching {path}"), Some(found.file.length));
     let kept = trust.target_file(path);
+    let mut copy = Some(kept.as_path());
     if !session.time_is_chosen && !session.offline {
-        fs::create_dir_all(kept.parent().unwrap_or(&kept)).map_err(io)?;
-        let fetched = updater.download(&found, &kept, None, |so_far| progress.set_position(so_far)).await;
-        fetched.map_err(failed)?;
+        let keep = match fs::create_dir_all(kept.parent().unwrap_or(&kept)) {
+            Ok(()) => updater.download(&found, &kept, None, |so_far| progress.set_position(so_far)).await.map(drop),
+            Err(error) => Err(error.into()),
+        };
+        match keep {
+            // A home that is full, or may not be written, does not make the answer wrong.
+            Err(UpdateError::Io(error)) => {
+                warn(&format!("the target cannot be kept for `--offline`: {error}"));
+                copy = None;
+            }
+            other => other.map_err(failed)?,
+        }
     }
     let (bytes, was_there) = match destination {
-        Some(Destination { path, may_replace }) => {
-            if !may_replace && path.symlink_metadata().is_ok() && !is_target(path, &found).map_err(io)? {
-                return Err(Report::new(
-                    Outcome::WrongQuestion,
-                    "file-exists",
-                    format!("`{}` exists and is something else", show_path(path)),
-                )
-                .still("nothing was written")
-                .hint("name the file with `--output` to replace it"));
-            }
-            let copied = updater.download(&found, path, Some(&kept), |so_far| progress.set_position(so_far));
+        Some(destination) => {
+            destination.refuse_to_replace(&found)?;
+            let copied = updater.download(&found, destination.path, copy, |so_far| progress.set_position(so_far));
             (None, copied.await.map_err(failed)?.was_there)
         }
-        None => (Some(updater.target_bytes(&found, Some(&kept)).await.map_err(failed)?), false),
+        None => (Some(updater.target_bytes(&found, copy).await.map_err(failed)?), false),
     };
     progress.finish_and_clear();
     Ok(Some(Fetched { found, bytes, was_there }))

@@ -15,6 +15,7 @@ use trustroot::trust::TrustedSet;
 
 use crate::args::LookupOptions;
 use crate::config::Trust;
+use crate::freshness::{Currency, heed};
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_time};
@@ -55,6 +56,7 @@ impl Show for LookedUp {
 pub(super) struct Delivered<T> {
     pub(super) found: Found<T>,
     pub(super) trusted: TrustedSet,
+    pub(super) currency: Currency,
 }
 
 /// Looks up the document of an ID.
@@ -69,7 +71,7 @@ pub(super) async fn deliver<T: MapDocument>(
         let registry = updater.registry().await?;
         let found = updater.look_up::<T>(&registry, id).await?;
         let trusted = updater.refresh().await?.clone();
-        Ok(Delivered { found, trusted })
+        Ok(Delivered { found, trusted, currency: heed(session, trust, updater) })
     };
     let looked_up = looked_up.await;
     progress.finish_and_clear();
@@ -182,7 +184,7 @@ fn of_builder(session: &Session, trust: &Trust, delivered: &Delivered<Builder>) 
         denials: delivered.found.denials.iter().map(|denial| denial.reason.clone()).collect(),
         document: source_json(&delivered.found.source),
         catalog: source_json(&delivered.found.catalog_source),
-        registry: registry_json(trust, &delivered.trusted),
+        registry: registry_json(trust, &delivered.trusted, &delivered.currency),
         judged_at: show_time(now),
         text,
     }
@@ -217,7 +219,7 @@ fn of_verifier(session: &Session, trust: &Trust, delivered: &Delivered<Verifier>
         denials: delivered.found.denials.iter().map(|denial| denial.reason.clone()).collect(),
         document: source_json(&delivered.found.source),
         catalog: source_json(&delivered.found.catalog_source),
-        registry: registry_json(trust, &delivered.trusted),
+        registry: registry_json(trust, &delivered.trusted, &delivered.currency),
         judged_at: show_time(now),
         text,
     }
@@ -298,12 +300,12 @@ pub(super) fn source_json(source: &Source) -> Value {
 }
 
 /// The state of the repository.
-pub(super) fn registry_json(trust: &Trust, trusted: &TrustedSet) -> Value {
-    json!({
-        "trust": trust.name.as_str(),
-        "root": trusted.root().version.get(),
-        "timestamp": trusted.timestamp().version.get(),
-        "snapshot": trusted.snapshot().version.get(),
-        "targets": trusted.targets().version.get(),
-    })
+pub(super) fn registry_json(trust: &Trust, trusted: &TrustedSet, currency: &Currency) -> Value {
+    let mut state = json!(currency);
+    state["trust"] = json!(trust.name.as_str());
+    state["root"] = json!(trusted.root().version.get());
+    state["timestamp"] = json!(trusted.timestamp().version.get());
+    state["snapshot"] = json!(trusted.snapshot().version.get());
+    state["targets"] = json!(trusted.targets().version.get());
+    state
 }

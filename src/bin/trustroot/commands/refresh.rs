@@ -11,8 +11,9 @@ use super::RoleLine;
 use super::changes::describe;
 use crate::args::{Format, RefreshOptions};
 use crate::config::{Trust, TrustName};
+use crate::freshness::{Currency, heed};
 use crate::output::{self, Show};
-use crate::report::Report;
+use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_time, warn};
 
 #[derive(Debug, Serialize)]
@@ -32,6 +33,8 @@ struct RefreshedTrust {
     roles: Vec<RoleLine>,
     requests: u64,
     bytes: u64,
+    #[serde(flatten)]
+    currency: Currency,
 }
 
 impl Show for Refreshed {
@@ -42,6 +45,7 @@ impl Show for Refreshed {
                 trust.roles.iter().map(|role| format!("{} v{}", role.role, role.version)).collect();
             let verb = match &self.judged_at {
                 Some(time) => format!("judged at {time}, nothing kept"),
+                None if trust.currency.unreachable.is_some() => "NOT refreshed, what is kept is used".to_owned(),
                 None if trust.roles.iter().any(|role| role.new) => "refreshed".to_owned(),
                 None => "up to date".to_owned(),
             };
@@ -61,7 +65,10 @@ pub(crate) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Rep
     let (mut trusts, mut failed) = (Vec::new(), Vec::new());
     for name in &names {
         match session.block_on(refresh_named(session, name)) {
-            Ok(trust) => trusts.push(trust),
+            Ok(trust) => {
+                failed.extend(trust.currency.not_kept.as_ref().map(|reason| not_kept(name, reason)));
+                trusts.push(trust);
+            }
             Err(report) => failed.push(report),
         }
     }
@@ -75,6 +82,15 @@ pub(crate) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Rep
             Err(report)
         }
     }
+}
+
+/// A refresh is there to keep what it finds.
+fn not_kept(name: &TrustName, reason: &str) -> Report {
+    Report::new(Outcome::CouldNotTell, "not-kept", format!("what was accepted of {name} cannot be kept: {reason}"))
+        .fact("trust", name.as_str())
+        .still("what was kept before is as it was")
+        .hint("make room, or see to it that the home can be written; then run the command again")
+        .hint("where the home is meant to be read only, use `--offline`")
 }
 
 async fn refresh_named(session: &Session, name: &TrustName) -> Result<RefreshedTrust, Report> {
@@ -95,6 +111,7 @@ async fn refresh_named(session: &Session, name: &TrustName) -> Result<RefreshedT
         roles: RoleLine::top_level(&refreshed.trusted, updater.kept()),
         requests: traffic.requests,
         bytes: traffic.bytes,
+        currency: heed(session, &trust, &updater),
     })
 }
 

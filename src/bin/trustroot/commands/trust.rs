@@ -1,24 +1,29 @@
-//! `trustroot trust add|list|remove`
+//! `trustroot trust add|set|list|show|remove`
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
-use trustroot::client::{Retries, SafeUrl, Traffic};
+use trustroot::client::{MirrorHealth, Retries, SafeUrl, Traffic};
 use trustroot::crypto::{KeyFamily, VerifyingKey, sha256};
 use trustroot::example_keys::refuse_example_keys;
 use trustroot::metadata::Root;
 use trustroot::trust::{ExpectRoot, RootPolicy};
 
-use crate::args::{TrustAddOptions, TrustCommand};
-use crate::config::{LONGEST_ROOT, Trust};
+use super::RoleLine;
+use crate::args::{PolicyOptions, TrustAddOptions, TrustCommand, TrustSetOptions};
+use crate::config::{LONGEST_ROOT, Origin, Pin, PinnedBy, Policy, Trust, TrustName, Unreachable};
 use crate::output::{self, Show};
+use crate::period::ago;
 use crate::report::{Outcome, Report, example_key};
-use crate::ui::{Session, fetcher, show_path, show_time};
+use crate::ui::{Session, fetcher, show_path, show_time, warn};
 
 pub(crate) fn run(session: &Session, command: TrustCommand) -> Result<(), Report> {
     match command {
         TrustCommand::Add(options) => add(session, &options),
+        TrustCommand::Set(options) => set(session, &options),
         TrustCommand::List => list(session),
+        TrustCommand::Show { name } => show(session, &name),
         TrustCommand::Remove { name } => {
             session.store()?.remove(&name)?;
             output::show(session.format, &Removed { removed: name.to_string() })
@@ -37,8 +42,52 @@ struct TrustLine {
     root_expires: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     post_quantum_from: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<String>,
+    origin: Origin,
+    pinned_by: PinnedBy,
+    policy: PolicyLine,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PolicyLine {
+    mirrors: Vec<String>,
+    max_staleness: Option<String>,
+    when_unreachable: Unreachable,
+    expired_grace: Option<String>,
+}
+
+impl PolicyLine {
+    fn of(policy: &Policy) -> Self {
+        Self {
+            mirrors: policy.mirrors.iter().map(ToString::to_string).collect(),
+            max_staleness: policy.max_staleness.map(|period| period.to_string()),
+            when_unreachable: policy.when_unreachable,
+            expired_grace: policy.expired_grace.map(|period| period.to_string()),
+        }
+    }
+}
+
+/// What differs from the usual.
+impl Show for PolicyLine {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for mirror in &self.mirrors {
+            let _ = writeln!(text, "  mirror  {mirror}");
+        }
+        if let Some(period) = &self.max_staleness {
+            let _ =
+                writeln!(text, "  stale   after {period}: where it is not asked, what is kept is then no longer used");
+        }
+        if self.when_unreachable == Unreachable::UseKept {
+            text.push_str("  away    where it cannot be reached, what is kept is used\n");
+        }
+        if let Some(period) = &self.expired_grace {
+            let _ = writeln!(text, "  DANGER  also for {period} after it has expired");
+        }
+        text
+    }
 }
 
 impl TrustLine {
@@ -54,22 +103,34 @@ impl TrustLine {
             root_sha256: hex::encode(sha256(&trust.root)),
             root_expires: root.expires.to_string(),
             post_quantum_from: trust.root_policy.post_quantum_from.map(show_time),
-            note: expired.then(|| {
-                "this root has expired, which is fine for a pin: `trustroot refresh` finds the newer ones".to_owned()
-            }),
+            origin: trust.origin,
+            pinned_by: trust.pinned_by,
+            policy: PolicyLine::of(&trust.policy),
+            notes: expired
+                .then_some("this root has expired, which is fine for a pin: `trustroot refresh` finds the newer ones")
+                .into_iter()
+                .chain((!trust.pinned_by.is_given()).then_some("pinned by first use: nobody checked this root"))
+                .collect(),
         })
     }
 }
 
 impl Show for TrustLine {
     fn text(&self) -> String {
-        let note = self.note.as_ref().map(|note| format!("  note: {note}\n")).unwrap_or_default();
-        let policy = self.post_quantum_from.as_ref().map_or_else(String::new, |from| {
+        let system = if self.origin == Origin::System { "  from    this machine's administrator\n" } else { "" };
+        let post_quantum = self.post_quantum_from.as_ref().map_or_else(String::new, |from| {
             format!("  policy  roots need a post-quantum signature from {from} on (other clients do not enforce it)\n")
         });
+        let notes: String = self.notes.iter().map(|note| format!("  note: {note}\n")).collect();
         format!(
-            "{}: root v{}, expires {}\n  url     {}\n  targets {}\n  sha256  {}\n{policy}{note}",
-            self.name, self.root_version, self.root_expires, self.url, self.target_url, self.root_sha256
+            "{}: root v{}, expires {}\n  url     {}\n  targets {}\n  sha256  {}\n{system}{post_quantum}{}{notes}",
+            self.name,
+            self.root_version,
+            self.root_expires,
+            self.url,
+            self.target_url,
+            self.root_sha256,
+            self.policy.text()
         )
     }
 }
@@ -142,17 +203,29 @@ fn add(session: &Session, options: &TrustAddOptions) -> Result<(), Report> {
         }
     }
     let judged = judge_root(session, &root, "the root").map_err(|report| report.still("nothing was pinned"))?;
-    if !url.is_of_this_machine() {
+    let policy = options.policy.is_given().then(|| changed(Policy::default(), &options.policy)).transpose()?;
+    let mut mirrors = policy.iter().flat_map(|policy| &policy.mirrors);
+    if !url.is_of_this_machine() || !mirrors.all(SafeUrl::is_of_this_machine) {
         refuse_example_keys(judged.trusted()).map_err(|listed| {
             let report = Report::new(Outcome::No, "example-key", format!("the root cannot be trusted: {listed}"));
             example_key(report, &listed).still("nothing was pinned")
         })?;
     }
-    let policy = options.post_quantum_from.map(RootPolicy::post_quantum_from).unwrap_or_default();
-    if policy != RootPolicy::default() && !lists_post_quantum_key(judged.trusted()) {
+    let root_policy = options.post_quantum_from.map(RootPolicy::post_quantum_from).unwrap_or_default();
+    if root_policy != RootPolicy::default() && !lists_post_quantum_key(judged.trusted()) {
         return Err(no_post_quantum_key().still("nothing was pinned"));
     }
-    let trust = session.store()?.add(&options.name, &url, &target_url, &root, policy)?;
+    let pinned_by = if options.trust_on_first_use { PinnedBy::FirstUse } else { PinnedBy::Given };
+    let pin = Pin { metadata_url: &url, target_url: &target_url, root: &root, root_policy, pinned_by };
+    let trust = session.store()?.add(&options.name, &pin, policy)?;
+    if options.trust_on_first_use {
+        warn(&format!(
+            "nobody checked the root of {}: if somebody controlled the repository or the way to it just now, they control \
+             what you trust from now on",
+            trust.name
+        ));
+        warn("compare its sha256 with one that reaches you by another way");
+    }
     output::show(session.format, &Added { pinned: TrustLine::of(session, &trust)? })
 }
 
@@ -173,6 +246,148 @@ fn no_post_quantum_key() -> Report {
     } else {
         report.hint("use a build with aws-lc-rs: this one has no ML-DSA")
     }
+}
+
+fn set(session: &Session, options: &TrustSetOptions) -> Result<(), Report> {
+    let store = session.store()?;
+    let mut policy = store.load(&options.name)?.policy;
+    if options.no_mirrors {
+        policy.mirrors.clear();
+    }
+    let trust = store.set(&options.name, &changed(policy, &options.policy)?)?;
+    output::show(session.format, &Changed { changed: TrustLine::of(session, &trust)? })
+}
+
+#[derive(Debug, Serialize)]
+struct Changed {
+    changed: TrustLine,
+}
+
+impl Show for Changed {
+    fn text(&self) -> String {
+        format!("changed {}", self.changed.text())
+    }
+}
+
+/// A policy with what the user named.
+fn changed(mut policy: Policy, options: &PolicyOptions) -> Result<Policy, Report> {
+    if !options.mirror.is_empty() {
+        policy.mirrors = options.mirror.iter().map(|url| parse_url(url)).collect::<Result<_, _>>()?;
+    }
+    if let Some(limit) = options.max_staleness {
+        policy.max_staleness = limit.period();
+    }
+    if let Some(limit) = options.expired_grace {
+        policy.expired_grace = limit.period();
+    }
+    if let Some(when_unreachable) = options.when_unreachable {
+        policy.when_unreachable = when_unreachable;
+    }
+    if policy.expired_grace.is_some() {
+        if options.when_unreachable == Some(Unreachable::Fail) {
+            let headline = "what has expired cannot be used where nothing that is kept is used";
+            return Err(Report::new(Outcome::WrongQuestion, "contradiction", headline)
+                .still("nothing changed")
+                .hint("leave out `--when-unreachable fail`, or say `--expired-grace none`"));
+        }
+        policy.when_unreachable = Unreachable::UseKept;
+    }
+    Ok(policy)
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    #[serde(flatten)]
+    trust: TrustLine,
+    pin_directory: String,
+    kept_in: String,
+    metadata_bytes: u64,
+    target_bytes: u64,
+    /// When the repository confirmed last what is kept.
+    confirmed_at: Option<String>,
+    /// The top-level roles that are kept; none where they cannot be used now.
+    roles: Vec<RoleLine>,
+    /// Why what is kept cannot be used now without asking the repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_usable: Option<String>,
+    places: Vec<Place>,
+    #[serde(skip)]
+    age: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Place {
+    url: String,
+    target_url: String,
+    /// How often it has failed since it answered last.
+    failures: u32,
+    failed_at: Option<String>,
+}
+
+impl Show for Shown {
+    fn text(&self) -> String {
+        let mut text = self.trust.text();
+        let _ = writeln!(text, "  pin     {}", self.pin_directory);
+        let _ = writeln!(
+            text,
+            "  kept    {}: {} bytes of metadata, {} bytes of targets",
+            self.kept_in, self.metadata_bytes, self.target_bytes
+        );
+        let _ = writeln!(text, "  asked   {}", self.age);
+        for role in &self.roles {
+            let _ = writeln!(text, "  trusted {} v{}, expires {}", role.role, role.version, role.expires);
+        }
+        if let Some(reason) = &self.not_usable {
+            let _ = writeln!(text, "  trusted nothing that is kept, now: {reason}");
+        }
+        for place in self.places.iter().filter(|place| place.failures > 0) {
+            let last = place.failed_at.as_deref().unwrap_or_default();
+            let _ = writeln!(text, "  failing {}: {} times since it answered, last {last}", place.url, place.failures);
+        }
+        text
+    }
+}
+
+fn show(session: &Session, name: &TrustName) -> Result<(), Report> {
+    let trust = session.store()?.load(name)?;
+    let mut updater = session.updater_of_kept(&trust)?;
+    let (roles, not_usable) = match session.block_on(async { Ok(updater.refresh().await.cloned()) })? {
+        Ok(trusted) => (RoleLine::top_level(&trusted, &[]), None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    let confirmed_at = updater.freshness().confirmed_at;
+    let place = |health: MirrorHealth| Place {
+        url: health.mirror.metadata_url.to_string(),
+        target_url: health.mirror.target_url.to_string(),
+        failures: health.failures,
+        failed_at: health.failed_at.map(show_time),
+    };
+    let shown = Shown {
+        trust: TrustLine::of(session, &trust)?,
+        pin_directory: show_path(&trust.pin_directory),
+        kept_in: show_path(trust.metadata_directory().parent().unwrap_or(Path::new("."))),
+        metadata_bytes: bytes_below(&trust.metadata_directory()),
+        target_bytes: bytes_below(&trust.targets_directory()),
+        confirmed_at: confirmed_at.map(show_time),
+        roles,
+        not_usable,
+        places: updater.mirrors().into_iter().map(place).collect(),
+        age: confirmed_at
+            .map_or_else(|| "never, as far as is known".to_owned(), |time| ago(time, session.start.time())),
+    };
+    output::show(session.format, &shown)
+}
+
+/// How long all files below a directory are, as far as they can be seen.
+fn bytes_below(directory: &Path) -> u64 {
+    let files = walkdir::WalkDir::new(directory).into_iter().filter_map(Result::ok);
+    files
+        .filter_map(|file| file.metadata().ok())
+        .filter(std::fs::Metadata::is_file)
+        .map(|metadata| metadata.len())
+        .sum()
 }
 
 /// A URL, or a directory on this machine. What cannot be parsed is not repeated: it may hold credentials.

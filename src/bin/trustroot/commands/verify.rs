@@ -16,9 +16,11 @@ use trustroot::verify::{
 };
 
 use super::get::{Fetched, not_named, target};
+use super::lookup::registry_json;
 use super::verify_build;
 use crate::args::VerifyOptions;
 use crate::config::Trust;
+use crate::freshness::heed;
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path, show_time};
@@ -92,20 +94,15 @@ async fn deliver(
         None => None,
     };
     session.note_traffic(updater.traffic());
+    let currency = heed(session, trust, &updater);
     let trusted = updater.refresh().await.map_err(|error| session.update_failed(trust, &error))?;
     let source = |fetched: &Fetched| {
         let found = &fetched.found;
         json!({"target": found.path.as_str(), "namedBy": found.role.as_str(), "version": found.version.get()})
     };
-    let registry = json!({
-        "trust": trust.name.as_str(),
-        "root": trusted.root().version.get(),
-        "timestamp": trusted.timestamp().version.get(),
-        "snapshot": trusted.snapshot().version.get(),
-        "targets": trusted.targets().version.get(),
-        "keys": source(&keys_from),
-        "logs": logs_from.as_ref().map(source),
-    });
+    let mut registry = registry_json(trust, trusted, &currency);
+    registry["keys"] = source(&keys_from);
+    registry["logs"] = json!(logs_from.as_ref().map(source));
     let describe = |fetched: &Fetched| {
         let (path, role, version) = (&fetched.found.path, &fetched.found.role, fetched.found.version.get());
         format!("{path} by {role} v{version} of {} (root v{})", trust.name, trusted.root().version.get())

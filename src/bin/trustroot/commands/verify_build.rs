@@ -17,6 +17,7 @@ use super::lookup::{deliver, failed, registry_json, source_json};
 use super::verify::artifact_name;
 use crate::args::VerifyOptions;
 use crate::config::Trust;
+use crate::freshness::Currency;
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path, show_time};
@@ -41,7 +42,7 @@ pub(super) fn run(
             request.package = options.package.as_deref();
             request.time_authorities = &logs;
             let verdict = verify_with_builder(&request);
-            judged(session, trust, options, &Context::of(found, &delivered.trusted), verdict)
+            judged(session, trust, options, &Context::of(found, &delivered.trusted, &delivered.currency), verdict)
         } else {
             let id = options.verifier.as_ref().expect("the command line asks for one of them");
             let delivered = deliver::<Verifier>(session, trust, &mut updater, id).await;
@@ -55,7 +56,7 @@ pub(super) fn run(
             request.overlay = options.max_level;
             request.time_authorities = &logs;
             let verdict = verify_with_verifier(&request);
-            judged(session, trust, options, &Context::of(found, &delivered.trusted), verdict)
+            judged(session, trust, options, &Context::of(found, &delivered.trusted, &delivered.currency), verdict)
         }
     });
     session.note_traffic(updater.traffic());
@@ -69,16 +70,18 @@ struct Context<'a> {
     document: &'a trustroot::builders::Source,
     catalog: &'a trustroot::builders::Source,
     trusted: &'a TrustedSet,
+    currency: &'a Currency,
 }
 
 impl<'a> Context<'a> {
-    fn of<T>(found: &'a Found<T>, trusted: &'a TrustedSet) -> Self {
+    fn of<T>(found: &'a Found<T>, trusted: &'a TrustedSet, currency: &'a Currency) -> Self {
         Self {
             id: found.asked.to_string(),
             namespace: found.namespace.as_str().to_owned(),
             document: &found.source,
             catalog: &found.catalog_source,
             trusted,
+            currency,
         }
     }
 }
@@ -219,7 +222,7 @@ impl Answer {
                 .collect(),
             document: source_json(context.document),
             catalog: source_json(context.catalog),
-            registry: registry_json(trust, context.trusted),
+            registry: registry_json(trust, context.trusted, context.currency),
             time: show_time(session.start.time()),
             time_is_chosen: session.time_is_chosen,
             text: text(session, trust, options, context, verdict),

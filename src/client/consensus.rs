@@ -1,0 +1,306 @@
+//! Asks several repositories, and takes a target only where enough of them agree (TAP 4).
+//!
+//! Each repository is verified by itself, from its own root; none is trusted with what another one says.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use futures_util::future::join_all;
+
+use super::map::{Mapping, RepositoryMap};
+use super::{Downloaded, UpdateError, Updater};
+use crate::metadata::{Document, Hashes, TargetPath};
+use crate::trust::FoundTarget;
+
+/// Several repositories, and the map that says which of them must agree about which targets.
+///
+/// ```no_run
+/// use trustroot::client::{MultiRepository, RepositoryMap, Updater};
+/// use trustroot::metadata::TargetPath;
+///
+/// # async fn f(map: &[u8], ours: Updater, theirs: Updater) -> Result<(), Box<dyn std::error::Error>> {
+/// let updaters = [("ours".to_owned(), ours), ("theirs".to_owned(), theirs)].into();
+/// let mut repositories = MultiRepository::new(RepositoryMap::parse(map)?, updaters)?;
+/// let agreed = repositories.find(&TargetPath::new("tool")?).await?;
+/// repositories.download(&agreed, "tool".as_ref(), None, |_| {}).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct MultiRepository {
+    map: RepositoryMap,
+    updaters: BTreeMap<String, Updater>,
+}
+
+/// A target that enough repositories agree about.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Agreed {
+    /// The target as the first of them names it, with the hashes that any of them gives: all must match.
+    pub found: FoundTarget,
+    /// The repositories that agree, in the order of the mapping, with what each of them says.
+    pub by: Vec<(String, FoundTarget)>,
+    /// How many had to.
+    pub threshold: usize,
+}
+
+/// Why there is no target that enough repositories agree about.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConsensusError {
+    /// The map names a repository that there is no updater for.
+    #[error("the map names the repository `{name}`, which is not known")]
+    UnknownRepository {
+        /// The name.
+        name: String,
+    },
+    /// The map says nothing about the target.
+    #[error("the map says of no repository that it answers for the target {path}")]
+    NotMapped {
+        /// The target.
+        path: TargetPath,
+    },
+    /// No repository that was to be asked names the target.
+    #[error("none of {} names the target {path}", .asked.join(", "))]
+    NotNamed {
+        /// The target.
+        path: TargetPath,
+        /// The repositories.
+        asked: Vec<String>,
+    },
+    /// Repositories name the target, and too few of them agree about it. Later mappings are not asked: whoever holds one
+    /// repository could otherwise choose the mapping.
+    #[error("{agree} of the {threshold} repositories that must agree about the target {path} do")]
+    Disagree {
+        /// The target.
+        path: TargetPath,
+        /// What each repository says.
+        said: Vec<(String, Option<FoundTarget>)>,
+        /// How many agree.
+        agree: usize,
+        /// How many must.
+        threshold: usize,
+    },
+    /// A repository could not be asked, or was refused, and without it there is no agreement.
+    #[error("{name}: {source}")]
+    Repository {
+        /// The repository.
+        name: String,
+        /// Why.
+        source: Box<UpdateError>,
+    },
+    /// Two names stand for one repository, which would count twice.
+    #[error("`{first}` and `{second}` are the same repository: they have the same root")]
+    SameRepository {
+        /// One name.
+        first: String,
+        /// The other one.
+        second: String,
+    },
+}
+
+impl ConsensusError {
+    /// The stable name of this kind of error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownRepository { .. } => "unknown-repository",
+            Self::NotMapped { .. } => "not-mapped",
+            Self::NotNamed { .. } => "no-such-target",
+            Self::Disagree { .. } => "no-agreement",
+            Self::Repository { source, .. } => source.code(),
+            Self::SameRepository { .. } => "same-repository",
+        }
+    }
+
+    /// Whether trust said no, as opposed to being unable to tell.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Repository { source, .. } => source.is_refusal(),
+            _ => true,
+        }
+    }
+}
+
+impl MultiRepository {
+    /// Makes one from an updater for each repository that the map names. Nothing is fetched yet.
+    ///
+    /// # Errors
+    /// When a mapping names a repository that has no updater.
+    pub fn new(map: RepositoryMap, updaters: BTreeMap<String, Updater>) -> Result<Self, ConsensusError> {
+        let mut named = map.mappings().iter().flat_map(|mapping| &mapping.repositories);
+        if let Some(name) = named.find(|name| !updaters.contains_key(*name)) {
+            return Err(ConsensusError::UnknownRepository { name: name.clone() });
+        }
+        Ok(Self { map, updaters })
+    }
+
+    /// The updaters by name.
+    pub fn updaters(&self) -> &BTreeMap<String, Updater> {
+        &self.updaters
+    }
+
+    /// Looks for a target: with the first mapping that covers it and of whose repositories one names it.
+    ///
+    /// A repository that cannot be asked counts as one that does not agree; it never leads to a later mapping.
+    ///
+    /// # Errors
+    /// See [`ConsensusError`].
+    pub async fn find(&mut self, path: &TargetPath) -> Result<Agreed, ConsensusError> {
+        let mut asked = Vec::new();
+        for mapping in self.map.mappings().to_vec() {
+            if !mapping.covers(path) {
+                continue;
+            }
+            asked.extend(mapping.repositories.iter().cloned());
+            if let Some(agreed) = self.find_by(&mapping, path).await? {
+                return Ok(agreed);
+            }
+            if mapping.terminating {
+                break;
+            }
+        }
+        if asked.is_empty() {
+            return Err(ConsensusError::NotMapped { path: path.clone() });
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        asked.retain(|name| seen.insert(name.clone()));
+        Err(ConsensusError::NotNamed { path: path.clone(), asked })
+    }
+
+    /// `None` means that all repositories of the mapping were asked and none names the target.
+    async fn find_by(&mut self, mapping: &Mapping, path: &TargetPath) -> Result<Option<Agreed>, ConsensusError> {
+        let mut answers = BTreeMap::new();
+        let wanted = self.updaters.iter_mut().filter(|(name, _)| mapping.repositories.contains(name));
+        for (name, answer) in
+            join_all(wanted.map(|(name, updater)| async { (name.clone(), updater.find(path).await) })).await
+        {
+            answers.insert(name, answer);
+        }
+        let (mut said, mut failure) = (Vec::new(), None);
+        for name in &mapping.repositories {
+            match answers.remove(name).expect("every repository of a mapping has an updater") {
+                Ok(found) => said.push((name.clone(), found)),
+                Err(error) => {
+                    let source = Box::new(error);
+                    failure.get_or_insert(ConsensusError::Repository { name: name.clone(), source });
+                }
+            }
+        }
+        self.refuse_same_repository(&said)?;
+        let found: Vec<(String, FoundTarget)> =
+            said.iter().filter_map(|(name, found)| Some((name.clone(), found.clone()?))).collect();
+        let by = largest_agreement(&found);
+        if by.len() >= mapping.threshold {
+            let mut first = by[0].1.clone();
+            first.file.hashes = joined(&by).expect("they agree");
+            return Ok(Some(Agreed { found: first, by, threshold: mapping.threshold }));
+        }
+        match failure {
+            // It could have named the target, and agreed.
+            Some(failure) => Err(failure),
+            None if found.is_empty() => Ok(None),
+            None => {
+                let (agree, threshold) = (by.len(), mapping.threshold);
+                Err(ConsensusError::Disagree { path: path.clone(), said, agree, threshold })
+            }
+        }
+    }
+
+    /// One repository under two names is one.
+    fn refuse_same_repository(&self, said: &[(String, Option<FoundTarget>)]) -> Result<(), ConsensusError> {
+        let mut roots = BTreeMap::new();
+        for (name, _) in said {
+            let Some(trusted) = self.updaters[name].trusted() else { continue };
+            if let Some(first) = roots.insert(trusted.root().to_json().to_canonical(), name.clone()) {
+                return Err(ConsensusError::SameRepository { first, second: name.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Downloads a target from the first of the repositories that agree about it and has it. What arrives must have every
+    /// hash that any of them gives. See [`Updater::download`].
+    ///
+    /// # Errors
+    /// The failure of the first repository, where no other one has the target either.
+    pub async fn download(
+        &mut self,
+        agreed: &Agreed,
+        destination: &Path,
+        copy: Option<&Path>,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Downloaded, ConsensusError> {
+        let mut failure = None;
+        for (name, _) in &agreed.by {
+            let updater = self.updaters.get_mut(name).expect("who agrees has an updater");
+            match updater.download(&agreed.found, destination, copy, &mut progress).await {
+                Ok(downloaded) => return Ok(downloaded),
+                Err(error @ UpdateError::Io(_)) => {
+                    let source = Box::new(error);
+                    return Err(ConsensusError::Repository { name: name.clone(), source });
+                }
+                Err(error) => {
+                    let source = Box::new(error);
+                    failure.get_or_insert(ConsensusError::Repository { name: name.clone(), source });
+                }
+            }
+        }
+        Err(failure.expect("at least one repository agrees"))
+    }
+
+    /// Fetches a target into memory, like [`MultiRepository::download`].
+    ///
+    /// # Errors
+    /// The failure of the first repository, where no other one has the target either.
+    pub async fn target_bytes(&mut self, agreed: &Agreed, copy: Option<&Path>) -> Result<Vec<u8>, ConsensusError> {
+        let mut failure = None;
+        for (name, _) in &agreed.by {
+            let updater = self.updaters.get_mut(name).expect("who agrees has an updater");
+            match updater.target_bytes(&agreed.found, copy).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => {
+                    let source = Box::new(error);
+                    failure.get_or_insert(ConsensusError::Repository { name: name.clone(), source });
+                }
+            }
+        }
+        Err(failure.expect("at least one repository agrees"))
+    }
+}
+
+/// The most repositories that agree, counting from each of them in turn; the first where there are several such groups.
+///
+/// Who joins agrees with the hashes of all that are in. Since what is downloaded must have all of those hashes, everyone
+/// in a group vouches for the bytes, also where two of them give no hash in common.
+fn largest_agreement(found: &[(String, FoundTarget)]) -> Vec<(String, FoundTarget)> {
+    let mut largest: Vec<(String, FoundTarget)> = Vec::new();
+    for first in found {
+        let mut group = vec![first.clone()];
+        let mut hashes = first.1.file.hashes.clone();
+        for other in found.iter().filter(|other| other.0 != first.0) {
+            if other.1.file.length == first.1.file.length
+                && let Some(joined) = hashes.join(&other.1.file.hashes)
+            {
+                hashes = joined;
+                group.push(other.clone());
+            }
+        }
+        if group.len() > largest.len() {
+            group.sort_by_key(|(name, _)| found.iter().position(|(other, _)| other == name));
+            largest = group;
+        }
+    }
+    largest
+}
+
+/// The hashes of a group that agrees. They are joined in any order that works.
+fn joined(group: &[(String, FoundTarget)]) -> Option<Hashes> {
+    let (first, rest) = group.split_first()?;
+    let mut hashes = first.1.file.hashes.clone();
+    let mut left: Vec<&Hashes> = rest.iter().map(|(_, found)| &found.file.hashes).collect();
+    while !left.is_empty() {
+        let position = left.iter().position(|other| hashes.join(other).is_some())?;
+        hashes = hashes.join(left.remove(position))?;
+    }
+    Some(hashes)
+}

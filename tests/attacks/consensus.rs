@@ -1,0 +1,212 @@
+//! Several repositories of which some are in the wrong hands: a target counts only where enough of them agree (TAP 4).
+
+use std::collections::BTreeMap;
+
+use trustroot::client::{Agreed, ConsensusError, MultiRepository, RepositoryMap};
+use trustroot::metadata::TargetPath;
+
+use crate::support::{Answer, Client, SimRepository, block_on};
+
+/// Repositories by name, each with keys of its own, and a client of each.
+struct World {
+    repositories: BTreeMap<&'static str, (SimRepository, Client)>,
+}
+
+impl World {
+    fn new(names: &[&'static str]) -> Self {
+        let mut repositories = BTreeMap::new();
+        for (index, name) in names.iter().enumerate() {
+            let mut repository = SimRepository::new();
+            // The keys of a repository are made in order.
+            for _ in 0..=index {
+                repository.new_key();
+            }
+            repository.rotate("timestamp");
+            repository.publish_root();
+            repository.publish();
+            let client = repository.client();
+            repositories.insert(*name, (repository, client));
+        }
+        Self { repositories }
+    }
+
+    fn put(&mut self, name: &str, path: &str, content: &[u8]) {
+        let (repository, _) = self.repositories.get_mut(name).unwrap();
+        repository.add_target("targets", path, content);
+        repository.publish();
+    }
+
+    fn repository(&mut self, name: &str) -> &mut SimRepository {
+        &mut self.repositories.get_mut(name).unwrap().0
+    }
+
+    fn multi(&self, mapping: &str) -> Result<MultiRepository, ConsensusError> {
+        let names: Vec<String> = self.repositories.keys().map(|name| format!("\"{name}\": []")).collect();
+        let map = format!(r#"{{"repositories": {{{}}}, "mapping": [{mapping}]}}"#, names.join(", "));
+        let map = RepositoryMap::parse(map.as_bytes()).unwrap();
+        let updaters =
+            self.repositories.iter().map(|(name, (_, client))| ((*name).to_owned(), client.new_updater().unwrap()));
+        MultiRepository::new(map, updaters.collect())
+    }
+
+    /// Looks for a target and fetches it.
+    fn get(&self, mapping: &str, path: &str) -> Result<(Agreed, Vec<u8>), ConsensusError> {
+        let mut multi = self.multi(mapping)?;
+        block_on(async {
+            let agreed = multi.find(&TargetPath::new(path).unwrap()).await?;
+            let bytes = multi.target_bytes(&agreed, None).await?;
+            Ok((agreed, bytes))
+        })
+    }
+}
+
+const BOTH: &str = r#"{"paths": ["*"], "repositories": ["a", "b"], "threshold": 2}"#;
+const TWO_OF_THREE: &str = r#"{"paths": ["*"], "repositories": ["a", "b", "c"], "threshold": 2}"#;
+/// A second mapping that would take the word of one.
+const B_ALONE: &str = r#", {"paths": ["*"], "repositories": ["b"], "threshold": 1}"#;
+
+fn names(agreed: &Agreed) -> Vec<&str> {
+    agreed.by.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+#[test]
+fn repositories_that_agree_deliver_a_target() {
+    let mut world = World::new(&["a", "b"]);
+    world.put("a", "tool", b"good");
+    world.put("b", "tool", b"good");
+    let (agreed, bytes) = world.get(BOTH, "tool").unwrap();
+    assert_eq!((names(&agreed), bytes.as_slice()), (vec!["a", "b"], &b"good"[..]));
+}
+
+#[test]
+fn one_compromised_repository_of_two_cannot_replace_a_target() {
+    let mut world = World::new(&["a", "b"]);
+    world.put("a", "tool", b"good");
+    world.put("b", "tool", b"evil");
+    let error = world.get(&format!("{BOTH}{B_ALONE}"), "tool").unwrap_err();
+    assert_eq!((error.code(), error.is_refusal()), ("no-agreement", true));
+    assert_eq!(error.to_string(), "1 of the 2 repositories that must agree about the target tool do");
+}
+
+#[test]
+fn one_compromised_repository_of_three_is_outvoted() {
+    let mut world = World::new(&["a", "b", "c"]);
+    world.put("a", "tool", b"evil");
+    world.put("b", "tool", b"good");
+    world.put("c", "tool", b"good");
+    let (agreed, bytes) = world.get(TWO_OF_THREE, "tool").unwrap();
+    assert_eq!((names(&agreed), bytes.as_slice()), (vec!["b", "c"], &b"good"[..]));
+}
+
+#[test]
+fn a_target_that_one_repository_does_not_name_is_not_taken_from_the_other() {
+    let mut world = World::new(&["a", "b"]);
+    world.put("b", "tool", b"evil");
+    let error = world.get(&format!("{BOTH}{B_ALONE}"), "tool").unwrap_err();
+    assert_eq!(error.code(), "no-agreement");
+}
+
+#[test]
+fn equal_lengths_with_other_hashes_are_no_agreement() {
+    let mut world = World::new(&["a", "b"]);
+    world.put("a", "tool", b"good");
+    world.put("b", "tool", b"good");
+    // The same sha256, and a sha512 that differs: all hashes that both give are compared.
+    for (name, digit) in [("a", "0"), ("b", "1")] {
+        let repository = world.repository(name);
+        repository.draft("targets")["targets"]["tool"]["hashes"]["sha512"] = digit.repeat(128).into();
+        repository.bump("targets");
+        repository.publish();
+    }
+    assert_eq!(world.get(BOTH, "tool").unwrap_err().code(), "no-agreement");
+}
+
+#[test]
+fn hashes_of_no_common_algorithm_are_no_agreement() {
+    let mut world = World::new(&["a", "b"]);
+    world.put("a", "tool", b"good");
+    world.put("b", "tool", b"good");
+    let repository = world.repository("b");
+    repository.draft("targets")["targets"]["tool"]["hashes"] = serde_json::json!({"sha512": "0".repeat(128)});
+    repository.bump("targets");
+    repository.publish();
+    assert_eq!(world.get(BOTH, "tool").unwrap_err().code(), "no-agreement");
+}
+
+#[test]
+fn what_is_fetched_must_have_the_hashes_of_all_that_agree() {
+    let mut world = World::new(&["a", "b"]);
+    world.put("a", "tool", b"good");
+    world.put("b", "tool", b"good");
+    // Only `b` gives a sha512, and the file does not have it.
+    let repository = world.repository("b");
+    repository.draft("targets")["targets"]["tool"]["hashes"]["sha512"] = "0".repeat(128).into();
+    repository.bump("targets");
+    repository.publish();
+    let error = world.get(BOTH, "tool").unwrap_err();
+    assert_eq!((error.code(), error.is_refusal()), ("wrong-target-hash", true));
+}
+
+#[test]
+fn a_repository_that_is_kept_away_does_not_lead_to_a_weaker_mapping() {
+    let mut world = World::new(&["a", "b"]);
+    world.put("b", "tool", b"evil");
+    world.repository("a").answer("timestamp", Answer::Status(500));
+    let error = world.get(&format!("{BOTH}{B_ALONE}"), "tool").unwrap_err();
+    assert_eq!((error.code(), error.is_refusal()), ("http-status", false));
+
+    // Nor where nobody else names the target.
+    let mapping = r#"{"paths": ["*"], "repositories": ["a"], "threshold": 1}"#;
+    let error = world.get(&format!("{mapping}{B_ALONE}"), "tool").unwrap_err();
+    assert_eq!(error.code(), "http-status");
+}
+
+#[test]
+fn enough_others_agree_while_a_repository_fails() {
+    let mut world = World::new(&["a", "b", "c"]);
+    world.put("b", "tool", b"good");
+    world.put("c", "tool", b"good");
+    world.repository("a").answer("timestamp", Answer::Status(500));
+    let (agreed, bytes) = world.get(TWO_OF_THREE, "tool").unwrap();
+    assert_eq!((names(&agreed), bytes.as_slice()), (vec!["b", "c"], &b"good"[..]));
+}
+
+#[test]
+fn nothing_behind_a_terminating_mapping_answers() {
+    let mut world = World::new(&["a", "b"]);
+    world.put("b", "tool", b"evil");
+    let mapping = r#"{"paths": ["*"], "repositories": ["a"], "threshold": 1, "terminating": true}"#;
+    assert_eq!(world.get(&format!("{mapping}{B_ALONE}"), "tool").unwrap_err().code(), "no-such-target");
+
+    // Without it, the next mapping is asked.
+    let mapping = mapping.replace("true", "false");
+    assert_eq!(names(&world.get(&format!("{mapping}{B_ALONE}"), "tool").unwrap().0), ["b"]);
+}
+
+#[test]
+fn a_target_that_no_mapping_covers_is_taken_from_nobody() {
+    let mut world = World::new(&["a", "b"]);
+    world.put("a", "tool", b"x");
+    let mapping = r#"{"paths": ["other/*"], "repositories": ["a"], "threshold": 1}"#;
+    assert_eq!(world.get(mapping, "tool").unwrap_err().code(), "not-mapped");
+}
+
+#[test]
+fn one_repository_under_two_names_counts_once() {
+    let mut world = World::new(&["a"]);
+    world.put("a", "tool", b"evil");
+    let map = r#"{"repositories": {"a": [], "alias": []},
+                  "mapping": [{"paths": ["*"], "repositories": ["a", "alias"], "threshold": 2}]}"#;
+    let client = &world.repositories["a"].1;
+    let updaters = ["a", "alias"].map(|name| (name.to_owned(), client.new_updater().unwrap()));
+    let mut multi = MultiRepository::new(RepositoryMap::parse(map.as_bytes()).unwrap(), updaters.into()).unwrap();
+    let error = block_on(multi.find(&TargetPath::new("tool").unwrap())).unwrap_err();
+    assert_eq!((error.code(), error.is_refusal()), ("same-repository", true));
+}
+
+#[test]
+fn a_repository_that_is_not_known_is_not_left_out() {
+    let map = r#"{"repositories": {"a": []}, "mapping": [{"paths": ["*"], "repositories": ["a"], "threshold": 1}]}"#;
+    let error = MultiRepository::new(RepositoryMap::parse(map.as_bytes()).unwrap(), BTreeMap::new()).unwrap_err();
+    assert_eq!(error.code(), "unknown-repository");
+}
