@@ -837,3 +837,13 @@ fn among_many_roles_each_is_found_and_nothing_else() {
         assert_eq!(found, (number % 3 == 0).then_some(number as u64 + 1));
     }
 }
+
+#[test]
+fn no_delegation_takes_the_name_of_a_top_level_role() {
+    for (name, is_reserved) in
+        [("", true), ("root", true), ("timestamp", true), ("snapshot", true), ("targets", true), ("roots", false)]
+    {
+        let role = json!({ "keyids": [], "name": name, "paths": [], "terminating": false, "threshold": 1 });
+        assert_eq!(targets_with(&[role]).is_err(), is_reserved, "{name}");
+    }
+}
