@@ -734,8 +734,12 @@ fn delegation() -> impl Strategy<Value = Value> {
     prop_oneof![delegation("paths", "[ab/*?\"]{0,4}"), delegation("path_hash_prefixes", "[0-9a-f]{0,1}")]
 }
 
+fn digest() -> impl Strategy<Value = String> {
+    prop_oneof![8 => "[0-9a-f]{64}", 1 => "[0-9A-F]{64}", 1 => "[f-h]{64}", 1 => "[0-9a-f]{62,66}"]
+}
+
 fn meta_file() -> impl Strategy<Value = Value> {
-    let hashes = || or_odd(object_of(vec![("sha256", or_odd("[0-9a-f]{64}".prop_map(Value::from)))]));
+    let hashes = || or_odd(object_of(vec![("sha256", or_odd(digest().prop_map(Value::from)))]));
     let length = || or_odd((0..30_u64).prop_map(Value::from));
     let version = || or_odd((1..30_u64).prop_map(Value::from));
     prop_oneof![
