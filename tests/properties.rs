@@ -832,7 +832,7 @@ proptest! {
 /// Entries enough that the search for a role takes leaps.
 #[test]
 fn among_many_roles_each_is_found_and_nothing_else() {
-    let name = |number: usize| format!("{:04}-\"x", number);
+    let name = |number: usize| format!("{number:04}-\"x");
     let meta: Map<String, Value> =
         (0..3000).step_by(3).map(|number| (name(number) + ".json", json!({ "version": number + 1 }))).collect();
     let snapshot: Snapshot = read(&with_fields(head("snapshot", 1), json!({ "meta": meta }))).unwrap();

@@ -62,6 +62,9 @@ pub(super) struct Findings {
     pub(super) notes: Vec<String>,
 }
 
+/// The keys that a delegator lists, and those that one role has.
+type ListedKeys<'a> = (&'a BTreeMap<KeyId, PublicKey>, &'a RoleKeys);
+
 struct Problems {
     list: Vec<String>,
     notes: Vec<String>,
@@ -99,11 +102,7 @@ impl Problems {
     }
 
     /// What is asked of families of keys can be read, is about roles that are signed in ceremonies, and can be met.
-    fn check_families<'a>(
-        &mut self,
-        unrecognized: &Unrecognized,
-        keys_of: &dyn Fn(&str) -> Option<(&'a BTreeMap<KeyId, PublicKey>, &'a RoleKeys)>,
-    ) {
+    fn check_families<'a>(&mut self, unrecognized: &Unrecognized, keys_of: &dyn Fn(&str) -> Option<ListedKeys<'a>>) {
         let recorded = match FamilyThresholds::recorded(unrecognized) {
             Ok(recorded) => recorded,
             Err(problem) => return self.add(problem),

@@ -59,11 +59,11 @@ impl Retries {
     ) -> Result<Vec<u8>, FetchError> {
         let meter = Meter::default();
         let request = FetchRequest::whole(url.clone());
-        let fetched = self.fetch_metered(fetcher, &request, &[], limit, &meter).await;
+        let answer = self.fetch_metered(fetcher, &request, &[], limit, &meter).await;
         let made = meter.traffic();
         traffic.requests += made.requests;
         traffic.bytes += made.bytes;
-        match fetched? {
+        match answer? {
             Fetched::Bytes(received, _) => Ok(received.into_bytes().to_vec()),
             Fetched::Unchanged => Err(FetchError::Transport {
                 url: url.clone(),

@@ -7,7 +7,7 @@ use url::{Host, Url};
 /// An `http`, `https` or `file` URL. `Display` and `Debug` leave out user information and query, which may hold
 /// credentials.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct SafeUrl(Url);
+pub struct SafeUrl(Box<Url>);
 
 /// Text that is not a URL we can fetch from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,14 +29,14 @@ impl SafeUrl {
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let url = Url::parse(text)?;
         match url.scheme() {
-            "http" | "https" | "file" => Ok(Self(url)),
+            "http" | "https" | "file" => Ok(Self(Box::new(url))),
             other => Err(UrlError::Scheme(other.to_owned())),
         }
     }
 
     /// The URL of an existing directory or file on this machine, or `None` for a relative path.
     pub fn from_file_path(path: &std::path::Path) -> Option<Self> {
-        Url::from_file_path(path).ok().map(Self)
+        Url::from_file_path(path).ok().map(Box::new).map(Self)
     }
 
     /// Appends a percent-encoded path below this URL.

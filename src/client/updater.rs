@@ -344,7 +344,7 @@ impl Updater {
         let mirror = self.settings.mirrors[index].clone();
         let mut update =
             Update::begin_under(&self.anchor, self.settings.root_policy, start, self.settings.limits, connectivity)
-                .map_err(|refusal| self.refused(refusal, None, connectivity))?;
+                .map_err(|refusal| refused(refusal, None, connectivity))?;
         let of_this_machine = self.settings.mirrors.iter().all(|mirror| mirror.metadata_url.is_of_this_machine());
         let mut checked = None;
         let mut ahead = Ahead::default();
@@ -357,10 +357,10 @@ impl Updater {
                 refuse_example_keys(root)?;
                 checked = Some(root.version);
             }
-            match update.step().map_err(|refusal| self.refused(refusal, None, connectivity))? {
+            match update.step().map_err(|refusal| refused(refusal, None, connectivity))? {
                 Step::Recall(file) => {
                     let cached = self.staged.read(&*self.store, &file)?;
-                    update.recalled(cached).map_err(|refusal| self.refused(refusal, None, connectivity))?;
+                    update.recalled(cached).map_err(|refusal| refused(refusal, None, connectivity))?;
                 }
                 Step::Need(request) => {
                     if connectivity == Connectivity::Offline {
@@ -377,13 +377,11 @@ impl Updater {
                             }
                             Ok(bytes) => {
                                 let url = Some(metadata_url(&mirror, &request));
-                                update
-                                    .received(Some(bytes))
-                                    .map_err(|refusal| self.refused(refusal, url, connectivity))?;
+                                update.received(Some(bytes)).map_err(|refusal| refused(refusal, url, connectivity))?;
                                 continue;
                             }
                             Err(FetchError::Absent { .. }) if request.role == RoleName::Root => {
-                                update.received(None).map_err(|refusal| self.refused(refusal, None, connectivity))?;
+                                update.received(None).map_err(|refusal| refused(refusal, None, connectivity))?;
                                 continue;
                             }
                             // It is asked for once more, now that it is needed.
@@ -403,7 +401,7 @@ impl Updater {
                     };
                     // Where nothing was received, what is refused is not from there.
                     let url = received.as_ref().map(|_| metadata_url(&mirror, &request));
-                    update.received(received).map_err(|refusal| self.refused(refusal, url, connectivity))?;
+                    update.received(received).map_err(|refusal| refused(refusal, url, connectivity))?;
                 }
                 Step::Store(accepted) => {
                     let is_root = matches!(accepted.file, LocalFile::Root(_));
@@ -460,10 +458,10 @@ impl Updater {
         let mirror = self.settings.mirrors[index].clone();
         let mut walk = trusted.find(path, self.settings.limits);
         loop {
-            match walk.step().map_err(|refusal| self.refused(refusal, None, connectivity))? {
+            match walk.step().map_err(|refusal| refused(refusal, None, connectivity))? {
                 Step::Recall(file) => {
                     let cached = self.staged.read(&*self.store, &file)?;
-                    walk.recalled(cached).map_err(|refusal| self.refused(refusal, None, connectivity))?;
+                    walk.recalled(cached).map_err(|refusal| refused(refusal, None, connectivity))?;
                 }
                 Step::Need(request) => {
                     if connectivity == Connectivity::Offline {
@@ -472,7 +470,7 @@ impl Updater {
                     let received =
                         self.fetch_with(&mirror, &request, Vec::new(), &mut Ahead::default(), retries).await?;
                     let url = metadata_url(&mirror, &request);
-                    walk.received(received).map_err(|refusal| self.refused(refusal, Some(url), connectivity))?;
+                    walk.received(received).map_err(|refusal| refused(refusal, Some(url), connectivity))?;
                 }
                 Step::Store(accepted) => self.stage(accepted),
                 Step::Done(found) => return Ok(found),
@@ -510,12 +508,12 @@ impl Updater {
         };
         // What is asked for ahead is asked for once: it may never be needed.
         let others = join_all(also.iter().map(|wanted| fetch(wanted, Retries::NONE)));
-        let (fetched, others) = futures_util::future::join(fetch(request, retries), others).await;
+        let (needed, others) = futures_util::future::join(fetch(request, retries), others).await;
         for (wanted, fetched) in also.into_iter().zip(others) {
             let bytes = fetched.map(|fetched| self.bytes_of(mirror, &wanted, fetched, kept_timestamp.as_ref()));
             ahead.put(&wanted, bytes);
         }
-        fetched.map(|fetched| self.bytes_of(mirror, request, fetched, kept_timestamp.as_ref()))
+        needed.map(|fetched| self.bytes_of(mirror, request, fetched, kept_timestamp.as_ref()))
     }
 
     fn bytes_of(&mut self, mirror: &Mirror, request: &Request, fetched: Fetched, kept: Option<&Received>) -> Received {
@@ -614,15 +612,6 @@ impl Updater {
         }
     }
 
-    fn refused(&self, refusal: Refusal, url: Option<SafeUrl>, connectivity: Connectivity) -> UpdateError {
-        // Offline, a chain of roots that ends too soon is a gap in the cache, and no word of the repository's.
-        let gap = matches!(refusal, Refusal::Rollback { role: RoleName::Root, .. });
-        if gap && connectivity == Connectivity::Offline {
-            return UpdateError::Offline { role: RoleName::Root };
-        }
-        UpdateError::Refused { refusal: Box::new(refusal), url, kept: Vec::new() }
-    }
-
     /// A refusal with what had passed its checks before it.
     fn with_kept(&self, error: UpdateError) -> UpdateError {
         match error {
@@ -630,6 +619,15 @@ impl Updater {
             other => other,
         }
     }
+}
+
+fn refused(refusal: Refusal, url: Option<SafeUrl>, connectivity: Connectivity) -> UpdateError {
+    // Offline, a chain of roots that ends too soon is a gap in the cache, and no word of the repository's.
+    let gap = matches!(refusal, Refusal::Rollback { role: RoleName::Root, .. });
+    if gap && connectivity == Connectivity::Offline {
+        return UpdateError::Offline { role: RoleName::Root };
+    }
+    UpdateError::Refused { refusal: Box::new(refusal), url, kept: Vec::new() }
 }
 
 /// What mirrors are asked to do.

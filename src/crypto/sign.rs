@@ -356,6 +356,15 @@ mod tests {
         }
     }
 
+    /// The form of RFC 9881 that holds the seed alone, which OpenSSL 3.5 reads.
+    #[cfg(feature = "aws-lc")]
+    #[test]
+    fn the_file_of_an_ml_dsa_key_holds_its_seed_alone() {
+        let key = SecretKey::generate(KeyAlgorithm::MlDsa65).unwrap();
+        assert_eq!(hex::encode(&key.pkcs8[..22]), "3034020100300b060960864801650304031204228020");
+        assert_eq!(key.pkcs8.len(), 22 + 32);
+    }
+
     #[cfg(not(feature = "aws-lc"))]
     #[test]
     fn ring_says_what_it_cannot_make() {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use percent_encoding::percent_decode_str;
 use trustroot::client::{
-    Body, CacheMode, FetchError, FetchFuture, Fetcher, FileFetcher, LocalCache, SafeUrl, TrustAnchor, Updater,
+    Body, CacheMode, Clock, FetchError, FetchFuture, Fetcher, FileFetcher, LocalCache, SafeUrl, TrustAnchor, Updater,
     UpdaterSettings,
 };
 use trustroot::crypto::sha256;
@@ -33,7 +33,9 @@ pub(crate) async fn trustroot(cases: &'static Cases, case: &'static Case) -> Vec
     let mode = if case.steps.len() == 1 { CacheMode::ReadOnly } else { CacheMode::ReadWrite };
     let mut verdicts = Vec::new();
     for step in &case.steps {
-        let settings = UpdaterSettings::new(SafeUrl::parse(METADATA).unwrap(), SafeUrl::parse(TARGETS).unwrap());
+        let settings = UpdaterSettings::new(SafeUrl::parse(METADATA).unwrap(), SafeUrl::parse(TARGETS).unwrap())
+            // The peers know no floor of time.
+            .clock(Clock::Chosen);
         let cache = LocalCache::new(directory.path(), mode);
         let fetcher = Arc::new(Served { cases, step });
         verdicts.push(judge(updater(cases.root(case), settings, cache, fetcher, step), case).await);
@@ -49,7 +51,7 @@ pub(crate) async fn trustroot_over_files(cases: &'static Cases, case: &'static C
         let repository = tempfile::tempdir().unwrap();
         cases.lay_out(step, repository.path());
         let url = |kind: &str| SafeUrl::from_file_path(&repository.path().join(kind)).unwrap();
-        let settings = UpdaterSettings::new(url("metadata"), url("targets"));
+        let settings = UpdaterSettings::new(url("metadata"), url("targets")).clock(Clock::Chosen);
         let cache = LocalCache::new(cache.path(), CacheMode::ReadWrite);
         verdicts.push(judge(updater(cases.root(case), settings, cache, Arc::new(FileFetcher), step), case).await);
     }
