@@ -11,6 +11,7 @@ mod build_level;
 mod builder;
 mod builder_id;
 mod catalog;
+mod changes;
 mod document;
 mod level;
 mod namespace;
@@ -30,6 +31,7 @@ pub use builder_id::{BuilderId, IdError, IdGrant, MAX_ID_BYTES, ResourceGrant, c
 pub use catalog::{
     CATALOG_MEDIA_TYPE, Cap, Catalog, Denied, Grants, MAX_DENIALS, MAX_GRANTS, MAX_NAMESPACES, NamespaceEntry,
 };
+pub use changes::{builder_changes, catalog_changes, verifier_changes};
 pub use document::{DocumentError, Glob, MAX_DOCUMENT_BYTES, Revocation, Status};
 pub use level::{EffectiveLevel, cap_at, effective_level, qualification_at};
 pub use namespace::{

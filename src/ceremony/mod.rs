@@ -13,9 +13,16 @@ mod rules;
 mod status;
 mod words;
 
+use crate::metadata::Root;
+
 pub use diff::{Change, Mark};
 pub use error::CeremonyError;
 pub use event::{EventName, FiledSignature, SigningEvent};
 pub use review::Review;
 pub use status::{AcceptedRisks, EventState, Sibling, Status, Uncounted, Under};
 pub use words::{Challenge, digest_groups, digest_words};
+
+/// Returns which keys gain or lose which role from one root to another, and how thresholds change.
+pub fn root_changes(old: &Root, new: &Root) -> Vec<Change> {
+    diff::roots(Some(old), new).into_iter().filter(|change| change.mark != Mark::Same).collect()
+}

@@ -96,6 +96,21 @@ impl Updater {
         }
     }
 
+    /// Fetches a target to where targets are kept; where they are not, it is only checked.
+    pub(super) async fn keep_target(&mut self, target: &FoundTarget) -> Result<(), UpdateError> {
+        let file = |directory: &Path| directory.join(stored_name(&target.path.encoded(), ""));
+        match self.settings.kept_targets.clone() {
+            KeptTargets::In(directory) if self.settings.connectivity == Connectivity::Online => {
+                fs::create_dir_all(&directory)?;
+                self.download(target, &file(&directory), None, |_| {}).await.map(drop)
+            }
+            KeptTargets::In(directory) | KeptTargets::ReadFrom(directory) => {
+                self.stream_target(target, Some(&file(&directory)), &mut Nowhere).await
+            }
+            KeptTargets::Nowhere => self.stream_target(target, None, &mut Nowhere).await,
+        }
+    }
+
     /// Hands a target's bytes to `sink`. They are trusted only once this returns `Ok`.
     async fn stream_target(
         &mut self,
@@ -253,6 +268,19 @@ trait TargetSink {
 
     /// Forgets what was taken.
     fn restart(&mut self) -> io::Result<()>;
+}
+
+/// Only checks.
+struct Nowhere;
+
+impl TargetSink for Nowhere {
+    fn take(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn restart(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl TargetSink for Vec<u8> {

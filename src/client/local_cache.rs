@@ -13,7 +13,8 @@ use crate::trust::LocalFile;
 
 /// A directory of trusted metadata.
 ///
-/// `root.json`, `timestamp.json`, … hold the newest of each role; `root_history/N.root.json` the chain of roots.
+/// `root.json`, `timestamp.json`, … hold the newest of each role; `root_history/N.root.json` the chain of roots; `history/` what a
+/// [`super::History`] keeps.
 /// What is read from here is verified again at every start: a file that was damaged or replaced is fetched anew.
 #[derive(Debug, Clone)]
 pub struct LocalCache {
@@ -28,7 +29,10 @@ fn survival(file: &StoredFile) -> Survives {
         StoredFile::Metadata(
             LocalFile::Root(_) | LocalFile::Role(RoleName::Root | RoleName::Timestamp | RoleName::Snapshot),
         ) => Survives::PowerFailure,
-        StoredFile::Metadata(LocalFile::Role(_)) | StoredFile::Notes => Survives::Crash,
+        StoredFile::Metadata(LocalFile::Role(_))
+        | StoredFile::Notes
+        | StoredFile::Journal
+        | StoredFile::Superseded(_) => Survives::Crash,
     }
 }
 
@@ -73,7 +77,7 @@ impl Store for LocalCache {
 
     /// Also clears away what killed updates left.
     fn settle(&self) -> io::Result<()> {
-        for directory in [self.directory.join("root_history"), self.directory.clone()] {
+        for directory in [self.directory.join("root_history"), self.directory.join("history"), self.directory.clone()] {
             if directory.exists() {
                 sync_directory(&directory)?;
                 remove_leftovers(&directory);

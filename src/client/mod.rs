@@ -5,9 +5,11 @@
 //! [`HttpSettings::from_variables`].
 
 mod asking;
+pub mod bundle;
 pub mod danger;
 mod download;
 mod fetcher;
+mod history;
 mod http;
 mod local_cache;
 mod notes;
@@ -18,6 +20,7 @@ mod staged;
 mod store;
 mod update_error;
 mod updater;
+mod watch;
 
 pub use asking::Traffic;
 pub use download::{Downloaded, is_target};
@@ -25,13 +28,15 @@ pub use fetcher::{
     Answer, AskFuture, Body, ChunkFuture, Chunks, DefaultFetcher, EntityTag, FetchError, FetchFuture, FetchRequest,
     Fetcher, FileFetcher,
 };
+pub use history::{History, HistoryEvent, Subject};
 pub use http::{Authorities, HttpFetcher, HttpSettings, Proxies, ProxyUrl, ProxyUrlError, VariableError};
 pub use local_cache::{LocalCache, stored_name};
 pub use registry::LookupError;
 pub use safe_url::{SafeUrl, UrlError};
-pub use settings::{Clock, KeptTargets, Mirror, Retries, TrustAnchor, UpdaterSettings, WhenUnreachable};
+pub use settings::{Clock, KeptTargets, Mirror, Retries, Telling, TrustAnchor, UpdaterSettings, WhenUnreachable};
 pub use store::{CacheMode, MemoryStore, Store, StoreLock, StoredFile};
 pub use update_error::UpdateError;
 pub use updater::{Freshness, Updater};
+pub use watch::{Refreshed, Schedule};
 
 pub use crate::fs::{read_bounded, write_durably, write_private};

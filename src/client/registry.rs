@@ -3,13 +3,17 @@
 //! Everything comes through one [`Updater`], so that all of it belongs to one state of the repository. Which role may
 //! answer for what is decided by [`Registry`]; this file only carries the answers.
 
+use super::history::{Content, Noted, Subject};
 use super::{UpdateError, Updater};
 use crate::builders::{
-    Answer, BuilderId, Found, MAX_DOCUMENT_BYTES, MapDocument, NamespaceEntry, Realm, Registry, RegistryError,
-    catalog_path,
+    Answer, Builder, BuilderId, Found, MAX_DOCUMENT_BYTES, MapDocument, NamespaceEntry, Realm, Registry, RegistryError,
+    Verifier, catalog_path,
 };
 use crate::metadata::TargetPath;
 use crate::trust::FoundTarget;
+
+/// Most documents that are looked up again.
+const MOST_LOOKED_UP: usize = 256;
 
 /// Why the builder map gives no answer.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +70,10 @@ impl Updater {
         };
         let trusted = self.refresh().await?;
         let answer = Answer { path: &found.path, role: &found.role, version: found.version, bytes: &bytes };
-        Ok(Registry::new(&answer, trusted.targets(), trusted.snapshot())?)
+        let registry = Registry::new(&answer, trusted.targets(), trusted.snapshot())?;
+        let version = Some(found.version);
+        self.note_document(Noted { subject: Subject::Catalog, version, content: Content::Bytes(bytes.into()) }).await;
+        Ok(registry)
     }
 
     /// Finds the document that speaks for a builder or verifier.
@@ -79,6 +86,7 @@ impl Updater {
         id: &BuilderId,
     ) -> Result<Found<T>, LookupError> {
         let mut search = registry.search::<T>(id)?;
+        let mut last = None;
         while let Some(path) = search.wanted().map(|wanted| wanted.path.clone()) {
             let document = self.document(&path, MAX_DOCUMENT_BYTES as u64).await?;
             search.answered(document.as_ref().map(|(found, bytes)| Answer {
@@ -87,8 +95,52 @@ impl Updater {
                 version: found.version,
                 bytes,
             }))?;
+            last = document;
         }
-        Ok(search.finish()?)
+        let found = search.finish()?;
+        if let Some((target, bytes)) = last {
+            let id = found.document.id().to_string();
+            let subject = if T::SPEAKS_ABOUT_RESOURCES { Subject::Verifier(id) } else { Subject::Builder(id) };
+            self.note_document(Noted { subject, version: Some(target.version), content: Content::Bytes(bytes.into()) })
+                .await;
+        }
+        Ok(found)
+    }
+
+    /// Looks up again every builder and verifier that was looked up on this machine before, so that their documents are
+    /// current and their changes are noted: see [`super::History`]. At most 256 are. Returns those that could not be looked
+    /// up. That an ID has no document any more is noted, and no error.
+    ///
+    /// # Errors
+    /// When there is no catalog to look them up in.
+    pub async fn refresh_documents(&mut self) -> Result<Vec<(Subject, LookupError)>, LookupError> {
+        let history = self.history().map_err(UpdateError::from)?;
+        let subjects = history.newest().into_keys().filter(|subject| !subject.name().is_empty());
+        let subjects: Vec<Subject> = subjects.cloned().collect();
+        let known = |subject: &&Subject| matches!(subject, Subject::Builder(_) | Subject::Verifier(_));
+        let known: Vec<&Subject> = subjects.iter().filter(known).take(MOST_LOOKED_UP).collect();
+        if known.is_empty() {
+            return Ok(Vec::new());
+        }
+        let registry = self.registry().await?;
+        let mut failed = Vec::new();
+        for subject in &known {
+            // Who can write to the store can have us ask for other IDs; what is answered is judged as ever.
+            let Ok(id) = BuilderId::parse(subject.name()) else { continue };
+            let looked_up = match subject {
+                Subject::Verifier(_) => self.look_up::<Verifier>(&registry, &id).await.map(drop),
+                _ => self.look_up::<Builder>(&registry, &id).await.map(drop),
+            };
+            match looked_up {
+                Err(LookupError::Registry(error)) => {
+                    let (subject, content) = ((*subject).clone(), Content::Gone(error.code()));
+                    self.note_document(Noted { subject, version: None, content }).await;
+                }
+                Err(error) => failed.push(((*subject).clone(), error)),
+                Ok(()) => {}
+            }
+        }
+        Ok(failed)
     }
 
     /// Fetches the Sigstore trusted roots of the realms whose logs may prove times for a namespace. A realm without one,

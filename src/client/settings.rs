@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::SafeUrl;
 use crate::trust::{Connectivity, Limits, RootPolicy};
@@ -60,6 +60,8 @@ pub struct UpdaterSettings {
     pub max_staleness: Option<Duration>,
     /// What happens where no mirror can be reached.
     pub when_unreachable: WhenUnreachable,
+    /// Whether the mirrors tell what the repository says at present.
+    pub telling: Telling,
 }
 
 impl UpdaterSettings {
@@ -75,6 +77,7 @@ impl UpdaterSettings {
             clock: Clock::Present,
             max_staleness: None,
             when_unreachable: WhenUnreachable::Fail,
+            telling: Telling::Present,
         }
     }
 
@@ -160,6 +163,30 @@ pub enum Clock {
     Present,
     /// It was chosen, to judge another time. Use it with a store that keeps nothing.
     Chosen,
+}
+
+/// Whether mirrors tell what the repository says at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "they do or they do not")]
+pub enum Telling {
+    /// They do, as far as anybody can know: what they answer counts as confirmed now.
+    Present,
+    /// They tell what somebody carried here: see [`super::bundle`].
+    Carried {
+        /// When the repository confirmed it, as the carrier says: nobody signed that. It counts as confirmed then, and
+        /// never later than now; where this is not known, it does not count as confirmed.
+        confirmed_at: Option<DateTime<Utc>>,
+    },
+}
+
+impl Telling {
+    /// When what is told at `now` counts as confirmed.
+    pub(super) fn confirmed_at(self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Present => Some(now),
+            Self::Carried { confirmed_at } => confirmed_at.map(|time| time.min(now)),
+        }
+    }
 }
 
 /// What happens where no mirror can be reached. Nothing of this applies where one answers with something that is

@@ -71,6 +71,10 @@ pub enum StoredFile {
     Metadata(LocalFile),
     /// The client's own notes: when the repository was asked last, and which mirrors failed.
     Notes,
+    /// The journal of a [`super::History`].
+    Journal,
+    /// A document that a [`super::History`] keeps, by number; empty where it keeps none there any more.
+    Superseded(u16),
 }
 
 impl StoredFile {
@@ -80,6 +84,8 @@ impl StoredFile {
             Self::Metadata(LocalFile::Root(version)) => format!("root_history/{}.root.json", version.get()),
             Self::Metadata(LocalFile::Role(role)) => super::local_cache::role_file_name(role),
             Self::Notes => "client/notes.json".to_owned(),
+            Self::Journal => "history/journal.jsonl".to_owned(),
+            Self::Superseded(slot) => format!("history/{slot}.json"),
         }
     }
 }

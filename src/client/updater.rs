@@ -10,8 +10,9 @@ use futures_util::future::join_all;
 
 use super::asking::{Fetched, Meter, Traffic};
 use super::fetcher::{FetchError, FetchRequest, Fetcher};
+use super::history::{Content, History, Noted, Subject};
 use super::notes::Notes;
-use super::settings::{CLOCK_STEP, Clock, Mirror, Retries, TrustAnchor, UpdaterSettings, WhenUnreachable};
+use super::settings::{CLOCK_STEP, Clock, Mirror, Retries, Telling, TrustAnchor, UpdaterSettings, WhenUnreachable};
 use super::staged::Staged;
 use super::store::{CacheMode, Store, StoreLock, StoredFile};
 use super::{SafeUrl, UpdateError};
@@ -49,16 +50,20 @@ use crate::trust::{
 #[derive(Debug)]
 pub struct Updater {
     pub(super) settings: UpdaterSettings,
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     pub(super) fetcher: Arc<dyn Fetcher>,
-    anchor: Vec<u8>,
-    start: UpdateStart,
+    pub(super) anchor: Vec<u8>,
+    pub(super) start: UpdateStart,
     trusted: Option<TrustedSet>,
     freshness: Freshness,
     staged: Staged,
     notes: Notes,
     /// The notes as they are kept.
     kept_notes: Notes,
+    /// When the repository had confirmed what was trusted before this update.
+    confirmed_before: Option<DateTime<Utc>>,
+    /// What is noted of earlier versions, once that has been asked for.
+    history: Option<History>,
     /// Mirrors by index, in the order in which to ask them.
     pub(super) order: Vec<usize>,
     kept: Vec<(RoleName, Version)>,
@@ -127,6 +132,8 @@ impl Updater {
             staged: Staged::default(),
             notes: Notes::default(),
             kept_notes: Notes::default(),
+            confirmed_before: None,
+            history: None,
             order,
             kept: Vec::new(),
             not_kept: None,
@@ -185,6 +192,7 @@ impl Updater {
     fn read_notes(&mut self) -> Result<(), UpdateError> {
         self.notes = self.store.read(&StoredFile::Notes)?.map(|bytes| Notes::parse(&bytes)).unwrap_or_default();
         self.kept_notes = self.notes.clone();
+        self.confirmed_before = self.notes.confirmed_at;
         self.freshness = Freshness { confirmed_at: self.notes.confirmed_at, ..Freshness::default() };
         self.order = self.notes.order(&self.settings.mirrors, self.start.time());
         if self.settings.clock == Clock::Present
@@ -217,7 +225,11 @@ impl Updater {
         };
         match asked {
             Ok(Outcome::Refreshed(trusted)) => {
-                self.freshness.confirmed_at = Some(self.start.time());
+                let told = self.settings.telling.confirmed_at(self.start.time());
+                self.freshness.confirmed_at = match self.settings.telling {
+                    Telling::Present => told,
+                    Telling::Carried { .. } => self.notes.confirmed_at.max(told),
+                };
                 Ok(*trusted)
             }
             Ok(Outcome::Found(_)) => unreachable!("a refresh looks nothing up"),
@@ -232,10 +244,10 @@ impl Updater {
         if self.settings.clock != Clock::Present {
             return;
         }
-        let now = self.start.time();
-        let soon = self.notes.confirmed_at.is_some_and(|before| now - before < chrono::TimeDelta::minutes(1));
+        let Some(told) = self.settings.telling.confirmed_at(self.start.time()) else { return };
+        let soon = self.notes.confirmed_at.is_some_and(|before| told - before < chrono::TimeDelta::minutes(1));
         if !soon || !self.staged.is_empty() {
-            self.notes.confirmed_at = self.notes.confirmed_at.max(Some(now));
+            self.notes.confirmed_at = self.notes.confirmed_at.max(Some(told));
         }
     }
 
@@ -581,9 +593,26 @@ impl Updater {
         }
         let unsettled = !self.staged.is_empty();
         let (store, kept) = (&*self.store, &mut self.kept);
+        let mut noted = Vec::new();
         self.staged.write(store, |accepted| match accepted.file {
-            LocalFile::Root(_) => kept.push((RoleName::Root, accepted.version)),
-            LocalFile::Role(role) => kept.push((role, accepted.version)),
+            LocalFile::Root(_) => {
+                kept.push((RoleName::Root, accepted.version));
+                noted.push(Noted {
+                    subject: Subject::Root,
+                    version: Some(accepted.version),
+                    content: Content::Bytes(accepted.bytes),
+                });
+            }
+            LocalFile::Role(role) => {
+                if !matches!(role, RoleName::Timestamp | RoleName::Snapshot) {
+                    noted.push(Noted {
+                        subject: Subject::Role(role.as_str().to_owned()),
+                        version: Some(accepted.version),
+                        content: Content::Bytes(accepted.bytes),
+                    });
+                }
+                kept.push((role, accepted.version));
+            }
         })?;
         if notes_are_new {
             let stored = self.store.read(&StoredFile::Notes)?.map(|bytes| Notes::parse(&bytes)).unwrap_or_default();
@@ -594,7 +623,52 @@ impl Updater {
         if unsettled {
             self.store.settle()?;
         }
+        if !noted.is_empty()
+            && let Err(error) = self.write_history(noted)
+        {
+            self.not_kept = Some(error);
+        }
         Ok(Commit::Done)
+    }
+
+    /// Notes versions while the lock is held: afresh, since another process may have noted others.
+    fn write_history(&mut self, noted: Vec<Noted>) -> io::Result<()> {
+        let mut history = History::read(&*self.store)?;
+        history.note(&*self.store, noted, self.start.time(), self.confirmed_before)?;
+        self.history = Some(history);
+        Ok(())
+    }
+
+    /// Notes a document of the builder map that was looked up. What cannot be noted does not make an answer wrong, and
+    /// is noted at the next look-up.
+    pub(super) async fn note_document(&mut self, noted: Noted) {
+        if self.store.mode() == CacheMode::ReadOnly || self.settings.connectivity == Connectivity::Offline {
+            return;
+        }
+        let written = match self.history() {
+            Ok(history) if !history.is_news(&noted) => return,
+            Ok(_) => match self.lock().await {
+                Ok(_lock) => self.write_history(vec![noted]),
+                Err(UpdateError::Io(error)) => Err(error),
+                Err(error) => Err(io::Error::other(error.to_string())),
+            },
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tracing::debug!(%error, "a document is not noted");
+            self.not_kept = Some(error);
+        }
+    }
+
+    /// What this machine has had of the repository: see [`History`].
+    ///
+    /// # Errors
+    /// When it is kept but cannot be read.
+    pub fn history(&mut self) -> io::Result<&History> {
+        if self.history.is_none() {
+            self.history = Some(History::read(&*self.store)?);
+        }
+        Ok(self.history.as_ref().expect("set above"))
     }
 
     /// Waits for the lock; `None` where nothing is ever written.

@@ -10,6 +10,7 @@ mod support;
 
 mod arbitrary_software;
 mod builder_map;
+mod bundle;
 mod classical_roots;
 mod concurrent_updates;
 mod damaged_cache;

@@ -120,8 +120,22 @@ impl Client {
         }
     }
 
+    /// What serves the repository.
+    pub fn shelf(&self) -> Arc<dyn Fetcher> {
+        Arc::clone(&self.shelf) as _
+    }
+
     /// An updater as a new process would make it.
     pub fn new_updater(&self) -> Result<Updater, UpdateError> {
+        self.updater_from(self.network.clone().unwrap_or_else(|| self.shelf()), |_| {})
+    }
+
+    /// The same, with another fetcher and other settings.
+    pub fn updater_from(
+        &self,
+        fetcher: Arc<dyn Fetcher>,
+        adjust: impl FnOnce(&mut UpdaterSettings),
+    ) -> Result<Updater, UpdateError> {
         let mut settings = UpdaterSettings::new(self.metadata_url.clone(), self.target_url.clone());
         settings.limits = self.limits;
         settings.retries.attempts = self.attempts;
@@ -131,8 +145,8 @@ impl Client {
             Trust::Pinned(root) => TrustAnchor::Pinned(root.clone()),
             Trust::Cached => TrustAnchor::Cached,
         };
+        adjust(&mut settings);
         let start = UpdateStart::at(self.shelf.now());
-        let fetcher = self.network.clone().unwrap_or_else(|| Arc::clone(&self.shelf) as _);
         Updater::new(anchor, settings, self.cache(), fetcher, start)
     }
 

@@ -1,6 +1,8 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -63,9 +65,14 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Trust(TrustCommand),
     Refresh(RefreshOptions),
+    Status(StatusOptions),
+    Changes(ChangesOptions),
     Get(GetOptions),
     Lookup(LookupOptions),
     Verify(VerifyOptions),
+    /// Carry a repository to machines without a network, in one file
+    #[command(subcommand)]
+    Bundle(BundleCommand),
     Inspect(InspectOptions),
     Init(InitOptions),
     /// Write and check who holds which part of a trust root
@@ -161,10 +168,83 @@ pub(crate) struct TrustAddOptions {
   $ trustroot refresh
 
   See what one repository said at a time in the past, without keeping it
-  $ trustroot refresh example --at 2026-08-22T00:00:00Z")]
+  $ trustroot refresh example --at 2026-08-22T00:00:00Z
+
+  Keep everything fresh for services on this machine, and reload one when something changes
+  $ trustroot refresh --watch --metrics /var/lib/metrics/trustroot.prom --on-change systemctl reload policy.service")]
 pub(crate) struct RefreshOptions {
     /// Which repository [default: all of them]
     pub(crate) name: Option<TrustName>,
+
+    #[command(flatten)]
+    pub(crate) watch: WatchOptions,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct WatchOptions {
+    /// Refresh again and again until interrupted; one line for each change
+    ///
+    /// Tells systemd, where it asks for that, when it is ready and how it is.
+    #[arg(long)]
+    pub(crate) watch: bool,
+
+    /// How long to wait between two refreshes; after failures it starts with 1/32 of it
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_interval, requires = "watch")]
+    pub(crate) interval: Duration,
+
+    /// How much of it is added or taken away at random
+    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = parse_percent, requires = "watch")]
+    pub(crate) jitter: f64,
+
+    /// Write metrics in Prometheus text form to this file after each refresh
+    #[arg(long, value_name = "FILE", requires = "watch")]
+    pub(crate) metrics: Option<PathBuf>,
+
+    /// A command to run after a change, and its arguments; everything that follows belongs to it
+    ///
+    /// Run without a shell, for 5 minutes at most. `TRUSTROOT_CHANGED` holds the names of the repositories,
+    /// `TRUSTROOT_CHANGES` one change a line.
+    #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true, requires = "watch")]
+    pub(crate) on_change: Vec<OsString>,
+}
+
+/// Show how fresh what is kept is: versions, expiries, and when the repository confirmed it
+///
+/// Asks no repository. Everything is verified from the pinned root, also what has expired. Exit status 0 means that all
+/// is well, 1 that something has expired or is stale, or will within the time of `--warn-within`, 3 that it could not be
+/// told.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Alarm where something expires within three days, or was not confirmed for one
+  $ trustroot status --warn-within 3d --max-age 1d")]
+pub(crate) struct StatusOptions {
+    /// Which repository [default: all of them]
+    pub(crate) name: Option<TrustName>,
+
+    /// Also complain about what expires within this time
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) warn_within: Option<Duration>,
+
+    /// Also complain about what the repository confirmed longer ago than this
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// Show what changed since a time: keys of builders, levels, grants, root keys, versions
+///
+/// Asks no repository: it compares the versions that this machine has had. Of builders and verifiers, only those that
+/// were looked up here are known.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  See which keys changed since an incident began
+  $ trustroot changes --since 2026-08-22")]
+pub(crate) struct ChangesOptions {
+    /// Which repository [default: all of them]
+    pub(crate) name: Option<TrustName>,
+
+    /// A time, or a date for its first moment (UTC)
+    #[arg(long, value_name = "TIME", value_parser = parse_time_or_date)]
+    pub(crate) since: DateTime<Utc>,
 }
 
 /// Download a target that a trusted role names
@@ -291,6 +371,66 @@ fn parse_id(text: &str) -> Result<BuilderId, String> {
 
 fn parse_digest(text: &str) -> Result<ArtifactDigests, String> {
     ArtifactDigests::named(text).ok_or_else(|| "expected NAME:VALUE, such as sha256:71ef…".to_owned())
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BundleCommand {
+    Export(BundleExportOptions),
+    Import(BundleImportOptions),
+    /// Show what a bundle says that it holds, without trusting it
+    Inspect {
+        /// The bundle
+        file: PathBuf,
+    },
+}
+
+/// Write a bundle: metadata from the pinned root on, and what answers the questions that you name
+///
+/// The repository is asked first, unless `--offline` is given. Before anything is written, a new client that has nothing
+/// but the pinned root and the bundle answers the same questions.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Carry what is needed to verify what a builder built
+  $ trustroot bundle export example --output news.bundle --builder https://oppy.example/slsa/builder/v1
+
+  Carry the keys of a registry
+  $ trustroot bundle export sigstore --output news.bundle --target registry.npmjs.org/keys.json")]
+pub(crate) struct BundleExportOptions {
+    /// Which repository
+    pub(crate) name: TrustName,
+
+    /// Where to write the bundle
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// A target to carry; may be given several times
+    #[arg(long = "target", value_name = "TARGET", value_parser = parse_target)]
+    pub(crate) targets: Vec<TargetPath>,
+
+    /// A builder or verifier whose attestations are to be verified; may be given several times
+    #[arg(long = "builder", value_name = "ID", value_parser = parse_id)]
+    pub(crate) builders: Vec<BuilderId>,
+
+    /// Carry every target that earlier commands have kept here and that is still named
+    #[arg(long)]
+    pub(crate) all_kept: bool,
+}
+
+/// Take the news of a repository from a bundle
+///
+/// A bundle is trusted no more than any mirror: everything is verified from the pinned root, and what is older than what
+/// is trusted is refused. Nothing is asked of the network.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Take the news from a stick
+  $ trustroot bundle import /media/stick/news.bundle --trust example")]
+pub(crate) struct BundleImportOptions {
+    /// The bundle
+    pub(crate) file: PathBuf,
+
+    /// Which repository [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) trust: Option<TrustName>,
 }
 
 /// Show what a metadata file says and who signed it, without trusting it
@@ -775,6 +915,47 @@ fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.to_utc())
         .map_err(|_| "expected a time such as 2026-08-22T00:00:00Z".to_owned())
+}
+
+fn parse_time_or_date(text: &str) -> Result<DateTime<Utc>, String> {
+    parse_time(text)
+        .or_else(|_| parse_time(&format!("{text}T00:00:00Z")))
+        .map_err(|_| "expected a date such as 2026-08-22, or a time such as 2026-08-22T12:00:00Z".to_owned())
+}
+
+/// A number and `s`, `m`, `h` or `d`.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let expected = || "expected a number and a unit, such as 30s, 10m, 12h or 3d".to_owned();
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        Some('d') => 86_400,
+        _ => return Err(expected()),
+    };
+    let digits = &text[..text.len() - 1];
+    let number: u64 = digits.parse().map_err(|_| expected())?;
+    // A hundred years, so that every sum with a time is one.
+    number
+        .checked_mul(unit)
+        .filter(|seconds| *seconds <= 36_525 * 86_400 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .map(Duration::from_secs)
+        .ok_or_else(expected)
+}
+
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text)?;
+    if (1..=7 * 86_400).contains(&interval.as_secs()) {
+        Ok(interval)
+    } else {
+        Err("an interval has 1 second to 7 days".to_owned())
+    }
+}
+
+/// Up to half, as a fraction.
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|digits| digits.parse::<u8>().ok()).filter(|number| *number <= 50);
+    number.map(|number| f64::from(number) / 100.0).ok_or_else(|| "expected 0% to 50%".to_owned())
 }
 
 fn parse_target(text: &str) -> Result<TargetPath, String> {

@@ -34,9 +34,12 @@ fn run(args: Args) -> Result<(), Report> {
     match args.command {
         Command::Trust(command) => commands::trust::run(&session, command),
         Command::Refresh(options) => commands::refresh::run(&session, &options),
+        Command::Status(options) => commands::status::run(&session, &options),
+        Command::Changes(options) => commands::changes::run(&session, &options),
         Command::Get(options) => commands::get::run(&session, &options),
         Command::Lookup(options) => commands::lookup::run(&session, &options),
         Command::Verify(options) => commands::verify::run(&session, &options),
+        Command::Bundle(command) => commands::bundle::run(&session, command),
         Command::Inspect(options) => commands::inspect::run(&session, &options),
         Command::Init(options) => commands::init::run(&session, &options),
         Command::Namespace(command) => commands::namespace::run(&session, command),

@@ -8,9 +8,10 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use trustroot::Printable;
+use trustroot::client::bundle::{Bundle, BundleFetcher};
 use trustroot::client::{
-    CacheMode, Clock, DefaultFetcher, HttpSettings, KeptTargets, LocalCache, Traffic, TrustAnchor, UpdateError,
-    Updater, UpdaterSettings,
+    CacheMode, Clock, DefaultFetcher, Fetcher, HttpSettings, KeptTargets, LocalCache, Traffic, TrustAnchor,
+    UpdateError, Updater, UpdaterSettings,
 };
 use trustroot::trust::{Connectivity, UpdateStart};
 
@@ -65,6 +66,32 @@ impl Session {
         })
     }
 
+    /// The same at the present time, for a command that goes on.
+    pub(crate) fn at_present(&self) -> Self {
+        Self { home: self.home.clone(), start: UpdateStart::at(now()), ..*self }
+    }
+
+    /// The trusts to deal with: the one that was named, or all of them.
+    pub(crate) fn trust_names(&self, name: Option<&TrustName>) -> Result<Vec<TrustName>, Report> {
+        let store = self.store()?;
+        let names = match name {
+            Some(name) => vec![name.clone()],
+            None => store.names()?,
+        };
+        if names.is_empty() { Err(store.nothing()) } else { Ok(names) }
+    }
+
+    /// An updater that judges what is kept as of `start`, and neither asks nor writes.
+    pub(crate) fn judge_kept(&self, trust: &Trust, start: UpdateStart) -> Result<Updater, UpdateError> {
+        let settings = UpdaterSettings::new(trust.metadata_url.clone(), trust.target_url.clone())
+            .root_policy(trust.root_policy)
+            .connectivity(Connectivity::Offline)
+            .clock(Clock::Chosen);
+        let cache = LocalCache::new(trust.metadata_directory(), CacheMode::ReadOnly);
+        let fetcher = Arc::new(DefaultFetcher::new(HttpSettings::default()));
+        Updater::new(TrustAnchor::Pinned(trust.root.clone()), settings, cache, fetcher, start)
+    }
+
     /// The trust asked for by name, or the only one there is.
     pub(crate) fn trust(&self, name: Option<&TrustName>) -> Result<Trust, Report> {
         match name {
@@ -77,6 +104,26 @@ impl Session {
     pub(crate) fn updater(&self, trust: &Trust) -> Result<Updater, Report> {
         // Offline there is nothing new to keep, and the home may be on a medium that cannot be written.
         let mode = if self.time_is_chosen || self.offline { CacheMode::ReadOnly } else { CacheMode::ReadWrite };
+        // Offline nothing is asked, and no proxy can be wrong.
+        let fetcher = if self.offline { Arc::new(DefaultFetcher::new(HttpSettings::default())) } else { fetcher()? };
+        self.updater_from(trust, mode, fetcher, |_| {})
+    }
+
+    /// An updater for a trusted repository whose news a bundle brings. It is no network: `--offline` changes nothing.
+    pub(crate) fn updater_from_bundle(&self, trust: &Trust, bundle: Bundle) -> Result<Updater, Report> {
+        let mode = if self.time_is_chosen { CacheMode::ReadOnly } else { CacheMode::ReadWrite };
+        let fetcher = Arc::new(BundleFetcher::new(bundle));
+        let bundle = Arc::clone(&fetcher);
+        self.updater_from(trust, mode, fetcher, |settings| bundle.bundle().carry_over(settings))
+    }
+
+    fn updater_from(
+        &self,
+        trust: &Trust,
+        mode: CacheMode,
+        fetcher: Arc<dyn Fetcher>,
+        adjust: impl FnOnce(&mut UpdaterSettings),
+    ) -> Result<Updater, Report> {
         let mut settings = UpdaterSettings::new(trust.metadata_url.clone(), trust.target_url.clone());
         settings.root_policy = trust.root_policy;
         if self.offline {
@@ -91,11 +138,15 @@ impl Session {
             CacheMode::ReadWrite => KeptTargets::In(kept),
             CacheMode::ReadOnly => KeptTargets::ReadFrom(kept),
         };
+        adjust(&mut settings);
         let anchor = TrustAnchor::Pinned(trust.root.clone());
         let cache = LocalCache::new(trust.metadata_directory(), mode);
-        // Offline nothing is asked, and no proxy can be wrong.
-        let fetcher = if self.offline { Arc::new(DefaultFetcher::new(HttpSettings::default())) } else { fetcher()? };
         Updater::new(anchor, settings, cache, fetcher, self.start).map_err(|error| self.update_failed(trust, &error))
+    }
+
+    /// Runs a future to its end on this thread, with a network unless the user wants none.
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = Result<T, Report>>) -> Result<T, Report> {
+        if self.offline { block_on_without_sockets(future) } else { block_on(future) }
     }
 
     /// Turns a failed update into a report.
@@ -140,6 +191,58 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Report>>) -> Re
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| Report::io(&error))?;
     runtime.block_on(future)
+}
+
+/// The same for a future that needs no network: what is not set up cannot be used by mistake.
+pub(crate) fn block_on_without_sockets<T>(future: impl Future<Output = Result<T, Report>>) -> Result<T, Report> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|error| Report::io(&error))?;
+    runtime.block_on(future)
+}
+
+/// Ends when this process is asked to end.
+#[cfg(unix)]
+pub(crate) fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
+pub(crate) fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}
+
+/// What a service manager asks to be told, and how often it wants to hear that we live.
+pub(crate) struct ServiceManager {
+    /// The address of its socket.
+    pub(crate) socket: Option<std::ffi::OsString>,
+    pub(crate) watchdog: Option<Duration>,
+}
+
+impl ServiceManager {
+    /// As systemd says it: `sd_notify(3)`, `sd_watchdog_enabled(3)`.
+    pub(crate) fn of_this_process() -> Self {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let number = |name| variable(name).and_then(|value| value.to_str()?.parse::<u64>().ok());
+        let for_us = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+        let watchdog = number("WATCHDOG_USEC").filter(|usec| for_us && *usec > 0).map(Duration::from_micros);
+        Self { socket: variable("NOTIFY_SOCKET"), watchdog }
+    }
+}
+
+/// The present time, for what goes on.
+pub(crate) fn now() -> DateTime<Utc> {
+    #[expect(clippy::disallowed_methods, reason = "the edge")]
+    Utc::now()
 }
 
 /// A fetcher for all URLs that we take, set up as the environment says.

@@ -12,7 +12,7 @@ use crate::args::GetOptions;
 use crate::config::Trust;
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, block_on, show_path, show_time};
+use crate::ui::{Session, show_path, show_time};
 
 /// Longest target that is printed, in bytes: it is held in memory until it is verified.
 const MOST_PRINTED: usize = 256 << 20;
@@ -50,7 +50,7 @@ pub(crate) fn run(session: &Session, options: &GetOptions) -> Result<(), Report>
     let trust = session.trust(options.trust.as_ref())?;
     let printed = options.output.as_deref() == Some(Path::new("-"));
     let path = (!printed).then(|| options.output.clone().unwrap_or_else(|| options.target.file_name().into()));
-    let fetched = block_on(async {
+    let fetched = session.block_on(async {
         let mut updater = session.updater(&trust)?;
         // A name that the user did not choose replaces nothing of theirs.
         let destination = path.as_deref().map(|path| Destination { path, may_replace: options.output.is_some() });

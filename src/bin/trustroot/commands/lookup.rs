@@ -17,7 +17,7 @@ use crate::args::LookupOptions;
 use crate::config::Trust;
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, block_on, show_time};
+use crate::ui::{Session, show_time};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -102,7 +102,7 @@ pub(super) fn failed(session: &Session, trust: &Trust, id: &BuilderId, error: &L
 pub(crate) fn run(session: &Session, options: &LookupOptions) -> Result<(), Report> {
     let trust = session.trust(options.trust.as_ref())?;
     let mut updater = session.updater(&trust)?;
-    let looked_up = block_on(async {
+    let looked_up = session.block_on(async {
         let failed = |error: &LookupError| failed(session, &trust, &options.id, error);
         match deliver::<Builder>(session, &trust, &mut updater, &options.id).await {
             Ok(builder) => Ok(of_builder(session, &trust, &builder)),

@@ -1,7 +1,9 @@
 //! One module for each command.
 
 pub(crate) mod builder;
+pub(crate) mod bundle;
 pub(crate) mod ceremony;
+pub(crate) mod changes;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod get;
@@ -14,9 +16,11 @@ pub(crate) mod namespace;
 pub(crate) mod publish;
 pub(crate) mod refresh;
 pub(crate) mod serve;
+pub(crate) mod status;
 pub(crate) mod trust;
 pub(crate) mod verify;
 mod verify_build;
+mod watch;
 
 use serde::Serialize;
 use trustroot::metadata::{Document, RoleName, Version};

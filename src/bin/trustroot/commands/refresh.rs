@@ -4,13 +4,16 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::json;
+use trustroot::client::Updater;
+use trustroot::trust::TrustedSet;
 
 use super::RoleLine;
+use super::changes::describe;
 use crate::args::{Format, RefreshOptions};
-use crate::config::TrustName;
+use crate::config::{Trust, TrustName};
 use crate::output::{self, Show};
 use crate::report::Report;
-use crate::ui::{Session, block_on, show_time};
+use crate::ui::{Session, show_time, warn};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -50,18 +53,14 @@ impl Show for Refreshed {
 }
 
 pub(crate) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Report> {
-    let store = session.store()?;
-    let names = match &options.name {
-        Some(name) => vec![name.clone()],
-        None => store.names()?,
-    };
-    if names.is_empty() {
-        return Err(store.nothing());
+    if options.watch.watch {
+        return super::watch::run(session, options);
     }
+    let names = session.trust_names(options.name.as_ref())?;
     // One repository that fails does not keep the others from being refreshed.
     let (mut trusts, mut failed) = (Vec::new(), Vec::new());
     for name in &names {
-        match block_on(refresh(session, name)) {
+        match session.block_on(refresh_named(session, name)) {
             Ok(trust) => trusts.push(trust),
             Err(report) => failed.push(report),
         }
@@ -78,20 +77,46 @@ pub(crate) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Rep
     }
 }
 
-async fn refresh(session: &Session, name: &TrustName) -> Result<RefreshedTrust, Report> {
+async fn refresh_named(session: &Session, name: &TrustName) -> Result<RefreshedTrust, Report> {
     let trust = session.store()?.load(name)?;
     let mut updater = session.updater(&trust)?;
     let progress = session.progress(format!("refreshing {name} from {}", trust.metadata_url), None);
-    let refreshed = updater.refresh().await.cloned();
+    let refreshed = refresh(session, &trust, &mut updater).await;
     progress.finish_and_clear();
     session.note_traffic(updater.traffic());
-    let trusted = refreshed.map_err(|error| session.update_failed(&trust, &error))?;
+    let refreshed = refreshed?;
+    for failed in &refreshed.not_refreshed {
+        warn(&format!("{name}: not refreshed: {failed}"));
+    }
     let traffic = updater.traffic();
     Ok(RefreshedTrust {
         name: name.to_string(),
         url: trust.metadata_url.to_string(),
-        roles: RoleLine::top_level(&trusted, updater.kept()),
+        roles: RoleLine::top_level(&refreshed.trusted, updater.kept()),
         requests: traffic.requests,
         bytes: traffic.bytes,
     })
+}
+
+/// What a refresh brought.
+pub(super) struct Brought {
+    pub(super) trusted: TrustedSet,
+    /// The builders and verifiers that could not be looked up again, and why.
+    pub(super) not_refreshed: Vec<String>,
+}
+
+/// Refreshes the top-level roles, then the documents of builders and verifiers that were looked up on this machine
+/// before. That one of these cannot be had fails the look-ups that need it, and not the refresh.
+pub(super) async fn refresh(session: &Session, trust: &Trust, updater: &mut Updater) -> Result<Brought, Report> {
+    let trusted = updater.refresh().await.cloned().map_err(|error| session.update_failed(trust, &error))?;
+    let mut not_refreshed = Vec::new();
+    if !session.offline && !session.time_is_chosen {
+        match updater.refresh_documents().await {
+            Ok(failed) => {
+                not_refreshed.extend(failed.iter().map(|(subject, error)| format!("{}: {error}", describe(subject))));
+            }
+            Err(error) => not_refreshed.push(error.to_string()),
+        }
+    }
+    Ok(Brought { trusted, not_refreshed })
 }

@@ -6,7 +6,7 @@ use trustroot::serve::{ServeError, ServeLimits, Server};
 use crate::args::{Format, ServeOptions};
 use crate::output;
 use crate::report::{Outcome, Report, ascii_json};
-use crate::ui::{Session, block_on, show_path};
+use crate::ui::{Session, block_on, show_path, told_to_stop};
 
 pub(crate) fn run(session: &Session, options: &ServeOptions) -> Result<(), Report> {
     block_on(async {
@@ -37,25 +37,4 @@ fn not_served(error: &ServeError) -> Report {
             .hint("`--listen 127.0.0.1:0` takes a port that is free"),
         _ => Report::new(Outcome::CouldNotTell, error.code(), error.to_string()),
     }
-}
-
-/// Ends when this process is asked to end.
-#[cfg(unix)]
-fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
-fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        let _ = tokio::signal::ctrl_c().await;
-    })
 }

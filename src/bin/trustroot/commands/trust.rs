@@ -13,7 +13,7 @@ use crate::args::{TrustAddOptions, TrustCommand};
 use crate::config::{LONGEST_ROOT, Trust};
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report, example_key};
-use crate::ui::{Session, block_on, fetcher, show_path, show_time};
+use crate::ui::{Session, fetcher, show_path, show_time};
 
 pub(crate) fn run(session: &Session, command: TrustCommand) -> Result<(), Report> {
     match command {
@@ -127,7 +127,7 @@ fn add(session: &Session, options: &TrustAddOptions) -> Result<(), Report> {
     };
     let root = match &options.root {
         Some(path) => read_root(path)?,
-        None => block_on(download_root(session, &url, options.root_version))?,
+        None => session.block_on(download_root(session, &url, options.root_version))?,
     };
     if let Some(expected) = options.root_sha256 {
         let found = sha256(&root);

@@ -21,7 +21,7 @@ use crate::args::VerifyOptions;
 use crate::config::Trust;
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, block_on, show_path, show_time};
+use crate::ui::{Session, show_path, show_time};
 
 pub(crate) fn run(session: &Session, options: &VerifyOptions) -> Result<(), Report> {
     let trust = session.trust(options.trust.as_ref())?;
@@ -39,7 +39,7 @@ pub(crate) fn run(session: &Session, options: &VerifyOptions) -> Result<(), Repo
     let Some(key_target) = &options.key_target else {
         return verify_build::run(session, &trust, options, &artifact, &attestation_file);
     };
-    let delivered = block_on(deliver(session, &trust, options, key_target))?;
+    let delivered = session.block_on(deliver(session, &trust, options, key_target))?;
 
     let mut request = Request::new(&artifact, &attestation_file, &delivered.keys, session.start.time());
     request.key_usage = &options.key_usage;

@@ -19,7 +19,7 @@ use crate::args::VerifyOptions;
 use crate::config::Trust;
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, block_on, show_path, show_time};
+use crate::ui::{Session, show_path, show_time};
 
 pub(super) fn run(
     session: &Session,
@@ -29,7 +29,7 @@ pub(super) fn run(
     attestation_file: &[u8],
 ) -> Result<(), Report> {
     let mut updater = session.updater(trust)?;
-    let judged = block_on(async {
+    let judged = session.block_on(async {
         if let Some(id) = &options.builder {
             let delivered = deliver::<Builder>(session, trust, &mut updater, id).await;
             let delivered = delivered.map_err(|error| failed(session, trust, id, &error))?;

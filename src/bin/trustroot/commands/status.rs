@@ -1,0 +1,243 @@
+//! `trustroot status`
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use serde_json::json;
+use trustroot::client::UpdateError;
+use trustroot::metadata::Document;
+use trustroot::trust::{Refusal, TrustedSet, UpdateStart, Verified};
+
+use crate::args::{Format, StatusOptions};
+use crate::config::TrustName;
+use crate::output::{self, Show};
+use crate::report::{Outcome, Report};
+use crate::ui::{Session, block_on, show_time};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    trusts: Vec<TrustStatus>,
+    judged_at: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TrustStatus {
+    name: String,
+    roles: Vec<RoleStatus>,
+    /// When the repository confirmed all of this last.
+    confirmed_at: Option<String>,
+    /// How long ago that was, in seconds.
+    age_seconds: Option<i64>,
+    /// How long ago it may be, in seconds.
+    max_age_seconds: Option<u64>,
+    problems: Vec<Problem>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RoleStatus {
+    role: String,
+    version: u64,
+    expires: String,
+    /// Negative where it has expired.
+    expires_in_seconds: i64,
+}
+
+/// What is not as it should be.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Problem {
+    code: &'static str,
+    message: String,
+    #[serde(skip)]
+    outcome: Outcome,
+}
+
+/// What `status` itself finds; whatever an update refuses has the code of the refusal.
+enum Finding {
+    Expired,
+    ExpiresSoon,
+    TooStale,
+    ClockWentBack,
+}
+
+impl Finding {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::ExpiresSoon => "expires-soon",
+            Self::TooStale => "too-stale",
+            Self::ClockWentBack => "clock-went-back",
+        }
+    }
+}
+
+impl Show for Status {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for trust in &self.trusts {
+            let state = match (&trust.confirmed_at, trust.age_seconds, trust.roles.is_empty()) {
+                (_, _, true) => "nothing is kept that could be trusted".to_owned(),
+                (Some(at), Some(age), _) => format!("confirmed {at}, {}", ago(age)),
+                _ => "it is not known when this was confirmed".to_owned(),
+            };
+            let _ = writeln!(text, "{}: {state}", trust.name);
+            for role in &trust.roles {
+                let left = if role.expires_in_seconds < 0 {
+                    format!("expired {}", ago(-role.expires_in_seconds))
+                } else {
+                    format!("for another {}", span(role.expires_in_seconds))
+                };
+                let (name, version) = (&role.role, format!("v{}", role.version));
+                let _ = writeln!(text, "  {name:9}  {version:5}  until {}, {left}", role.expires);
+            }
+            for problem in &trust.problems {
+                let _ = writeln!(text, "  {}: {}", problem.code, problem.message);
+            }
+        }
+        text
+    }
+}
+
+fn ago(seconds: i64) -> String {
+    if seconds < 0 { "which is in the future".to_owned() } else { format!("{} ago", span(seconds)) }
+}
+
+/// A time in its largest unit, rounded down.
+fn span(seconds: i64) -> String {
+    let (number, unit) = match seconds {
+        172_800.. => (seconds / 86_400, "days"),
+        7200.. => (seconds / 3600, "hours"),
+        120.. => (seconds / 60, "minutes"),
+        _ => (seconds, "seconds"),
+    };
+    format!("{number} {unit}")
+}
+
+pub(crate) fn run(session: &Session, options: &StatusOptions) -> Result<(), Report> {
+    let names = session.trust_names(options.name.as_ref())?;
+    let mut trusts = Vec::new();
+    for name in &names {
+        trusts.push(block_on(status_of(session, options, name))?);
+    }
+    let status = Status { trusts, judged_at: show_time(session.start.time()) };
+    let problems: Vec<&Problem> = status.trusts.iter().flat_map(|trust| &trust.problems).collect();
+    // What is known to be wrong outweighs what cannot be told; what is wrong, what will be.
+    let rank = |problem: &&&Problem| (problem.outcome == Outcome::No, problem.code != Finding::ExpiresSoon.code());
+    let Some(worst) = problems.iter().max_by_key(rank) else { return output::show(session.format, &status) };
+    let headline = match problems.len() {
+        1 => "1 thing is not as it should be".to_owned(),
+        several => format!("{several} things are not as they should be"),
+    };
+    let mut report = Report::new(worst.outcome, worst.code, headline).still("nothing changed");
+    for trust in status.trusts.iter().filter(|trust| !trust.problems.is_empty()) {
+        report = report.hint(format!("refresh it: `trustroot refresh {}`", trust.name));
+    }
+    match session.format {
+        Format::Json => Err(report.partial(json!(status))),
+        Format::Text => {
+            output::show(session.format, &status)?;
+            Err(report)
+        }
+    }
+}
+
+async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName) -> Result<TrustStatus, Report> {
+    let trust = session.store()?.load(name)?;
+    let now = session.start.time();
+    let mut problems = Vec::new();
+    let (trusted, confirmed_at) = match kept(session, &trust).await {
+        Ok((trusted, confirmed_at)) => (Some(trusted), confirmed_at),
+        Err(error @ UpdateError::Refused { .. }) => {
+            problems.push(Problem { code: error.code(), message: error.to_string(), outcome: Outcome::No });
+            (None, None)
+        }
+        Err(error @ UpdateError::Offline { .. }) => {
+            let (code, message) = (error.code(), "it was never refreshed, or what is kept is incomplete".to_owned());
+            problems.push(Problem { code, message, outcome: Outcome::CouldNotTell });
+            (None, None)
+        }
+        Err(error) => return Err(session.update_failed(&trust, &error)),
+    };
+    let roles = trusted.as_ref().map(|trusted| {
+        let roles = [
+            role(trusted.root(), now),
+            role(trusted.timestamp(), now),
+            role(trusted.snapshot(), now),
+            role(&**trusted.targets(), now),
+        ];
+        let within = options.warn_within.map(|within| i64::try_from(within.as_secs()).unwrap_or(i64::MAX));
+        for role in &roles {
+            let (name, left) = (&role.role, role.expires_in_seconds);
+            if left <= 0 {
+                let message = format!("{name} v{} expired on {}", role.version, role.expires);
+                problems.push(Problem { code: Finding::Expired.code(), message, outcome: Outcome::No });
+            } else if within.is_some_and(|within| left <= within) {
+                let message = format!("{name} v{} expires in {}", role.version, span(left));
+                problems.push(Problem { code: Finding::ExpiresSoon.code(), message, outcome: Outcome::No });
+            }
+        }
+        Vec::from(roles)
+    });
+    let age = confirmed_at.map(|time| (now - time).num_seconds());
+    if let Some(confirmed_at) = confirmed_at.filter(|time| now + TimeDelta::minutes(5) < *time) {
+        let message =
+            format!("the clock says {}, but an update succeeded at {}", show_time(now), show_time(confirmed_at));
+        problems.push(Problem { code: Finding::ClockWentBack.code(), message, outcome: Outcome::CouldNotTell });
+    }
+    let max_age = options.max_age.map(|limit| limit.as_secs());
+    if let (Some(limit), true) = (max_age, trusted.is_some())
+        && age.is_none_or(|age| age > i64::try_from(limit).unwrap_or(i64::MAX))
+    {
+        let limit = span(i64::try_from(limit).unwrap_or(i64::MAX));
+        let message = match age {
+            Some(age) => format!("confirmed {}, and {limit} are allowed", ago(age)),
+            None => format!("it is not known when this was confirmed, and {limit} ago is allowed"),
+        };
+        problems.push(Problem { code: Finding::TooStale.code(), message, outcome: Outcome::No });
+    }
+    Ok(TrustStatus {
+        name: name.to_string(),
+        roles: roles.unwrap_or_default(),
+        confirmed_at: confirmed_at.map(show_time),
+        age_seconds: age,
+        max_age_seconds: max_age,
+        problems,
+    })
+}
+
+/// What is kept, verified from the pinned root; where something has expired, as of the last moment at which nothing had.
+/// Expiry is then judged by whoever shows it: nothing is looked up in what comes from here.
+pub(super) async fn kept(
+    session: &Session,
+    trust: &crate::config::Trust,
+) -> Result<(TrustedSet, Option<DateTime<Utc>>), UpdateError> {
+    let mut start = session.start;
+    loop {
+        let mut updater = session.judge_kept(trust, start)?;
+        match updater.refresh().await.cloned() {
+            Ok(trusted) => return Ok((trusted, updater.freshness().confirmed_at)),
+            Err(UpdateError::Refused { refusal, url, kept }) => match &*refusal {
+                // Each time an earlier one, so this ends: there are four roles.
+                Refusal::Expired { expires, .. } if expires.time() <= start.time() => {
+                    start = UpdateStart::at(expires.time() - TimeDelta::seconds(1));
+                }
+                _ => return Err(UpdateError::Refused { refusal, url, kept }),
+            },
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn role<T: Document>(document: &Verified<T>, now: DateTime<Utc>) -> RoleStatus {
+    let expires = document.expires();
+    RoleStatus {
+        role: document.role().to_string(),
+        version: document.version().get(),
+        expires: expires.to_string(),
+        expires_in_seconds: (expires.time() - now).num_seconds(),
+    }
+}

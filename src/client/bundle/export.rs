@@ -1,0 +1,227 @@
+//! Writes a bundle: what a new client asks for when it asks the same questions of what is kept here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use chrono::{DateTime, SubsecRound as _, Utc};
+use fs_err as fs;
+use percent_encoding::percent_decode_str;
+
+use super::file::{Index, digest_of, mirror, name_of};
+use super::{Answers, BundleError, BundledFile, FirstRoot, MEDIA_TYPE, Questions, answer};
+use crate::client::{
+    Body, FetchError, FetchFuture, Fetcher, FileFetcher, KeptTargets, LookupError, MemoryStore, Retries, SafeUrl,
+    Store, StoredFile, Telling, TrustAnchor, Updater, UpdaterSettings, WhenUnreachable, stored_name,
+};
+use crate::crypto::sha256;
+use crate::fs::{persist, temporary_beside};
+use crate::metadata::{Document as _, RoleName, TargetPath, Version};
+use crate::trust::{Connectivity, ExpectRoot, LocalFile};
+
+/// What was exported.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Exported {
+    /// The root that the chain in the bundle starts from.
+    pub first_root: FirstRoot,
+    /// When the repository confirmed what was exported, where that is known.
+    pub confirmed_at: Option<DateTime<Utc>>,
+    /// The files in the bundle.
+    pub files: Vec<BundledFile>,
+    /// The length of the bundle in bytes.
+    pub length: u64,
+    /// What was answered.
+    pub answers: Answers,
+}
+
+/// Answers `questions` through `updater`, which must keep metadata and targets, and writes a bundle with what a client
+/// needs that pins the same root. The bundle is whole or not there. `limit` is as for [`super::import`].
+///
+/// What is written was verified twice: as it came, and once more by a new client that had nothing but the root and what
+/// is in the bundle.
+///
+/// # Errors
+/// See [`BundleError`]. `destination` then has its old content.
+pub async fn export(
+    updater: &mut Updater,
+    questions: &Questions,
+    limit: u64,
+    destination: &Path,
+) -> Result<Exported, BundleError> {
+    let answers = answer(updater, questions, limit).await?;
+    if let Some(path) = answers.not_named.first() {
+        return Err(BundleError::NoSuchTarget { path: path.clone() });
+    }
+    if let Some(error) = updater.not_kept() {
+        return Err(io::Error::new(error.kind(), error.to_string()).into());
+    }
+    let targets = match &updater.settings.kept_targets {
+        KeptTargets::In(directory) | KeptTargets::ReadFrom(directory) => Some(directory.clone()),
+        KeptTargets::Nowhere => None,
+    };
+    let local = updater.settings.mirrors.iter().all(|mirror| mirror.metadata_url.is_of_this_machine());
+    let kept = Arc::new(KeptFetcher { store: Arc::clone(&updater.store), targets, served: Mutex::default() });
+    let settings = UpdaterSettings {
+        mirrors: vec![mirror(local)],
+        connectivity: Connectivity::Online,
+        retries: Retries::NONE,
+        kept_targets: KeptTargets::Nowhere,
+        max_staleness: None,
+        when_unreachable: WhenUnreachable::Fail,
+        telling: Telling::Present,
+        ..updater.settings.clone()
+    };
+    let anchor = TrustAnchor::Pinned(updater.anchor.clone());
+    let fetcher = Arc::clone(&kept) as Arc<dyn Fetcher>;
+    let mut replayed =
+        Updater::new(anchor, settings, MemoryStore::default(), fetcher, updater.start).map_err(LookupError::from)?;
+    answer(&mut replayed, questions, limit).await?;
+    let same = match (updater.trusted(), replayed.trusted()) {
+        (Some(before), Some(after)) => before.timestamp().version() == after.timestamp().version(),
+        _ => false,
+    };
+    if !same {
+        return Err(BundleError::Changed);
+    }
+
+    let pinned = ExpectRoot::begin(&updater.anchor, updater.start).map_err(|_| BundleError::Changed)?;
+    let version = pinned.trusted().version;
+    let mut files = std::mem::take(&mut *kept.served.lock().unwrap_or_else(PoisonError::into_inner));
+    files.insert(format!("metadata/{}.root.json", version.get()), Source::Bytes(updater.anchor.clone().into()));
+    let index = Index {
+        media_type: MEDIA_TYPE.to_owned(),
+        first_root: FirstRoot { version: version.get(), sha256: hex::encode(sha256(&updater.anchor)) },
+        // Rounded down: what is carried must not seem newer than it is.
+        confirmed_at: updater.freshness().confirmed_at.map(|time| time.trunc_subsecs(0)),
+        questions: questions.clone(),
+        files: files.iter().map(|(name, source)| source.listed(name)).collect::<io::Result<_>>()?,
+    };
+    let length = write(&index, &files, destination)?;
+    Ok(Exported { first_root: index.first_root, confirmed_at: index.confirmed_at, files: index.files, length, answers })
+}
+
+fn write(index: &Index, files: &BTreeMap<String, Source>, destination: &Path) -> Result<u64, BundleError> {
+    if fs::metadata(destination).is_ok_and(|metadata| !metadata.is_file()) {
+        let message = format!("`{}` is not a regular file, and is not replaced", destination.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message).into());
+    }
+    let mut file = temporary_beside(destination)?;
+    let mut line = serde_json::to_vec(index).map_err(io::Error::from)?;
+    line.push(b'\n');
+    file.write_all(&line)?;
+    let mut length = line.len() as u64;
+    for (listed, source) in index.files.iter().zip(files.values()) {
+        let copied = match source {
+            Source::Bytes(bytes) => file.write_all(bytes).map(|()| bytes.len() as u64)?,
+            Source::File(path) => io::copy(&mut fs::File::open(path)?.take(listed.length), &mut file)?,
+        };
+        if copied != listed.length {
+            return Err(BundleError::Changed);
+        }
+        length += copied;
+    }
+    persist(file, destination)?;
+    Ok(length)
+}
+
+/// Where the content of a file is.
+#[derive(Clone)]
+enum Source {
+    Bytes(Bytes),
+    File(PathBuf),
+}
+
+impl Source {
+    fn listed(&self, name: &str) -> io::Result<BundledFile> {
+        let (length, sha256) = match self {
+            Self::Bytes(bytes) => digest_of(&**bytes)?,
+            Self::File(path) => digest_of(fs::File::open(path)?)?,
+        };
+        Ok(BundledFile { name: name.to_owned(), length, sha256 })
+    }
+}
+
+/// Answers from what is kept, and remembers with what.
+struct KeptFetcher {
+    store: Arc<dyn Store>,
+    targets: Option<PathBuf>,
+    served: Mutex<BTreeMap<String, Source>>,
+}
+
+impl fmt::Debug for KeptFetcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptFetcher").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl Fetcher for KeptFetcher {
+    fn fetch<'a>(&'a self, url: &'a SafeUrl) -> FetchFuture<'a> {
+        Box::pin(async move {
+            let name = name_of(url);
+            let found = match name.split_once('/') {
+                Some(("metadata", file)) => self.metadata(file).map(|found| found.map(Source::Bytes)),
+                Some(("targets", path)) => Ok(self.target(path).map(Source::File)),
+                _ => Ok(None),
+            };
+            let found = found
+                .map_err(|error| FetchError::Transport { url: url.clone(), reason: error.to_string() })?
+                .ok_or_else(|| FetchError::Absent { url: url.clone() })?;
+            let body = match &found {
+                Source::Bytes(bytes) => Body::from_bytes(url.clone(), bytes.clone()),
+                Source::File(path) => {
+                    let there = std::path::absolute(path).ok().and_then(|path| SafeUrl::from_file_path(&path));
+                    FileFetcher.fetch(&there.ok_or_else(|| FetchError::Absent { url: url.clone() })?).await?
+                }
+            };
+            self.served.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), found);
+            Ok(body)
+        })
+    }
+}
+
+impl KeptFetcher {
+    /// The metadata that a repository has under this name: with its version where snapshots are consistent.
+    fn metadata(&self, file: &str) -> io::Result<Option<Bytes>> {
+        let Some(name) = file.strip_suffix(".json") else { return Ok(None) };
+        let versioned = name.split_once('.').and_then(|(version, role)| Some((version.parse::<u64>().ok()?, role)));
+        let places = match versioned {
+            Some((version, "root")) => vec![Version::new(version).map(LocalFile::Root)],
+            Some((_, role)) => vec![role_of(role).map(LocalFile::Role), role_of(name).map(LocalFile::Role)],
+            None => vec![role_of(name).map(LocalFile::Role)],
+        };
+        for place in places.into_iter().flatten() {
+            if let Some(bytes) = self.store.read(&StoredFile::Metadata(place))? {
+                return Ok(Some(bytes.into()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where the target is kept that a repository has under this path: after a digest where snapshots are consistent.
+    fn target(&self, path: &str) -> Option<PathBuf> {
+        let (directory, name) = path.rsplit_once('/').map_or(("", path), |(directory, name)| (directory, name));
+        let is_digest = |text: &str| text.len() >= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let without = name.split_once('.').filter(|(digest, _)| is_digest(digest)).map(|(_, name)| name);
+        [without, Some(name)].into_iter().flatten().find_map(|name| {
+            let path = if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
+            let path = TargetPath::new(percent_decode_str(&path).decode_utf8().ok()?).ok()?;
+            let file = self.targets.as_ref()?.join(stored_name(&path.encoded(), ""));
+            file.is_file().then_some(file)
+        })
+    }
+}
+
+fn role_of(encoded: &str) -> Option<RoleName> {
+    let name = percent_decode_str(encoded).decode_utf8().ok()?;
+    match &*name {
+        "timestamp" => Some(RoleName::Timestamp),
+        "snapshot" => Some(RoleName::Snapshot),
+        "targets" => Some(RoleName::Targets),
+        "root" => None,
+        other => RoleName::delegated(other),
+    }
+}

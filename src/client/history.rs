@@ -1,0 +1,345 @@
+//! What this machine has had: versions of metadata and of documents of the builder map, and when each came.
+//!
+//! It answers "what changed since?" and nothing else. No verdict is based on it: whoever can write to the store can write
+//! a history. What is shown from it is read again from documents that have the digest which was noted when TUF had
+//! verified them; where one does not, it counts as gone.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::store::{Store, StoredFile};
+use crate::crypto::sha256;
+use crate::metadata::Version;
+use crate::trust::LocalFile;
+
+/// What changed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "name", rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Subject {
+    /// The root.
+    Root,
+    /// Targets metadata, by the name of its role.
+    Role(String),
+    /// The catalog of the builder map.
+    Catalog,
+    /// The document of a builder, by its ID.
+    Builder(String),
+    /// The document of a verifier, by its ID.
+    Verifier(String),
+}
+
+/// One version that this machine came to trust.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct HistoryEvent {
+    /// The time of the update that brought it.
+    pub at: DateTime<Utc>,
+    /// When the repository had confirmed, last before that, what was trusted until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_before: Option<DateTime<Utc>>,
+    /// What it is a version of.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// The version of the metadata; of a document, that of the role that names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// The SHA-256 of its bytes, in hexadecimal. `None` where there are none, or too many to be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// How many bytes are kept.
+    #[serde(default)]
+    length: u64,
+    /// In which file they are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    slot: Option<u16>,
+    /// Why there is no document any more: the code of the look-up's error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<String>,
+}
+
+impl HistoryEvent {
+    /// Whether both are about the same content.
+    pub fn same_content(&self, other: &Self) -> bool {
+        let content = |event: &Self| (event.sha256.clone(), event.gone.clone());
+        content(self) == content(other)
+            && (self.sha256.is_some() || self.gone.is_some() || self.version == other.version)
+    }
+}
+
+/// A version that is to be noted.
+#[derive(Debug)]
+pub(super) struct Noted {
+    pub(super) subject: Subject,
+    pub(super) version: Option<Version>,
+    pub(super) content: Content,
+}
+
+/// What there is of a version.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// Its bytes.
+    Bytes(Arc<Vec<u8>>),
+    /// Nothing any more: the look-up fails with this code.
+    Gone(&'static str),
+}
+
+/// Everything that is noted of one repository, oldest first.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    events: Vec<HistoryEvent>,
+}
+
+impl History {
+    /// Most versions of one subject.
+    pub const MOST_VERSIONS: usize = 64;
+    /// Most versions altogether.
+    pub const MOST_EVENTS: usize = 2048;
+    /// Longest document that is kept, in bytes; a longer one is noted by its version alone.
+    pub const LONGEST_DOCUMENT: usize = 1 << 20;
+    /// Most bytes of documents that are kept.
+    pub const MOST_BYTES: u64 = 64 << 20;
+    /// Longest journal that is read, in bytes.
+    const LONGEST_JOURNAL: usize = 2 << 20;
+    /// Longest name of a subject that is noted, in bytes.
+    const LONGEST_NAME: usize = 2048;
+
+    /// Reads what a store keeps. Lines that cannot be read, such as a torn last one, are passed over.
+    ///
+    /// # Errors
+    /// When the journal is there but cannot be read.
+    pub fn read(store: &dyn Store) -> io::Result<Self> {
+        let journal = store.read(&StoredFile::Journal)?.filter(|bytes| bytes.len() <= Self::LONGEST_JOURNAL);
+        let lines = journal.iter().flat_map(|bytes| bytes.split(|byte| *byte == b'\n'));
+        let mut history = Self { events: lines.filter_map(|line| serde_json::from_slice(line).ok()).collect() };
+        history.events.retain(HistoryEvent::is_sound);
+        history.drop_oldest();
+        Ok(history)
+    }
+
+    /// The events, oldest first.
+    pub fn events(&self) -> &[HistoryEvent] {
+        &self.events
+    }
+
+    /// The newest event of each subject.
+    pub fn newest(&self) -> BTreeMap<&Subject, &HistoryEvent> {
+        self.events.iter().map(|event| (&event.subject, event)).collect()
+    }
+
+    /// The bytes of a version, where they are still kept and have the digest that was noted.
+    ///
+    /// # Errors
+    /// When they are there but cannot be read.
+    pub fn document(&self, store: &dyn Store, event: &HistoryEvent) -> io::Result<Option<Vec<u8>>> {
+        let Some(digest) = &event.sha256 else { return Ok(None) };
+        let file = match (event.slot, &event.subject, event.version.and_then(Version::new)) {
+            (Some(slot), _, _) => StoredFile::Superseded(slot),
+            (None, Subject::Root, Some(version)) => StoredFile::Metadata(LocalFile::Root(version)),
+            _ => return Ok(None),
+        };
+        Ok(store.read(&file)?.filter(|bytes| hex::encode(sha256(bytes)) == *digest))
+    }
+
+    /// Whether noting this would say something new.
+    pub(super) fn is_news(&self, noted: &Noted) -> bool {
+        let event = noted.event(DateTime::<Utc>::UNIX_EPOCH, None);
+        let known = self.events.iter().rev().find(|known| known.subject == noted.subject);
+        noted.subject.name().len() <= Self::LONGEST_NAME && known.is_none_or(|known| !known.same_content(&event))
+    }
+
+    /// Notes versions that are news, and writes documents and journal. Only the holder of the store's lock may.
+    ///
+    /// If we crash before the journal is written, a document stands in a file that no line names, or that an old line
+    /// names by another digest.
+    pub(super) fn note(
+        &mut self,
+        store: &dyn Store,
+        noted: Vec<Noted>,
+        at: DateTime<Utc>,
+        confirmed_before: Option<DateTime<Utc>>,
+    ) -> io::Result<()> {
+        let mut changed = false;
+        for noted in noted {
+            if !self.is_news(&noted) {
+                continue;
+            }
+            changed = true;
+            self.events.push(noted.event(at, confirmed_before));
+            for slot in self.drop_oldest() {
+                store.write(&StoredFile::Superseded(slot), b"")?;
+            }
+            // Roots have a history of their own.
+            if let (Content::Bytes(bytes), false) = (&noted.content, noted.subject == Subject::Root)
+                && bytes.len() <= Self::LONGEST_DOCUMENT
+            {
+                let slot = self.free_slot();
+                store.write(&StoredFile::Superseded(slot), bytes)?;
+                if let Some(event) = self.events.last_mut() {
+                    event.slot = Some(slot);
+                }
+            }
+        }
+        if changed {
+            let lines = self.events.iter().map(|event| serde_json::to_string(event).expect("events are plain data"));
+            let journal: String = lines.map(|line| line + "\n").collect();
+            store.write(&StoredFile::Journal, journal.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Drops what is beyond the limits, the oldest first, but never the newest event. Returns the files that it frees.
+    fn drop_oldest(&mut self) -> Vec<u16> {
+        let mut versions: BTreeMap<Subject, usize> = BTreeMap::new();
+        let (mut bytes, mut events) = (0, 0);
+        let mut freed = Vec::new();
+        let mut kept: Vec<HistoryEvent> = Vec::new();
+        for event in self.events.drain(..).rev() {
+            let versions = versions.entry(event.subject.clone()).or_default();
+            let newest = events == 0;
+            let fits = *versions < Self::MOST_VERSIONS
+                && events < Self::MOST_EVENTS
+                && bytes + event.length <= Self::MOST_BYTES;
+            if newest || fits {
+                *versions += 1;
+                events += 1;
+                bytes += event.length;
+                kept.push(event);
+            } else {
+                freed.extend(event.slot);
+            }
+        }
+        kept.reverse();
+        self.events = kept;
+        freed
+    }
+
+    fn free_slot(&self) -> u16 {
+        let taken: std::collections::BTreeSet<u16> = self.events.iter().filter_map(|event| event.slot).collect();
+        (0..=u16::MAX).find(|slot| !taken.contains(slot)).expect("there are fewer events than slots")
+    }
+}
+
+impl Subject {
+    /// Its name; empty where there is only one of its kind.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Root | Self::Catalog => "",
+            Self::Role(name) | Self::Builder(name) | Self::Verifier(name) => name,
+        }
+    }
+}
+
+impl HistoryEvent {
+    /// Whether it can be one of ours.
+    fn is_sound(&self) -> bool {
+        let digest = |digest: &String| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let code = |code: &String| code.len() <= 64 && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        self.subject.name().len() <= History::LONGEST_NAME
+            && self.length <= History::LONGEST_DOCUMENT as u64
+            && self.sha256.as_ref().is_none_or(digest)
+            && self.gone.as_ref().is_none_or(code)
+    }
+}
+
+impl Noted {
+    fn event(&self, at: DateTime<Utc>, confirmed_before: Option<DateTime<Utc>>) -> HistoryEvent {
+        let (sha256, length, gone) = match &self.content {
+            Content::Bytes(bytes) if bytes.len() <= History::LONGEST_DOCUMENT => {
+                let length = if self.subject == Subject::Root { 0 } else { bytes.len() as u64 };
+                (Some(hex::encode(sha256(bytes))), length, None)
+            }
+            Content::Bytes(_) => (None, 0, None),
+            Content::Gone(code) => (None, 0, Some((*code).to_owned())),
+        };
+        let version = self.version.map(Version::get);
+        let subject = self.subject.clone();
+        HistoryEvent { at, confirmed_before, subject, version, sha256, length, slot: None, gone }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::MemoryStore;
+
+    fn noted(name: &str, bytes: &[u8]) -> Noted {
+        let version = Version::new(1);
+        Noted { subject: Subject::Builder(name.to_owned()), version, content: Content::Bytes(Arc::new(bytes.to_vec())) }
+    }
+
+    fn time(minute: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(minute)
+    }
+
+    fn note(store: &MemoryStore, minute: i64, news: Noted) {
+        History::read(store).unwrap().note(store, vec![news], time(minute), None).unwrap();
+    }
+
+    #[test]
+    fn every_version_is_kept_with_its_time() {
+        let store = MemoryStore::default();
+        for (minute, bytes) in [(1, b"one"), (2, b"two"), (3, b"two"), (4, b"one")] {
+            note(&store, minute, noted("b", bytes));
+        }
+        let history = History::read(&store).unwrap();
+        let all: Vec<_> = history
+            .events()
+            .iter()
+            .map(|event| (event.at, history.document(&store, event).unwrap().unwrap()))
+            .collect();
+        assert_eq!(all, [(time(1), b"one".to_vec()), (time(2), b"two".to_vec()), (time(4), b"one".to_vec())]);
+    }
+
+    #[test]
+    fn the_oldest_versions_give_way_and_leave_no_bytes() {
+        let store = MemoryStore::default();
+        note(&store, 0, noted("other", b"stays"));
+        for minute in 1..=70 {
+            note(&store, minute, noted("b", format!("{minute}").as_bytes()));
+        }
+        let history = History::read(&store).unwrap();
+        assert_eq!(history.events().len(), History::MOST_VERSIONS + 1);
+        assert_eq!(history.events()[1].at, time(7));
+        let slots: Vec<u16> = history.events().iter().filter_map(|event| event.slot).collect();
+        assert!(slots.iter().all(|slot| usize::from(*slot) <= History::MOST_VERSIONS + 1), "{slots:?}");
+        for event in history.events() {
+            assert!(history.document(&store, event).unwrap().is_some());
+        }
+    }
+
+    #[test]
+    fn bytes_are_bounded_altogether() {
+        let store = MemoryStore::default();
+        for number in 0..70_u8 {
+            note(&store, 1, noted(&format!("b{number}"), &vec![number; History::LONGEST_DOCUMENT]));
+        }
+        let history = History::read(&store).unwrap();
+        assert_eq!(history.events().len(), 64);
+        assert_eq!(history.events()[0].subject.name(), "b6");
+        // One that is too long is noted, and not kept.
+        note(&store, 2, noted("long", &vec![0; History::LONGEST_DOCUMENT + 1]));
+        let history = History::read(&store).unwrap();
+        let long = history.events().last().unwrap();
+        assert_eq!((long.subject.name(), &long.sha256, long.slot), ("long", &None, None));
+    }
+
+    #[test]
+    fn a_torn_journal_and_changed_documents_are_passed_over() {
+        let store = MemoryStore::default();
+        note(&store, 1, noted("a", b"one"));
+        note(&store, 2, noted("b", b"two"));
+        let mut journal = store.read(&StoredFile::Journal).unwrap().unwrap();
+        journal.truncate(journal.len() - 5);
+        store.write(&StoredFile::Journal, &journal).unwrap();
+        store.write(&StoredFile::Superseded(0), b"forged").unwrap();
+        let history = History::read(&store).unwrap();
+        assert_eq!(history.events().len(), 1);
+        assert_eq!(history.document(&store, &history.events()[0]).unwrap(), None);
+    }
+}

@@ -1,0 +1,324 @@
+//! What the command says about freshness: `status`, `changes`, and `refresh --watch` against a repository that is served
+//! and published to while it watches.
+#![cfg(all(feature = "cli", unix))]
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use support::{OPPY, Registry};
+use trustroot::client::write_durably;
+
+/// Longer than anything here takes: a test that hangs fails instead.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn now() -> DateTime<Utc> {
+    #[expect(clippy::disallowed_methods, reason = "the command reads the clock too")]
+    Utc::now()
+}
+
+/// A published registry, and a verifier's home that has pinned it.
+struct Machine {
+    registry: Registry,
+    directory: tempfile::TempDir,
+}
+
+/// A process that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Machine {
+    fn new() -> Self {
+        let registry = Registry::at(now() - chrono::Duration::hours(2)).and_builder();
+        registry.publish().unwrap();
+        Self { registry, directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn pin(&self, url: &str) {
+        let root = self.registry.published().join("1.root.json");
+        let (status, printed) = self.run(&["trust", "add", "keys", "--url", url, "--root", root.to_str().unwrap()]);
+        assert_eq!(status, 0, "{printed}");
+    }
+
+    fn pin_directory(&self) {
+        self.pin(self.registry.published().to_str().unwrap());
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trustroot"));
+        command.args(arguments).current_dir(self.directory.path()).env_clear();
+        command.env("TRUSTROOT_HOME", self.path("home")).env("PATH", "/usr/bin:/bin");
+        command
+    }
+
+    /// The exit status, and what was printed.
+    fn run(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.command(arguments).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    }
+
+    /// Starts a command, and hands over the lines of its standard output.
+    fn start(&self, command: &mut Command) -> (Running, Receiver<String>) {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = channel();
+        let output = child.stdout.take().unwrap();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        (Running(child), lines)
+    }
+
+    /// Publishes a second document of the builder: another key, and the first one retired.
+    fn rotate_the_builders_key(&mut self) {
+        self.registry.now = now();
+        self.registry.add_person("builder-2");
+        let spki = self.registry.key("builder-2").canonical_spki().to_vec();
+        let key = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, spki);
+        let start = (self.registry.now + chrono::Duration::hours(1)).to_rfc3339();
+        self.registry.edit("builders/oppy/v1.toml", |text| {
+            let signer = format!(
+                "[[signers]]\nname = \"2026b\"\ntype = \"key\"\nstatus = \"active\"\nenvelope = \"dsse\"\n\
+                 signatureEncoding = \"der\"\npublicKey = {{ rawBytes = \"{key}\", keyDetails = \"PKIX_ED25519\", validFor = \
+                 {{ start = \"{start}\" }} }}\n\n[[qualifications]]"
+            );
+            text.replacen("[[qualifications]]", &signer, 1)
+        });
+        self.registry.hold("oppy", &["oppy-dev"]).unwrap();
+        self.registry.publish().unwrap();
+    }
+}
+
+fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(started.elapsed() < PATIENCE, "{what}: never");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_watch_says_each_change_once_and_tells_everybody() {
+    let mut machine = Machine::new();
+    let (_server, lines) =
+        machine.start(&mut machine.command(&["serve", machine.registry.published().to_str().unwrap()]));
+    let line = lines.recv_timeout(PATIENCE).unwrap();
+    machine.pin(line.split(" at ").last().unwrap());
+    // What was looked up is watched; what was there before the watch is no change.
+    assert_eq!(machine.run(&["lookup", OPPY]).0, 0);
+    let socket = UnixDatagram::bind(machine.path("notify")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let hook = "echo \"$TRUSTROOT_CHANGED|$TRUSTROOT_CHANGES\" >> hook.log";
+    let arguments = ["refresh", "--watch", "--interval", "1s", "--metrics", "metrics.prom"];
+    let mut command = machine.command(&arguments);
+    command.args(["--on-change", "sh", "-c", hook]);
+    command.env("NOTIFY_SOCKET", machine.path("notify")).env("WATCHDOG_USEC", "200000");
+    let (mut watch, lines) = machine.start(&mut command);
+
+    // Read as they come: such a queue is short.
+    let (sender, said) = channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 512];
+        while let Ok(length) = socket.recv(&mut buffer) {
+            let _ = sender.send(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        }
+    });
+    let messages = |until: &str| while !said.recv_timeout(PATIENCE).unwrap().starts_with(until) {};
+    messages("STATUS=up to date");
+    messages("READY=1");
+    messages("WATCHDOG=1");
+    let metrics = || std::fs::read_to_string(machine.path("metrics.prom")).unwrap();
+    let before = metrics();
+    assert!(before.contains("trustroot_role_version{trust=\"keys\",role=\"snapshot\"} 1\n"), "{before}");
+    assert!(!machine.path("hook.log").exists());
+
+    let machine_path = machine.path("metrics.prom");
+    machine.rotate_the_builders_key();
+    let line = lines.recv_timeout(PATIENCE).unwrap();
+    assert!(line.contains("Z keys: "), "{line}");
+    assert!(line.contains(&format!("builder {OPPY} v2")) && line.contains("oppy v2"), "{line}");
+    // The online roles are at version 2 too, which nobody needs to be told.
+    assert!(!line.contains("snapshot"), "{line}");
+    let metrics = || std::fs::read_to_string(&machine_path).unwrap();
+    let count = |text: &str| -> u64 {
+        let line = text.lines().find(|line| line.contains("result=\"success\"") && line.contains("refresh")).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let so_far = count(&metrics());
+    wait_for("two more refreshes", || count(&metrics()) >= so_far + 2);
+    let after = metrics();
+    assert!(after.contains("trustroot_role_version{trust=\"keys\",role=\"snapshot\"} 2\n"), "{after}");
+    assert!(after.contains("trustroot_hook_total{result=\"success\"} 1\n"), "{after}");
+    assert!(lines.try_recv().is_err(), "one change, one line");
+    let ran = std::fs::read_to_string(machine.path("hook.log")).unwrap();
+    assert_eq!(ran.matches('|').count(), 1, "{ran}");
+    assert!(ran.starts_with("keys|keys: ") && ran.contains(&format!("builder {OPPY} v2\n")), "{ran}");
+
+    let ended = Command::new("kill").arg(watch.0.id().to_string()).status().unwrap();
+    assert!(ended.success());
+    let mut status = None;
+    wait_for("the end", || {
+        status = watch.0.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.unwrap().code(), Some(0));
+    messages("STOPPING=1");
+    // The home is whole, and current.
+    assert_eq!(machine.run(&["lookup", OPPY, "--offline"]).0, 0);
+}
+
+#[test]
+fn a_watch_goes_on_while_nothing_answers_and_while_its_command_fails() {
+    let mut machine = Machine::new();
+    machine.pin_directory();
+    let timestamp = machine.registry.published().join("timestamp.json");
+    let bytes = std::fs::read(&timestamp).unwrap();
+    std::fs::remove_file(&timestamp).unwrap();
+    let arguments = ["refresh", "--watch", "--interval", "1s", "--metrics", "metrics.prom", "--format", "json"];
+    let (_watch, lines) = machine.start(machine.command(&arguments).args(["--on-change", "false"]));
+    let file = machine.path("metrics.prom");
+    let metrics = || std::fs::read_to_string(&file).unwrap_or_default();
+    let failed = |count: u32| format!("trustroot_refresh_total{{trust=\"keys\",result=\"unreachable\"}} {count}\n");
+    wait_for("two failures", || metrics().contains(&failed(2)));
+    assert!(!metrics().contains("trustroot_last_success_timestamp_seconds{"));
+    write_durably(&timestamp, &bytes).unwrap();
+    wait_for("a success", || metrics().contains("trustroot_last_success_timestamp_seconds{trust=\"keys\"} "));
+    // The first line came with the failures: a root was accepted before them.
+    wait_for("the targets", || lines.recv_timeout(PATIENCE).unwrap().contains("\"targets\""));
+    wait_for("the command", || metrics().contains("trustroot_hook_total{result=\"failure\"} "));
+    machine.rotate_the_builders_key();
+    wait_for("another success", || metrics().contains("role=\"snapshot\"} 2\n"));
+}
+
+#[test]
+fn status_tells_good_from_stale_and_expired() {
+    let machine = Machine::new();
+    machine.pin_directory();
+    let (status, printed) = machine.run(&["status"]);
+    assert_eq!(status, 3, "{printed}");
+    assert!(printed.contains("never refreshed"), "{printed}");
+    assert_eq!(machine.run(&["refresh"]).0, 0);
+    let before = support::files(&machine.path("home"));
+    // No repository is asked: there is none.
+    std::fs::remove_dir_all(machine.registry.published()).unwrap();
+    for (arguments, in_days, expected, words) in [
+        (&["--max-age", "1d", "--warn-within", "3d"][..], 0, 0, "for another"),
+        (&["--max-age", "1d"], 2, 1, "too-stale: confirmed 2 days ago, and 24 hours are allowed"),
+        (&["--warn-within", "3d"], 5, 1, "expires-soon: timestamp v1 expires in 45 hours"),
+        (&[], 5, 0, "for another 45 hours"),
+        (&["--warn-within", "3d"], 10, 1, "expired: timestamp v1 expired on"),
+        (&[], 20, 1, "expired: snapshot v1 expired on"),
+        (&[], -1, 3, "clock-went-back: "),
+    ] {
+        let at = (now() + chrono::Duration::days(in_days)).to_rfc3339();
+        let (status, printed) = machine.run(&[&["status", "--at", &at], arguments].concat());
+        assert_eq!(status, expected, "{printed}");
+        assert!(printed.contains(words), "{words}: {printed}");
+        // What has expired is shown all the same.
+        assert!(printed.contains("root       v1"), "{printed}");
+    }
+    let at = (now() + chrono::Duration::days(20)).to_rfc3339();
+    let (status, printed) = machine.run(&["status", "--at", &at, "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let trust = &json["succeeded"]["trusts"][0];
+    assert_eq!((status, &json["error"]["code"]), (1, &"expired".into()));
+    assert_eq!((trust["roles"].as_array().unwrap().len(), trust["problems"].as_array().unwrap().len()), (4, 2));
+    assert_eq!(support::files(&machine.path("home")), before);
+}
+
+#[test]
+fn what_is_kept_and_damaged_is_no_good_status() {
+    let machine = Machine::new();
+    machine.pin_directory();
+    assert_eq!(machine.run(&["refresh"]).0, 0);
+    let snapshot = machine.path("home/keys/metadata/snapshot.json");
+    let text = std::fs::read_to_string(&snapshot).unwrap();
+    let changed = text.replace("\"version\": 1", "\"version\": 7").replace("\"version\":1", "\"version\":7");
+    assert_ne!(changed, text);
+    write_durably(&snapshot, changed.as_bytes()).unwrap();
+    let (status, printed) = machine.run(&["status"]);
+    assert_ne!(status, 0, "{printed}");
+    assert!(!printed.contains("v7"), "{printed}");
+}
+
+#[test]
+fn changes_names_the_key_that_was_rotated() {
+    let mut machine = Machine::new();
+    machine.pin_directory();
+    let since = now().to_rfc3339();
+    assert_eq!(machine.run(&["lookup", OPPY]).0, 0);
+    let (status, printed) = machine.run(&["changes", "--since", "2020-01-01"]);
+    assert_eq!(status, 0, "{printed}");
+    assert!(printed.contains(&format!("builder {OPPY} v1\n    first seen here")), "{printed}");
+    std::thread::sleep(Duration::from_millis(1100));
+    let rotated = now();
+    machine.rotate_the_builders_key();
+    // The refresh alone brings the document that was looked up before.
+    assert_eq!(machine.run(&["refresh"]).0, 0);
+    let (status, printed) = machine.run(&["changes", "--since", &rotated.to_rfc3339()]);
+    assert_eq!(status, 0, "{printed}");
+    let digest = hex::encode(trustroot::crypto::sha256(machine.registry.key("builder-2").canonical_spki()));
+    assert!(printed.contains(&format!("key 2026b added, active: SHA-256 {digest}")), "{printed}");
+    assert!(printed.contains("oppy v2\n    v1 -> v2"), "{printed}");
+    assert!(!printed.contains("first seen here"), "{printed}");
+    let json = machine.run(&["changes", "keys", "--since", &since, "--format", "json"]).1;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["trusts"][0]["lookedUp"], 1);
+    // Nothing is refreshed and nothing new noted where nothing is new.
+    let before = support::files(&machine.path("home/keys/metadata/history"));
+    assert_eq!(machine.run(&["lookup", OPPY]).0, 0);
+    assert_eq!(support::files(&machine.path("home/keys/metadata/history")), before);
+    // A document that was changed in the history is not shown.
+    for slot in 0..16 {
+        let file = machine.path(&format!("home/keys/metadata/history/{slot}.json"));
+        if file.exists() {
+            let text = std::fs::read_to_string(&file).unwrap();
+            write_durably(&file, text.replace("2026b", "forged").as_bytes()).unwrap();
+        }
+    }
+    let (_, printed) = machine.run(&["changes", "--since", &rotated.to_rfc3339()]);
+    assert!(!printed.contains("forged") && printed.contains("what it was is no longer kept"), "{printed}");
+}
+
+#[test]
+fn a_builder_that_disappears_is_a_change() {
+    let mut machine = Machine::new();
+    machine.pin_directory();
+    assert_eq!(machine.run(&["lookup", OPPY]).0, 0);
+    machine.registry.now = now();
+    std::fs::remove_file(machine.registry.path("builders/oppy/v1.toml")).unwrap();
+    machine.registry.hold("oppy", &["oppy-dev"]).unwrap();
+    machine.registry.publish().unwrap();
+    assert_eq!(machine.run(&["refresh"]).0, 0);
+    let (_, printed) = machine.run(&["changes", "--since", "2020-01-01"]);
+    assert!(printed.contains("disappeared: a look-up now fails with `no-document`"), "{printed}");
+}
+
+#[test]
+fn watching_the_past_is_refused() {
+    let machine = Machine::new();
+    machine.pin_directory();
+    for arguments in [["--offline"].as_slice(), &["--at", "2030-01-01T00:00:00Z"]] {
+        let (status, printed) = machine.run(&[&["refresh", "--watch"], arguments].concat());
+        assert_eq!(status, 2, "{printed}");
+        assert!(printed.contains("watching is about the present"), "{printed}");
+    }
+}
