@@ -734,8 +734,12 @@ fn delegation() -> impl Strategy<Value = Value> {
     prop_oneof![delegation("paths", "[ab/*?\"]{0,4}"), delegation("path_hash_prefixes", "[0-9a-f]{0,1}")]
 }
 
+fn digest() -> impl Strategy<Value = String> {
+    prop_oneof![8 => "[0-9a-f]{64}", 1 => "[0-9A-F]{64}", 1 => "[f-h]{64}", 1 => "[0-9a-f]{62,66}"]
+}
+
 fn meta_file() -> impl Strategy<Value = Value> {
-    let hashes = || or_odd(object_of(vec![("sha256", or_odd("[0-9a-f]{64}".prop_map(Value::from)))]));
+    let hashes = || or_odd(object_of(vec![("sha256", or_odd(digest().prop_map(Value::from)))]));
     let length = || or_odd((0..30_u64).prop_map(Value::from));
     let version = || or_odd((1..30_u64).prop_map(Value::from));
     prop_oneof![
@@ -835,5 +839,15 @@ fn among_many_roles_each_is_found_and_nothing_else() {
     for number in 0..3000 {
         let found = snapshot.role(&RoleName::delegated(&name(number)).unwrap()).map(|meta| meta.version.get());
         assert_eq!(found, (number % 3 == 0).then_some(number as u64 + 1));
+    }
+}
+
+#[test]
+fn no_delegation_takes_the_name_of_a_top_level_role() {
+    for (name, is_reserved) in
+        [("", true), ("root", true), ("timestamp", true), ("snapshot", true), ("targets", true), ("roots", false)]
+    {
+        let role = json!({ "keyids": [], "name": name, "paths": [], "terminating": false, "threshold": 1 });
+        assert_eq!(targets_with(&[role]).is_err(), is_reserved, "{name}");
     }
 }
