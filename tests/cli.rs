@@ -212,7 +212,7 @@ fn a_refresh_that_cannot_keep_what_it_found_says_so() {
     let sandbox = Sandbox::new();
     // Nothing can be kept, whoever runs the test: there is no lock to be had, and a file where a directory should be.
     std::fs::create_dir_all(sandbox.path("home/oppy/metadata/.lock")).unwrap();
-    std::fs::write(sandbox.path("home/oppy/targets"), b"").unwrap();
+    fs_err::write(sandbox.path("home/oppy/targets"), b"").unwrap();
     let (status, printed) = sandbox.run(&["refresh", "--format", "json"]);
     let printed = String::from_utf8(printed).unwrap();
     assert!(status == 3 && printed.contains("\"not-kept\""), "{status}: {printed}");
@@ -225,7 +225,7 @@ fn a_refresh_that_cannot_keep_what_it_found_says_so() {
 #[test]
 fn a_map_in_the_home_is_followed_and_one_repository_cannot_vouch_twice() {
     let sandbox = Sandbox::new();
-    std::fs::write(sandbox.path("home/map.json"), MAP).unwrap();
+    fs_err::write(sandbox.path("home/map.json"), MAP).unwrap();
     let (status, printed) = sandbox.run(&["get", KEYS, "--format", "json"]);
     let printed = String::from_utf8(printed).unwrap();
     assert!(status == 2 && printed.contains("unusable-map"), "{status}: {printed}");
@@ -235,7 +235,7 @@ fn a_map_in_the_home_is_followed_and_one_repository_cannot_vouch_twice() {
     assert!(status == 1 && printed.contains("same-repository"), "{status}: {printed}");
     assert!(!sandbox.path("keys.json").exists());
     let one = MAP.replace("[\"oppy\", \"second\"], \"threshold\": 2", "[\"oppy\"], \"threshold\": 1");
-    std::fs::write(sandbox.path("home/map.json"), one).unwrap();
+    fs_err::write(sandbox.path("home/map.json"), one).unwrap();
     let (status, printed) = sandbox.run(&["get", KEYS, "--format", "json"]);
     assert_eq!(status, 0, "{}", String::from_utf8_lossy(&printed));
     // And without the repository.

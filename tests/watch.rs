@@ -75,7 +75,7 @@ impl Machine {
     }
 
     /// Starts a command, and hands over the lines of its standard output.
-    fn start(&self, command: &mut Command) -> (Running, Receiver<String>) {
+    fn start(command: &mut Command) -> (Running, Receiver<String>) {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = channel();
         let output = child.stdout.take().unwrap();
@@ -119,7 +119,7 @@ fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
 fn a_watch_says_each_change_once_and_tells_everybody() {
     let mut machine = Machine::new();
     let (_server, lines) =
-        machine.start(&mut machine.command(&["serve", machine.registry.published().to_str().unwrap()]));
+        Machine::start(&mut machine.command(&["serve", machine.registry.published().to_str().unwrap()]));
     let line = lines.recv_timeout(PATIENCE).unwrap();
     machine.pin(line.split(" at ").last().unwrap());
     // What was looked up is watched; what was there before the watch is no change.
@@ -131,7 +131,7 @@ fn a_watch_says_each_change_once_and_tells_everybody() {
     let mut command = machine.command(&arguments);
     command.args(["--on-change", "sh", "-c", hook]);
     command.env("NOTIFY_SOCKET", machine.path("notify")).env("WATCHDOG_USEC", "200000");
-    let (mut watch, lines) = machine.start(&mut command);
+    let (mut watch, lines) = Machine::start(&mut command);
 
     // Read as they come: such a queue is short.
     let (sender, said) = channel();
@@ -193,7 +193,7 @@ fn a_watch_goes_on_while_nothing_answers_and_while_its_command_fails() {
     let bytes = std::fs::read(&timestamp).unwrap();
     std::fs::remove_file(&timestamp).unwrap();
     let arguments = ["refresh", "--watch", "--interval", "1s", "--metrics", "metrics.prom", "--format", "json"];
-    let (_watch, lines) = machine.start(machine.command(&arguments).args(["--on-change", "false"]));
+    let (_watch, lines) = Machine::start(machine.command(&arguments).args(["--on-change", "false"]));
     let file = machine.path("metrics.prom");
     let metrics = || std::fs::read_to_string(&file).unwrap_or_default();
     let failed = |count: u32| format!("trustroot_refresh_total{{trust=\"keys\",result=\"unreachable\"}} {count}\n");

@@ -47,9 +47,9 @@ impl Scene {
 
     /// What `online` exports now.
     fn exported(&self) -> Vec<u8> {
-        let shelf = self.online.shelf();
+        let server = self.online.shelf();
         let mut updater =
-            self.online.updater_from(shelf, |settings| settings.kept_targets = Self::kept(&self.online)).unwrap();
+            self.online.updater_from(server, |settings| settings.kept_targets = Self::kept(&self.online)).unwrap();
         let path = self.directory.path().join("exported");
         block_on(export(&mut updater, &questions(&[TOOL]), LIMIT, &path)).unwrap();
         fs_err::read(path).unwrap()

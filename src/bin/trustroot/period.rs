@@ -46,7 +46,7 @@ impl FromStr for Period {
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.0.as_secs();
-        let (name, seconds) = UNITS.into_iter().find(|(_, unit)| all % unit == 0).unwrap_or(('s', 1));
+        let (name, seconds) = UNITS.into_iter().find(|(_, unit)| all.is_multiple_of(*unit)).unwrap_or(('s', 1));
         // `14d` says more to most than `2w`.
         if name == 'w' { write!(f, "{}d", all / 86_400) } else { write!(f, "{}{name}", all / seconds) }
     }

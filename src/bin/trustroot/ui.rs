@@ -84,15 +84,6 @@ impl Session {
         if names.is_empty() { Err(store.nothing()) } else { Ok(names) }
     }
 
-    /// An updater that judges what is kept as of `start`, and neither asks nor writes.
-    pub(crate) fn judge_kept(&self, trust: &Trust, start: UpdateStart) -> Result<Updater, UpdateError> {
-        let mut settings = trust.settings().connectivity(Connectivity::Offline).clock(Clock::Chosen);
-        settings.max_staleness = None;
-        let cache = LocalCache::new(trust.metadata_directory(), CacheMode::ReadOnly);
-        let fetcher = Arc::new(DefaultFetcher::new(HttpSettings::default()));
-        Updater::new(TrustAnchor::Pinned(trust.root.clone()), settings, cache, fetcher, start)
-    }
-
     /// The trust asked for by name, or the only one there is.
     pub(crate) fn trust(&self, name: Option<&TrustName>) -> Result<Trust, Report> {
         match name {
@@ -141,18 +132,6 @@ impl Session {
         adjust(&mut settings);
         let anchor = TrustAnchor::Pinned(trust.root.clone());
         let cache = LocalCache::new(trust.metadata_directory(), mode);
-        Updater::new(anchor, settings, cache, fetcher, self.start).map_err(|error| self.update_failed(trust, &error))
-    }
-
-    /// An updater that asks nobody and writes nothing, to see what is kept, however stale.
-    pub(crate) fn updater_of_kept(&self, trust: &Trust) -> Result<Updater, Report> {
-        let mut settings = trust.settings();
-        settings.connectivity = Connectivity::Offline;
-        settings.max_staleness = None;
-        settings.clock = if self.time_is_chosen { Clock::Chosen } else { Clock::Present };
-        let anchor = TrustAnchor::Pinned(trust.root.clone());
-        let cache = LocalCache::new(trust.metadata_directory(), CacheMode::ReadOnly);
-        let fetcher = Arc::new(DefaultFetcher::new(HttpSettings::default()));
         Updater::new(anchor, settings, cache, fetcher, self.start).map_err(|error| self.update_failed(trust, &error))
     }
 
@@ -210,6 +189,15 @@ pub(crate) fn block_on_without_sockets<T>(future: impl Future<Output = Result<T,
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|error| Report::io(&error))?;
     runtime.block_on(future)
+}
+
+/// An updater that judges what is kept as of `start`, however stale, and neither asks nor writes.
+pub(crate) fn judge_kept(trust: &Trust, start: UpdateStart) -> Result<Updater, UpdateError> {
+    let mut settings = trust.settings().connectivity(Connectivity::Offline).clock(Clock::Chosen);
+    settings.max_staleness = None;
+    let cache = LocalCache::new(trust.metadata_directory(), CacheMode::ReadOnly);
+    let fetcher = Arc::new(DefaultFetcher::new(HttpSettings::default()));
+    Updater::new(TrustAnchor::Pinned(trust.root.clone()), settings, cache, fetcher, start)
 }
 
 /// Ends when this process is asked to end.

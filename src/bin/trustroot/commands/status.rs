@@ -13,7 +13,7 @@ use crate::args::{Format, StatusOptions};
 use crate::config::TrustName;
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, block_on, show_time};
+use crate::ui::{Session, judge_kept, show_time};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -121,7 +121,7 @@ pub(crate) fn run(session: &Session, options: &StatusOptions) -> Result<(), Repo
     let names = session.trust_names(options.name.as_ref())?;
     let mut trusts = Vec::new();
     for name in &names {
-        trusts.push(block_on(status_of(session, options, name))?);
+        trusts.push(session.block_on(status_of(session, options, name))?);
     }
     let status = Status { trusts, judged_at: show_time(session.start.time()) };
     let problems: Vec<&Problem> = status.trusts.iter().flat_map(|trust| &trust.problems).collect();
@@ -217,7 +217,7 @@ pub(super) async fn kept(
 ) -> Result<(TrustedSet, Option<DateTime<Utc>>), UpdateError> {
     let mut start = session.start;
     loop {
-        let mut updater = session.judge_kept(trust, start)?;
+        let mut updater = judge_kept(trust, start)?;
         match updater.refresh().await.cloned() {
             Ok(trusted) => return Ok((trusted, updater.freshness().confirmed_at)),
             Err(UpdateError::Refused { refusal, url, kept }) => match &*refusal {

@@ -16,7 +16,7 @@ use crate::config::{LONGEST_ROOT, Origin, Pin, PinnedBy, Policy, Trust, TrustNam
 use crate::output::{self, Show};
 use crate::period::ago;
 use crate::report::{Outcome, Report, example_key};
-use crate::ui::{Session, fetcher, show_path, show_time, warn};
+use crate::ui::{Session, fetcher, judge_kept, show_path, show_time, warn};
 
 pub(crate) fn run(session: &Session, command: TrustCommand) -> Result<(), Report> {
     match command {
@@ -121,7 +121,8 @@ impl Show for TrustLine {
         let post_quantum = self.post_quantum_from.as_ref().map_or_else(String::new, |from| {
             format!("  policy  roots need a post-quantum signature from {from} on (other clients do not enforce it)\n")
         });
-        let notes: String = self.notes.iter().map(|note| format!("  note: {note}\n")).collect();
+        let notes: Vec<String> = self.notes.iter().map(|note| format!("  note: {note}\n")).collect();
+        let notes = notes.concat();
         format!(
             "{}: root v{}, expires {}\n  url     {}\n  targets {}\n  sha256  {}\n{system}{post_quantum}{}{notes}",
             self.name,
@@ -352,7 +353,7 @@ impl Show for Shown {
 
 fn show(session: &Session, name: &TrustName) -> Result<(), Report> {
     let trust = session.store()?.load(name)?;
-    let mut updater = session.updater_of_kept(&trust)?;
+    let mut updater = judge_kept(&trust, session.start).map_err(|error| session.update_failed(&trust, &error))?;
     let (roles, not_usable) = match session.block_on(async { Ok(updater.refresh().await.cloned()) })? {
         Ok(trusted) => (RoleLine::top_level(&trusted, &[]), None),
         Err(error) => (Vec::new(), Some(error.to_string())),

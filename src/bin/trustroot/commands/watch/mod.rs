@@ -138,7 +138,7 @@ impl Watch<'_> {
         for name in &names {
             match self.refresh(&session, name).await {
                 Ok(soonest) => {
-                    expires = expires.map_or(Some(soonest), |expires: DateTime<Utc>| Some(expires.min(soonest)))
+                    expires = expires.map_or(Some(soonest), |expires: DateTime<Utc>| Some(expires.min(soonest)));
                 }
                 Err(report) => {
                     well = false;
@@ -212,12 +212,12 @@ impl Watch<'_> {
         let line = match self.session.format {
             Format::Text => format!("{time} {}: {}\n", changed.name, changed.words().join(", ")),
             Format::Json => {
-                let changes: Vec<_> = changed
+                let events: Vec<_> = changed
                     .events
                     .iter()
                     .map(|event| json!({"subject": event.subject, "version": event.version, "gone": event.gone}))
                     .collect();
-                let line = json!({"at": time, "trust": changed.name.as_str(), "changes": changes});
+                let line = json!({"at": time, "trust": changed.name.as_str(), "changes": events});
                 ascii_json(&format!("{line}\n"))
             }
         };
