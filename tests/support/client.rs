@@ -270,6 +270,8 @@ impl Client {
             .into_iter()
             .filter_map(Result::ok)
             .filter(|entry| entry.file_type().is_file() && entry.file_name() != ".lock")
+            // The journal of what was accepted, which no verdict uses.
+            .filter(|entry| !entry.path().starts_with(self.cache().directory().join("history")))
             .map(walkdir::DirEntry::into_path)
             .collect()
     }

@@ -8,7 +8,9 @@ use trustroot::crypto::sha256;
 use trustroot::metadata::RoleName;
 use trustroot::trust::Refusal;
 
-/// Every entry below a directory with the digest of its content; of a link, where it leads. The lock is left out.
+/// Every entry below a directory with the digest of its content; of a link, where it leads.
+///
+/// The lock is left out, and the journal of what was accepted, which no verdict uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State(BTreeMap<String, String>);
 
@@ -25,7 +27,7 @@ impl State {
             };
             (name, content)
         });
-        Self(described.filter(|(name, _)| name != ".lock").collect())
+        Self(described.filter(|(name, _)| name != ".lock" && !name.starts_with("history")).collect())
     }
 
     /// The entries that were added, changed or removed since `before`.
