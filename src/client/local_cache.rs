@@ -73,7 +73,7 @@ impl Store for LocalCache {
 
     /// Also clears away what killed updates left.
     fn settle(&self) -> io::Result<()> {
-        for directory in [self.directory.join("root_history"), self.directory.clone()] {
+        for directory in [self.directory.join("root_history"), self.directory.join("client"), self.directory.clone()] {
             if directory.exists() {
                 sync_directory(&directory)?;
                 remove_leftovers(&directory);
