@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use trustroot::client::{
-    CacheMode, Fetcher, LocalCache, Retries, SafeUrl, TrustAnchor, UpdateError, Updater, UpdaterSettings,
+    CacheMode, Fetcher, LocalCache, Retries, SafeUrl, Store, TrustAnchor, UpdateError, Updater, UpdaterSettings,
 };
 use trustroot::metadata::{RoleName, TargetPath, Version};
 use trustroot::trust::{Connectivity, FoundTarget, Limits, LocalFile, RootPolicy, UpdateStart};
@@ -122,18 +122,28 @@ impl Client {
 
     /// An updater as a new process would make it.
     pub fn new_updater(&self) -> Result<Updater, UpdateError> {
+        self.updater_with(self.settings(), self.cache())
+    }
+
+    /// How its updaters are set up.
+    pub fn settings(&self) -> UpdaterSettings {
         let mut settings = UpdaterSettings::new(self.metadata_url.clone(), self.target_url.clone());
         settings.limits = self.limits;
         settings.retries.attempts = self.attempts;
         settings.root_policy = self.root_policy;
         settings.connectivity = self.connectivity;
+        settings
+    }
+
+    /// An updater that is set up in another way, over another store.
+    pub fn updater_with(&self, settings: UpdaterSettings, store: impl Store + 'static) -> Result<Updater, UpdateError> {
         let anchor = match &self.trust {
             Trust::Pinned(root) => TrustAnchor::Pinned(root.clone()),
             Trust::Cached => TrustAnchor::Cached,
         };
         let start = UpdateStart::at(self.shelf.now());
         let fetcher = self.network.clone().unwrap_or_else(|| Arc::clone(&self.shelf) as _);
-        Updater::new(anchor, settings, self.cache(), fetcher, start)
+        Updater::new(anchor, settings, store, fetcher, start)
     }
 
     /// Looks for a target: with the updater of the last refresh, or a new one.
