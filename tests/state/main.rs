@@ -8,4 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clock_and_notes;
 mod faults;
+#[cfg(feature = "cli")]
+mod processes;

@@ -108,6 +108,17 @@ impl Session {
         self.time_is_chosen.then(|| self.start.time())
     }
 
+    /// Says what an update could not keep; and how much it asked for, with `--verbose`.
+    pub(crate) fn note_update(&self, updater: &Updater) {
+        if let Some(error) = updater.not_kept() {
+            warn(&format!(
+                "nothing new was kept, so that the next run will not know of it: {}",
+                Printable(&error.to_string())
+            ));
+        }
+        self.note_traffic(updater.traffic());
+    }
+
     /// Says how much was asked for, with `--verbose`.
     pub(crate) fn note_traffic(&self, traffic: Traffic) {
         if self.verbose {

@@ -56,7 +56,7 @@ pub(crate) fn run(session: &Session, options: &GetOptions) -> Result<(), Report>
         let destination = path.as_deref().map(|path| Destination { path, may_replace: options.output.is_some() });
         let most = printed.then_some(MOST_PRINTED);
         let got = target(session, &trust, &mut updater, &options.target, destination, most).await;
-        session.note_traffic(updater.traffic());
+        session.note_update(&updater);
         got?.ok_or_else(|| not_named(&trust, &options.target))
     })?;
     let (found, was_there) = match fetched {

@@ -116,7 +116,7 @@ pub(crate) fn run(session: &Session, options: &LookupOptions) -> Result<(), Repo
             Err(error) => Err(failed(&error)),
         }
     });
-    session.note_traffic(updater.traffic());
+    session.note_update(&updater);
     output::show(session.format, &looked_up?)
 }
 

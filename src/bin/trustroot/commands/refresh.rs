@@ -84,7 +84,7 @@ async fn refresh(session: &Session, name: &TrustName) -> Result<RefreshedTrust, 
     let progress = session.progress(format!("refreshing {name} from {}", trust.metadata_url), None);
     let refreshed = updater.refresh().await.cloned();
     progress.finish_and_clear();
-    session.note_traffic(updater.traffic());
+    session.note_update(&updater);
     let trusted = refreshed.map_err(|error| session.update_failed(&trust, &error))?;
     let traffic = updater.traffic();
     Ok(RefreshedTrust {

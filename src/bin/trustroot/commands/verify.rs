@@ -91,7 +91,7 @@ async fn deliver(
         ),
         None => None,
     };
-    session.note_traffic(updater.traffic());
+    session.note_update(&updater);
     let trusted = updater.refresh().await.map_err(|error| session.update_failed(trust, &error))?;
     let source = |fetched: &Fetched| {
         let found = &fetched.found;

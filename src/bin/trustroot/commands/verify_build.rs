@@ -58,7 +58,7 @@ pub(super) fn run(
             judged(session, trust, options, &Context::of(found, &delivered.trusted), verdict)
         }
     });
-    session.note_traffic(updater.traffic());
+    session.note_update(&updater);
     output::show(session.format, &judged?)
 }
 
