@@ -74,7 +74,8 @@ fn a_clock_that_was_set_back_a_little_is_taken_for_the_latest_time() {
     repository.publish();
     // Expires between the two times: by the clock it has not, by what is known it has.
     let right = move_clock(&repository, TimeDelta::minutes(-4));
-    repository.draft("timestamp")["expires"] = serde_json::json!((right - TimeDelta::minutes(2)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+    repository.draft("timestamp")["expires"] =
+        serde_json::json!((right - TimeDelta::minutes(2)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
     repository.serve("timestamp");
     assert_eq!(crate::support::refusal_of(client.refresh()).code(), "expired");
     assert_eq!(client.trusted_version("timestamp"), Some(2));

@@ -10,5 +10,6 @@ mod support;
 
 mod clock_and_notes;
 mod faults;
+mod mirrors;
 #[cfg(feature = "cli")]
 mod processes;
