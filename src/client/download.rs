@@ -32,7 +32,8 @@ impl Updater {
     /// has the right hashes is left alone; `copy` is used instead of fetching where it is a file with the right
     /// hashes. `progress` is told the bytes so far.
     ///
-    /// A download that breaks off goes on where it was, from the same mirror or the next, where the server can do that.
+    /// A download that breaks off goes on where it was, where the same server still has the same content; another mirror
+    /// is asked for the whole.
     ///
     /// # Errors
     /// See [`UpdateError`]. `destination` then has its old content.

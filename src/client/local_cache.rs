@@ -77,7 +77,8 @@ impl Store for LocalCache {
 
     /// Also clears away what killed updates left.
     fn settle(&self) -> io::Result<()> {
-        for directory in [self.directory.join("root_history"), self.directory.join("history"), self.directory.clone()] {
+        for below in ["root_history", "history", "client", ""] {
+            let directory = self.directory.join(below);
             if directory.exists() {
                 sync_directory(&directory)?;
                 remove_leftovers(&directory);

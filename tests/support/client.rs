@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use trustroot::client::{
-    CacheMode, Fetcher, LocalCache, Retries, SafeUrl, TrustAnchor, UpdateError, Updater, UpdaterSettings,
+    CacheMode, Fetcher, LocalCache, Retries, SafeUrl, Store, TrustAnchor, UpdateError, Updater, UpdaterSettings,
 };
 use trustroot::metadata::{RoleName, TargetPath, Version};
 use trustroot::trust::{Connectivity, FoundTarget, Limits, LocalFile, RootPolicy, UpdateStart};
@@ -127,27 +127,47 @@ impl Client {
 
     /// An updater as a new process would make it.
     pub fn new_updater(&self) -> Result<Updater, UpdateError> {
-        self.updater_from(self.network.clone().unwrap_or_else(|| self.shelf()), |_| {})
+        self.updater_with(self.settings(), self.cache())
     }
 
-    /// The same, with another fetcher and other settings.
-    pub fn updater_from(
-        &self,
-        fetcher: Arc<dyn Fetcher>,
-        adjust: impl FnOnce(&mut UpdaterSettings),
-    ) -> Result<Updater, UpdateError> {
+    /// How its updaters are set up.
+    pub fn settings(&self) -> UpdaterSettings {
         let mut settings = UpdaterSettings::new(self.metadata_url.clone(), self.target_url.clone());
         settings.limits = self.limits;
         settings.retries.attempts = self.attempts;
         settings.root_policy = self.root_policy;
         settings.connectivity = self.connectivity;
+        settings
+    }
+
+    /// An updater that is set up in another way, over another store.
+    pub fn updater_with(&self, settings: UpdaterSettings, store: impl Store + 'static) -> Result<Updater, UpdateError> {
+        let fetcher = self.network.clone().unwrap_or_else(|| self.shelf());
+        self.updater_of(fetcher, settings, store)
+    }
+
+    /// An updater with another fetcher and other settings.
+    pub fn updater_from(
+        &self,
+        fetcher: Arc<dyn Fetcher>,
+        adjust: impl FnOnce(&mut UpdaterSettings),
+    ) -> Result<Updater, UpdateError> {
+        let mut settings = self.settings();
+        adjust(&mut settings);
+        self.updater_of(fetcher, settings, self.cache())
+    }
+
+    fn updater_of(
+        &self,
+        fetcher: Arc<dyn Fetcher>,
+        settings: UpdaterSettings,
+        store: impl Store + 'static,
+    ) -> Result<Updater, UpdateError> {
         let anchor = match &self.trust {
             Trust::Pinned(root) => TrustAnchor::Pinned(root.clone()),
             Trust::Cached => TrustAnchor::Cached,
         };
-        adjust(&mut settings);
-        let start = UpdateStart::at(self.shelf.now());
-        Updater::new(anchor, settings, self.cache(), fetcher, start)
+        Updater::new(anchor, settings, store, fetcher, UpdateStart::at(self.shelf.now()))
     }
 
     /// Looks for a target: with the updater of the last refresh, or a new one.

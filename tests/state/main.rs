@@ -1,0 +1,15 @@
+//! State that cannot be lost: updates that fail or are killed at any operation, many processes at once, clocks that are
+//! wrong, notes that are damaged, and mirrors that do not answer.
+//!
+//! The next update works, and trust never goes back.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod clock_and_notes;
+mod faults;
+mod mirrors;
+#[cfg(feature = "cli")]
+mod processes;

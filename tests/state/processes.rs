@@ -1,0 +1,204 @@
+//! Many real processes on one cache, and processes that are killed by the system.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::faults::{leftovers, newest};
+use crate::support::SimRepository;
+
+/// A repository as files, and a home directory in which it is trusted.
+struct Setting {
+    directory: TempDir,
+    repository: SimRepository,
+}
+
+/// How long all processes of a test may take together.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+impl Setting {
+    fn new() -> Self {
+        let mut repository = SimRepository::new();
+        // Real processes have the real time.
+        for role in ["root", "timestamp", "snapshot", "targets"] {
+            repository.draft(role)["expires"] = serde_json::json!("2099-01-01T00:00:00Z");
+        }
+        repository.publish_root();
+        repository.bump("targets");
+        repository.publish();
+        let setting = Self { directory: tempfile::tempdir().unwrap(), repository };
+        setting.write();
+        let root = setting.served().join("metadata/2.root.json");
+        let url = format!("file://{}", setting.served().display());
+        let mut add = setting.command(&["trust", "add", "example", "--url", &url, "--root"]);
+        let added = add.arg(root).output().unwrap();
+        assert!(added.status.success(), "{added:?}");
+        setting
+    }
+
+    fn served(&self) -> PathBuf {
+        self.directory.path().join("repository")
+    }
+
+    fn home(&self) -> PathBuf {
+        self.directory.path().join("home")
+    }
+
+    /// Writes the repository as `trustroot publish` does: each file whole, the pointer last.
+    fn write(&self) {
+        let mut files: Vec<_> = self.repository.shelf().files().into_keys().collect();
+        files.sort_by_key(|file| file.ends_with("timestamp.json"));
+        for file in files {
+            // `--url` alone: metadata at its top, as the command lays it out.
+            for place in [self.served().join(&file), self.served().join(file.trim_start_matches("metadata/"))] {
+                fs_err::create_dir_all(place.parent().unwrap()).unwrap();
+                trustroot::client::write_durably(&place, &self.repository.shelf().get(&file).unwrap()).unwrap();
+            }
+        }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trustroot"));
+        command.env_clear().arg("--home").arg(self.home()).args(arguments).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn start_refresh(&self) -> Child {
+        self.command(&["refresh"]).spawn().unwrap()
+    }
+
+    /// Where trusted metadata is kept.
+    fn cache(&self) -> PathBuf {
+        let timestamp = walkdir::WalkDir::new(self.home()).into_iter().filter_map(Result::ok);
+        let mut places = timestamp.filter(|entry| entry.file_name() == "timestamp.json");
+        places.next().map_or_else(|| self.home(), |entry| entry.path().parent().unwrap().to_owned())
+    }
+
+    fn version(&self, role: &str) -> u64 {
+        newest(&self.cache(), role)
+    }
+
+    fn is_current(&self) {
+        for role in ["root", "timestamp", "snapshot", "targets"] {
+            assert_eq!(self.version(role), self.repository.version(role), "{role}");
+        }
+        assert_eq!(leftovers(&self.home()), [""; 0]);
+    }
+}
+
+fn succeeded(output: &Output) {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn two_hundred_processes_at_once_on_one_cache_all_succeed() {
+    let mut setting = Setting::new();
+    // All of them have news to keep.
+    for _ in 0..3 {
+        setting.repository.rotate("timestamp");
+    }
+    setting.repository.bump("targets");
+    setting.repository.publish();
+    setting.write();
+    let started = Instant::now();
+    let children: Vec<Child> = (0..200).map(|_| setting.start_refresh()).collect();
+    // The repository does not wait for them.
+    setting.repository.publish();
+    setting.write();
+    for child in children {
+        succeeded(&child.wait_with_output().unwrap());
+    }
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+    succeeded(&setting.start_refresh().wait_with_output().unwrap());
+    setting.is_current();
+}
+
+/// Numbers that are the same in every run (xorshift).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_at_any_time_takes_nothing_back() {
+    let mut setting = Setting::new();
+    let started = Instant::now();
+    succeeded(&setting.start_refresh().wait_with_output().unwrap());
+    let mut whole = started.elapsed();
+    let mut numbers = Numbers(0x5eed_1234_5678_9abc);
+    let mut killed = 0;
+    for round in 0..30 {
+        if round % 3 == 0 {
+            setting.repository.rotate("timestamp");
+        }
+        setting.repository.bump("targets");
+        setting.repository.publish();
+        setting.write();
+        let before = ["root", "timestamp", "snapshot", "targets"].map(|role| setting.version(role));
+        let mut child = setting.start_refresh();
+        let wait = numbers.below(u64::try_from(whole.as_micros()).unwrap() + 1);
+        std::thread::sleep(Duration::from_micros(wait));
+        child.kill().unwrap();
+        if !child.wait().unwrap().success() {
+            killed += 1;
+        }
+        let after = ["root", "timestamp", "snapshot", "targets"].map(|role| setting.version(role));
+        assert!(before.iter().zip(&after).all(|(before, after)| before <= after), "{before:?} {after:?}");
+        // Every third time another one is killed at once, over what the first left.
+        if round % 3 != 2 {
+            let started = Instant::now();
+            succeeded(&setting.start_refresh().wait_with_output().unwrap());
+            whole = started.elapsed().min(whole);
+            setting.is_current();
+        }
+    }
+    assert!(killed >= 10, "only {killed} of 30 were killed before they had ended");
+}
+
+#[test]
+fn without_a_home_directory_the_command_says_so() {
+    let output = Command::new(env!("CARGO_BIN_EXE_trustroot"))
+        .env_clear()
+        .args(["refresh", "--format", "json"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("no-home") && said.contains("TRUSTROOT_HOME"), "{said}");
+}
+
+/// Permissions would not stop the system's administrator, so the lock is made unusable for everybody.
+#[test]
+fn where_the_cache_cannot_be_written_the_command_answers_all_the_same() {
+    let mut setting = Setting::new();
+    succeeded(&setting.start_refresh().wait_with_output().unwrap());
+    let cache = setting.cache();
+    let lock = cache.join(".lock");
+    let _ = fs_err::remove_file(&lock);
+    fs_err::create_dir(&lock).unwrap();
+    setting.repository.bump("targets");
+    setting.repository.publish();
+    setting.write();
+    let before = state_of(&cache);
+
+    let output = setting.start_refresh().wait_with_output().unwrap();
+
+    succeeded(&output);
+    let warning = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(warning.contains("warning:") && warning.contains(".lock"), "{warning}");
+    assert_eq!(state_of(&cache), before);
+}
+
+fn state_of(directory: &Path) -> crate::support::State {
+    crate::support::State::of(directory)
+}
