@@ -17,8 +17,8 @@ use tokio::sync::Mutex;
 use trustroot::Printable;
 use trustroot::builders::{BuildLevel, Builder, BuilderId};
 use trustroot::client::{
-    CacheMode, DefaultFetcher, Fetcher, HttpSettings, LocalCache, SafeUrl, TrustAnchor, UpdateError, Updater,
-    UpdaterSettings,
+    CacheMode, DefaultFetcher, Fetcher, HttpSettings, KeptTargets, LocalCache, SafeUrl, TrustAnchor, UpdateError,
+    Updater, UpdaterSettings,
 };
 use trustroot::trust::UpdateStart;
 use trustroot::verify::{
@@ -104,7 +104,9 @@ impl Controller {
         cache: LocalCache,
         fetcher: Arc<dyn Fetcher>,
     ) -> Self {
-        let settings = UpdaterSettings::new(repository.clone(), repository.below("targets"));
+        // What has been asked before is answered from here while the repository is away.
+        let documents = KeptTargets::In(cache.directory().join("documents"));
+        let settings = UpdaterSettings::new(repository.clone(), repository.below("targets")).kept_targets(documents);
         Self { pinned_root, settings, cache, fetcher, current: Mutex::new(None) }
     }
 

@@ -65,7 +65,7 @@ pub(crate) fn install(
 
     let mut report = String::new();
     let root = updater.trusted().ok_or("nothing is trusted")?.root().version;
-    writeln!(report, "{path}: {} bytes, named by {} version {}", found.file.length, found.role, found.version)?;
+    writeln!(report, "{path}: {} bytes, named by {} {}", found.file.length, found.role, found.version)?;
     for (algorithm, digest) in found.file.hashes.iter() {
         writeln!(report, "{algorithm}: {}", hex::encode(digest))?;
     }

@@ -166,8 +166,8 @@ fn install(directory: &Path, url: &SafeUrl, days: i64) -> Result<String, String>
 fn the_package_manager_installs_what_its_root_vouches_for() {
     let (directory, url) = demo();
     let report = install(directory.path(), &url, 0).unwrap();
-    assert!(report.contains("named by oppy.example version 1"), "{report}");
-    assert!(report.contains("trusted through root 2"), "{report}");
+    assert!(report.contains("named by oppy.example v2"), "{report}");
+    assert!(report.contains("trusted through root v2"), "{report}");
     assert!(!report.contains("could not be asked"), "{report}");
     let installed = std::fs::read(directory.path().join("keys.json")).unwrap();
 
@@ -242,13 +242,13 @@ fn a_fetcher_and_a_store_of_ones_own_are_enough() {
     let bytes = fetch(&files, spring()).unwrap();
     assert!(bytes.starts_with(b"{"));
     let kept = table.keys();
-    for key in ["client/notes.json", "oppy.example.json", "root_history/1.root.json", "snapshot.json"] {
+    for key in ["client/notes.json", "oppy.example.json", "root_history/2.root.json", "snapshot.json"] {
         assert!(kept.iter().any(|kept| kept == key), "{key} is not among {kept:?}");
     }
     // What a table serves is not trusted, and what is kept stays.
     let mut replaced = files.0.clone();
     let timestamp = replaced.get_mut("timestamp.json").unwrap();
-    *timestamp = String::from_utf8(timestamp.clone()).unwrap().replace("\"version\":1", "\"version\":9").into_bytes();
+    *timestamp = String::from_utf8(timestamp.clone()).unwrap().replace("\"version\":2", "\"version\":9").into_bytes();
     assert_ne!(replaced["timestamp.json"], files.0["timestamp.json"]);
     let error = fetch(&Arc::new(custom_fetcher::Files(replaced)), spring()).unwrap_err();
     assert!(error.downcast_ref::<UpdateError>().unwrap().is_refusal(), "{error}");
