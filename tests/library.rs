@@ -103,6 +103,10 @@ fn clients_may_be_sent_and_shared_between_threads() {
     is::<UpdaterSettings>();
     is::<TrustAnchor>();
     is::<Mirror>();
+    is::<MirrorHealth>();
+    is::<MultiRepository>();
+    is::<RepositoryMap>();
+    is::<Schedule>();
     is::<Freshness>();
     is::<Traffic>();
     is::<Downloaded>();

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::{
-    Downloaded, Fetcher, Freshness, LookupError, Store, Traffic, TrustAnchor, UpdateError, Updater as Async,
-    UpdaterSettings,
+    Downloaded, Fetcher, Freshness, History, LookupError, MirrorHealth, Store, Subject, Traffic, TrustAnchor,
+    UpdateError, Updater as Async, UpdaterSettings,
 };
 use crate::builders::{BuilderId, Found, MapDocument, NamespaceEntry, Realm, Registry};
 use crate::metadata::{RoleName, TargetPath, Version};
@@ -121,6 +121,14 @@ impl Updater {
         self.wait(async |updater| updater.look_up(registry, id).await)
     }
 
+    /// See [`super::Updater::refresh_documents`].
+    ///
+    /// # Errors
+    /// See [`LookupError`].
+    pub fn refresh_documents(&mut self) -> Result<Vec<(Subject, LookupError)>, LookupError> {
+        self.wait(async |updater| updater.refresh_documents().await)
+    }
+
     /// See [`super::Updater::time_authorities`].
     ///
     /// # Errors
@@ -151,6 +159,19 @@ impl Updater {
     /// See [`super::Updater::freshness`].
     pub fn freshness(&self) -> &Freshness {
         self.updater.freshness()
+    }
+
+    /// See [`super::Updater::mirrors`].
+    pub fn mirrors(&self) -> Vec<MirrorHealth> {
+        self.updater.mirrors()
+    }
+
+    /// See [`super::Updater::history`].
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn history(&mut self) -> io::Result<&History> {
+        self.updater.history()
     }
 
     /// See [`super::Updater::trusted`].
