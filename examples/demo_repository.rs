@@ -13,7 +13,7 @@
 //! - `tampered.attestation.json`: the same with one byte of the statement changed.
 
 #[path = "../tests/support/mod.rs"]
-mod support;
+pub(crate) mod support;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

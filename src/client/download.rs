@@ -71,10 +71,10 @@ impl Updater {
 
     /// Fetches a target into memory, or reads it from where targets are kept.
     pub(super) async fn kept_target(&mut self, target: &FoundTarget) -> Result<Vec<u8>, UpdateError> {
-        let file = |directory: &Path| directory.join(stored_name(&target.path.encoded(), ""));
+        let name = stored_name(&target.path.encoded(), "");
         match self.settings.kept_targets.clone() {
             KeptTargets::In(directory) if self.settings.connectivity == Connectivity::Online => {
-                let file = file(&directory);
+                let file = directory.join(name);
                 let kept = match fs::create_dir_all(&directory) {
                     Ok(()) => self.download(target, &file, None, |_| {}).await,
                     Err(error) => Err(error.into()),
@@ -91,7 +91,7 @@ impl Updater {
                 }
             }
             KeptTargets::In(directory) | KeptTargets::ReadFrom(directory) => {
-                self.target_bytes(target, Some(&file(&directory))).await
+                self.target_bytes(target, Some(&directory.join(name))).await
             }
             KeptTargets::Nowhere => self.target_bytes(target, None).await,
         }
@@ -213,7 +213,8 @@ impl Updater {
         part: Option<&Part>,
     ) -> Result<(SafeUrl, Body), FetchError> {
         let consistent = self.trusted().is_some_and(|trusted| trusted.root().consistent_snapshot);
-        let mut hashes = target.file.hashes.iter().map(|(_, digest)| digest).filter(|_| consistent).peekable();
+        let hashes: Vec<&[u8]> = target.file.hashes.iter().map(|(_, digest)| digest).filter(|_| consistent).collect();
+        let mut hashes = hashes.into_iter().peekable();
         loop {
             let url = self.settings.mirrors[index].target_url.below(&target.path.url_path(hashes.next()));
             let resume = part.filter(|part| part.url == url && part.length > 0);

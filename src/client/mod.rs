@@ -5,6 +5,7 @@
 //! [`HttpSettings::from_variables`].
 
 mod asking;
+pub mod blocking;
 pub mod bundle;
 mod consensus;
 pub mod danger;

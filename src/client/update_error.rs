@@ -68,6 +68,9 @@ pub enum UpdateError {
     /// There is nowhere to ask.
     #[error("no mirror is configured")]
     NoMirror,
+    /// A blocking client was used where waiting would stop an async runtime.
+    #[error("the blocking client was used inside an async runtime: use the async one there, or a thread of its own")]
+    InsideRuntime,
     /// What is kept holds no root to start from.
     #[error("there is no trusted root in {store}")]
     NoRoot {
@@ -123,6 +126,7 @@ impl UpdateError {
             Self::ClockWentBack { .. } => "clock-went-back",
             Self::Locked { .. } => "locked",
             Self::NoMirror => "no-mirror",
+            Self::InsideRuntime => "inside-runtime",
             Self::NoRoot { .. } => "no-root",
             Self::ExampleKey(_) => "example-key",
             Self::TargetTooLarge { .. } => "target-too-large",

@@ -25,5 +25,5 @@ pub use keys::Key;
 #[cfg(feature = "maintainer")]
 pub use registry::{OPPY, Registry, files};
 pub use repository::{SimRepository, Snapshots};
-pub use shelf::{Answer, LOCAL, Shelf};
+pub use shelf::{Answer, BASE, LOCAL, Shelf};
 pub use state::State;

@@ -79,7 +79,7 @@ impl SimRepository {
         Client::new(Arc::clone(&self.shelf), pinned)
     }
 
-    pub fn shelf(&self) -> &Shelf {
+    pub fn shelf(&self) -> &Arc<Shelf> {
         &self.shelf
     }
 

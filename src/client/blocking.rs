@@ -1,0 +1,204 @@
+//! The client for programs that are not async: the same [`Updater`](super::Updater), which waits.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::{
+    Downloaded, Fetcher, Freshness, History, LookupError, MirrorHealth, Store, Subject, Traffic, TrustAnchor,
+    UpdateError, Updater as Async, UpdaterSettings,
+};
+use crate::builders::{BuilderId, Found, MapDocument, NamespaceEntry, Realm, Registry};
+use crate::metadata::{RoleName, TargetPath, Version};
+use crate::trust::{FoundTarget, TrustedSet, UpdateStart};
+
+/// A TUF client for one repository, whose functions return when they are done.
+///
+/// It has a private runtime, on the thread that calls. Called from within an async runtime it would stop whatever else
+/// runs there, so it refuses with [`UpdateError::InsideRuntime`]; use [`super::Updater`] there.
+///
+/// ```no_run
+/// use chrono::{DateTime, Utc};
+/// use std::sync::Arc;
+/// use trustroot::client::blocking::Updater;
+/// use trustroot::client::{CacheMode, DefaultFetcher, HttpSettings, LocalCache, SafeUrl, TrustAnchor, UpdaterSettings};
+/// use trustroot::metadata::TargetPath;
+/// use trustroot::trust::UpdateStart;
+///
+/// # fn f(pinned_root: Vec<u8>, now: DateTime<Utc>) -> Result<(), Box<dyn std::error::Error>> {
+/// let settings = UpdaterSettings::new(
+///     SafeUrl::parse("https://keys.example.org/metadata")?,
+///     SafeUrl::parse("https://keys.example.org/targets")?,
+/// );
+/// let cache = LocalCache::new("/var/lib/example/tuf", CacheMode::ReadWrite);
+/// let fetcher = Arc::new(DefaultFetcher::new(HttpSettings::default()));
+/// let start = UpdateStart::at(now);
+/// let mut updater = Updater::new(TrustAnchor::Pinned(pinned_root), settings, cache, fetcher, start)?;
+/// if let Some(target) = updater.find(&TargetPath::new("keys.json")?)? {
+///     let bytes = updater.target_bytes(&target, None)?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Updater {
+    updater: Async,
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Updater {
+    /// Makes an updater. Nothing is fetched yet.
+    ///
+    /// # Errors
+    /// As [`super::Updater::new`], from within an async runtime, and when the system gives no runtime.
+    pub fn new(
+        anchor: TrustAnchor,
+        settings: UpdaterSettings,
+        store: impl Store + 'static,
+        fetcher: Arc<dyn Fetcher>,
+        start: UpdateStart,
+    ) -> Result<Self, UpdateError> {
+        refuse_inside_runtime()?;
+        let updater = Async::new(anchor, settings, store, fetcher, start)?;
+        Ok(Self { updater, runtime: Some(Builder::new_current_thread().enable_all().build()?) })
+    }
+
+    /// See [`super::Updater::refresh`].
+    ///
+    /// # Errors
+    /// See [`UpdateError`].
+    pub fn refresh(&mut self) -> Result<&TrustedSet, UpdateError> {
+        self.wait(async |updater| updater.refresh().await.map(drop))?;
+        Ok(self.updater.trusted().expect("the refresh has set it"))
+    }
+
+    /// See [`super::Updater::find`].
+    ///
+    /// # Errors
+    /// See [`UpdateError`].
+    pub fn find(&mut self, path: &TargetPath) -> Result<Option<FoundTarget>, UpdateError> {
+        self.wait(async |updater| updater.find(path).await)
+    }
+
+    /// See [`super::Updater::download`].
+    ///
+    /// # Errors
+    /// See [`UpdateError`]. `destination` then has its old content.
+    pub fn download(
+        &mut self,
+        target: &FoundTarget,
+        destination: &Path,
+        copy: Option<&Path>,
+        progress: impl FnMut(u64),
+    ) -> Result<Downloaded, UpdateError> {
+        self.wait(async |updater| updater.download(target, destination, copy, progress).await)
+    }
+
+    /// See [`super::Updater::target_bytes`].
+    ///
+    /// # Errors
+    /// See [`UpdateError`].
+    pub fn target_bytes(&mut self, target: &FoundTarget, copy: Option<&Path>) -> Result<Vec<u8>, UpdateError> {
+        self.wait(async |updater| updater.target_bytes(target, copy).await)
+    }
+
+    /// See [`super::Updater::registry`].
+    ///
+    /// # Errors
+    /// See [`LookupError`].
+    pub fn registry(&mut self) -> Result<Registry, LookupError> {
+        self.wait(async |updater| updater.registry().await)
+    }
+
+    /// See [`super::Updater::look_up`].
+    ///
+    /// # Errors
+    /// See [`LookupError`].
+    pub fn look_up<T: MapDocument>(&mut self, registry: &Registry, id: &BuilderId) -> Result<Found<T>, LookupError> {
+        self.wait(async |updater| updater.look_up(registry, id).await)
+    }
+
+    /// See [`super::Updater::refresh_documents`].
+    ///
+    /// # Errors
+    /// See [`LookupError`].
+    pub fn refresh_documents(&mut self) -> Result<Vec<(Subject, LookupError)>, LookupError> {
+        self.wait(async |updater| updater.refresh_documents().await)
+    }
+
+    /// See [`super::Updater::time_authorities`].
+    ///
+    /// # Errors
+    /// See [`UpdateError`].
+    pub fn time_authorities(
+        &mut self,
+        entry: &NamespaceEntry,
+        limit: u64,
+    ) -> Result<Vec<(Realm, FoundTarget, Vec<u8>)>, UpdateError> {
+        self.wait(async |updater| updater.time_authorities(entry, limit).await)
+    }
+
+    /// See [`super::Updater::traffic`].
+    pub fn traffic(&self) -> Traffic {
+        self.updater.traffic()
+    }
+
+    /// See [`super::Updater::kept`].
+    pub fn kept(&self) -> &[(RoleName, Version)] {
+        self.updater.kept()
+    }
+
+    /// See [`super::Updater::not_kept`].
+    pub fn not_kept(&self) -> Option<&io::Error> {
+        self.updater.not_kept()
+    }
+
+    /// See [`super::Updater::freshness`].
+    pub fn freshness(&self) -> &Freshness {
+        self.updater.freshness()
+    }
+
+    /// See [`super::Updater::mirrors`].
+    pub fn mirrors(&self) -> Vec<MirrorHealth> {
+        self.updater.mirrors()
+    }
+
+    /// See [`super::Updater::history`].
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn history(&mut self) -> io::Result<&History> {
+        self.updater.history()
+    }
+
+    /// See [`super::Updater::trusted`].
+    pub fn trusted(&self) -> Option<&TrustedSet> {
+        self.updater.trusted()
+    }
+
+    fn wait<T, E: From<UpdateError>>(&mut self, work: impl AsyncFnOnce(&mut Async) -> Result<T, E>) -> Result<T, E> {
+        refuse_inside_runtime()?;
+        let runtime = self.runtime.as_ref().expect("it is there until the drop");
+        runtime.block_on(work(&mut self.updater))
+    }
+}
+
+impl Drop for Updater {
+    /// Waits for nothing, so that it may be dropped anywhere: dropped as it is, a runtime panics within another one.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// tokio would panic.
+fn refuse_inside_runtime() -> Result<(), UpdateError> {
+    match Handle::try_current() {
+        Ok(_) => Err(UpdateError::InsideRuntime),
+        Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,269 @@
+//! The library as programs embed it: the blocking client, what may be shared between threads, and the examples.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use demo_repository::support::{OPPY, Registry, SimRepository, block_on};
+use trustroot::client::blocking;
+use trustroot::client::*;
+use trustroot::metadata::TargetPath;
+use trustroot::trust::UpdateStart;
+
+#[allow(dead_code, reason = "its `main` is for the command line")]
+#[path = "../examples/admission_controller.rs"]
+mod admission_controller;
+#[allow(dead_code, reason = "its `main` is for the command line")]
+#[path = "../examples/custom_fetcher.rs"]
+mod custom_fetcher;
+#[allow(dead_code, reason = "its `main` is for the command line")]
+#[path = "../examples/demo_repository.rs"]
+mod demo_repository;
+#[allow(dead_code, reason = "its `main` is for the command line")]
+#[path = "../examples/package_manager.rs"]
+mod package_manager;
+#[allow(dead_code, reason = "its `main` is for the command line")]
+#[path = "../examples/sign_attestation.rs"]
+mod sign_attestation;
+
+const TARGET: &str = "oppy.example/keys.json";
+
+fn spring() -> DateTime<Utc> {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+fn blocking_updater(repository: &SimRepository, store: Arc<MemoryStore>) -> Result<blocking::Updater, UpdateError> {
+    let base = SafeUrl::parse(demo_repository::support::BASE).unwrap();
+    let settings = UpdaterSettings::new(base.below("metadata"), base.below("targets"));
+    let root = repository.shelf().get("metadata/1.root.json").unwrap();
+    let start = UpdateStart::at(repository.shelf().now());
+    blocking::Updater::new(TrustAnchor::Pinned(root), settings, store, repository.shelf().clone(), start)
+}
+
+fn repository() -> SimRepository {
+    let mut repository = SimRepository::new();
+    repository.add_target("targets", "hello", b"hello, world");
+    repository.publish();
+    repository
+}
+
+#[test]
+fn the_blocking_client_does_what_the_async_one_does() {
+    let repository = repository();
+    let store = Arc::new(MemoryStore::default());
+    let mut updater = blocking_updater(&repository, Arc::clone(&store)).unwrap();
+    assert!(updater.trusted().is_none());
+    let version = updater.refresh().unwrap().snapshot().version;
+    assert_eq!(updater.trusted().unwrap().snapshot().version, version);
+    assert_eq!(updater.freshness().confirmed_at, Some(repository.shelf().now()));
+    assert!(updater.not_kept().is_none());
+    assert!(!updater.kept().is_empty());
+
+    let found = updater.find(&TargetPath::new("hello").unwrap()).unwrap().unwrap();
+    assert_eq!(updater.target_bytes(&found, None).unwrap(), b"hello, world");
+    let directory = tempfile::tempdir().unwrap();
+    let destination = directory.path().join("hello");
+    let mut progress = 0;
+    assert!(!updater.download(&found, &destination, None, |so_far| progress = so_far).unwrap().was_there);
+    assert_eq!((progress, std::fs::read(&destination).unwrap().as_slice()), (12, b"hello, world".as_slice()));
+    assert!(updater.find(&TargetPath::new("absent").unwrap()).unwrap().is_none());
+    assert_eq!(updater.registry().unwrap_err().code(), "no-catalog");
+    let asked = repository.shelf().take_requests().len() as u64;
+    assert_eq!(updater.traffic().requests, asked);
+}
+
+#[test]
+fn the_blocking_client_refuses_to_stop_an_async_runtime() {
+    let repository = repository();
+    let store = Arc::new(MemoryStore::default());
+    let mut updater = blocking_updater(&repository, Arc::clone(&store)).unwrap();
+    block_on(async {
+        let made = blocking_updater(&repository, Arc::clone(&store));
+        assert_eq!(made.unwrap_err().code(), "inside-runtime");
+        assert_eq!(updater.refresh().unwrap_err().code(), "inside-runtime");
+        assert_eq!(updater.registry().unwrap_err().code(), "inside-runtime");
+    });
+    assert!(repository.shelf().take_requests().is_empty(), "nothing was asked");
+    updater.refresh().unwrap();
+    // A thread of its own is fine, and so is dropping it anywhere.
+    block_on(async {
+        let found = std::thread::spawn(move || updater.find(&TargetPath::new("hello").unwrap()).map(|_| updater));
+        drop(found.join().unwrap().unwrap());
+    });
+}
+
+#[test]
+fn clients_may_be_sent_and_shared_between_threads() {
+    fn is<T: Send + Sync>() {}
+    fn is_sent<T: Send>() {}
+    fn future_is_sent<T: Send>(_: &T) {}
+    is::<Updater>();
+    is::<blocking::Updater>();
+    is::<UpdaterSettings>();
+    is::<TrustAnchor>();
+    is::<Mirror>();
+    is::<MirrorHealth>();
+    is::<MultiRepository>();
+    is::<RepositoryMap>();
+    is::<Schedule>();
+    is::<Freshness>();
+    is::<Traffic>();
+    is::<Downloaded>();
+    is::<Retries>();
+    is::<Clock>();
+    is::<KeptTargets>();
+    is::<WhenUnreachable>();
+    is::<danger::ExpiredGrace>();
+    is::<LocalCache>();
+    is::<MemoryStore>();
+    is::<StoredFile>();
+    is::<CacheMode>();
+    is::<SafeUrl>();
+    is::<DefaultFetcher>();
+    is::<FileFetcher>();
+    is::<HttpFetcher>();
+    is::<HttpSettings>();
+    is::<Proxies>();
+    is::<ProxyUrl>();
+    is::<Authorities>();
+    is::<FetchRequest>();
+    is::<EntityTag>();
+    is::<Arc<dyn Fetcher>>();
+    is::<Arc<dyn Store>>();
+    is::<UpdateError>();
+    is::<LookupError>();
+    is::<FetchError>();
+    is::<UrlError>();
+    is::<ProxyUrlError>();
+    is::<VariableError>();
+    // Each of these belongs to one reader or holder.
+    is_sent::<Body>();
+    is_sent::<Answer>();
+    is_sent::<StoreLock>();
+    // What multi-threaded runtimes ask of tasks.
+    let repository = repository();
+    let base = SafeUrl::parse(demo_repository::support::BASE).unwrap();
+    let (settings, root) = (UpdaterSettings::new(base.clone(), base), TrustAnchor::Pinned(Vec::new()));
+    let start = UpdateStart::at(spring());
+    let mut updater = Updater::new(root, settings, MemoryStore::default(), repository.shelf().clone(), start).unwrap();
+    future_is_sent(&updater.refresh());
+    future_is_sent(&updater.find(&TargetPath::new("hello").unwrap()));
+    future_is_sent(&updater.registry());
+}
+
+/// The demo repository, and the directory with everything.
+fn demo() -> (tempfile::TempDir, SafeUrl) {
+    let directory = tempfile::tempdir().unwrap();
+    demo_repository::make(directory.path()).unwrap();
+    let url = SafeUrl::from_file_path(&directory.path().join("repository")).unwrap();
+    (directory, url)
+}
+
+fn install(directory: &Path, url: &SafeUrl, days: i64) -> Result<String, String> {
+    let (destination, cache) = (directory.join("keys.json"), directory.join("cache"));
+    let now = spring() + TimeDelta::days(days);
+    package_manager::install(url, TARGET, &destination, &cache, now).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_package_manager_installs_what_its_root_vouches_for() {
+    let (directory, url) = demo();
+    let report = install(directory.path(), &url, 0).unwrap();
+    assert!(report.contains("named by oppy.example v2"), "{report}");
+    assert!(report.contains("trusted through root v2"), "{report}");
+    assert!(!report.contains("could not be asked"), "{report}");
+    let installed = std::fs::read(directory.path().join("keys.json")).unwrap();
+
+    std::fs::rename(directory.path().join("repository"), directory.path().join("away")).unwrap();
+    let report = install(directory.path(), &url, 6).unwrap();
+    assert!(report.contains("it was there already"), "{report}");
+    assert!(report.contains("it last confirmed this at 2026-03-01 12:00:00 UTC"), "{report}");
+    let error = install(directory.path(), &url, 8).unwrap_err();
+    assert!(error.contains("more than 604800 s ago"), "{error}");
+    assert_eq!(std::fs::read(directory.path().join("keys.json")).unwrap(), installed);
+}
+
+#[test]
+fn the_package_manager_does_not_install_what_was_replaced() {
+    let (directory, url) = demo();
+    let targets = directory.path().join("repository/targets");
+    for entry in walkdir::WalkDir::new(targets).into_iter().map(Result::unwrap) {
+        if entry.file_type().is_file() {
+            let mut bytes = std::fs::read(entry.path()).unwrap();
+            bytes[0] ^= 1;
+            write_durably(entry.path(), &bytes).unwrap();
+        }
+    }
+    let error = install(directory.path(), &url, 0).unwrap_err();
+    assert!(error.contains("does not have the sha"), "{error}");
+    assert!(!directory.path().join("keys.json").exists());
+}
+
+#[test]
+fn the_admission_controller_allows_only_what_the_builder_built() {
+    let mut registry = Registry::with_builder();
+    registry.publish().unwrap();
+    registry.now += TimeDelta::hours(2);
+    let (now, artifact) = (registry.now, b"an image".as_slice());
+    let attest = |key| sign_attestation::attest("image", artifact, OPPY, registry.key(key)).unwrap().to_string();
+    let (good, forged) = (attest("builder-v1"), attest("oppy-dev"));
+
+    let cache = tempfile::tempdir().unwrap();
+    let root = std::fs::read(registry.path("repository/1.root.json")).unwrap();
+    let url = SafeUrl::from_file_path(&registry.published()).unwrap();
+    let cache = LocalCache::new(cache.path(), CacheMode::ReadWrite);
+    let controller = admission_controller::Controller::new(root, &url, cache, Arc::new(FileFetcher));
+    let decide = |artifact: &[u8], attestation: &str, builder: &str, now| {
+        let decided = block_on(controller.decide(artifact, attestation.as_bytes(), builder, now));
+        decided.map(|level| level.as_short()).map_err(|error| error.to_string())
+    };
+    assert_eq!(decide(artifact, &good, OPPY, now).unwrap_err(), "nothing is trusted yet");
+    block_on(controller.refresh(now)).unwrap();
+    assert_eq!(decide(artifact, &good, OPPY, now), Ok("L3"));
+    assert!(decide(artifact, &forged, OPPY, now).is_err());
+    assert!(decide(b"another image", &good, OPPY, now).is_err());
+    assert!(decide(artifact, &good, "https://mallory.example/builder", now).is_err());
+    assert!(decide(artifact, "", OPPY, now).is_err());
+    // Without word from the repository it answers for an hour.
+    std::fs::rename(registry.published(), registry.path("away")).unwrap();
+    let later = now + TimeDelta::minutes(50);
+    block_on(controller.refresh(later)).unwrap_err();
+    assert_eq!(decide(artifact, &good, OPPY, later), Ok("L3"));
+    let error = decide(artifact, &good, OPPY, now + TimeDelta::minutes(61)).unwrap_err();
+    assert!(error.starts_with("what is trusted was refreshed last at"), "{error}");
+}
+
+#[test]
+fn a_fetcher_and_a_store_of_ones_own_are_enough() {
+    let (directory, _) = demo();
+    let root = std::fs::read(directory.path().join("1.root.json")).unwrap();
+    let files = custom_fetcher::Files::read(&directory.path().join("repository")).unwrap();
+    let (table, files) = (Arc::new(custom_fetcher::Table::default()), Arc::new(files));
+    let fetch = |files: &Arc<custom_fetcher::Files>, now| {
+        custom_fetcher::fetch(Arc::clone(files) as _, Arc::clone(&table), root.clone(), TARGET, now)
+    };
+    let bytes = fetch(&files, spring()).unwrap();
+    assert!(bytes.starts_with(b"{"));
+    let kept = table.keys();
+    for key in ["client/notes.json", "oppy.example.json", "root_history/2.root.json", "snapshot.json"] {
+        assert!(kept.iter().any(|kept| kept == key), "{key} is not among {kept:?}");
+    }
+    // What a table serves is not trusted, and what is kept stays.
+    let mut replaced = files.0.clone();
+    let timestamp = replaced.get_mut("timestamp.json").unwrap();
+    *timestamp = String::from_utf8(timestamp.clone()).unwrap().replace("\"version\":2", "\"version\":9").into_bytes();
+    assert_ne!(replaced["timestamp.json"], files.0["timestamp.json"]);
+    let error = fetch(&Arc::new(custom_fetcher::Files(replaced)), spring()).unwrap_err();
+    assert!(error.downcast_ref::<UpdateError>().unwrap().is_refusal(), "{error}");
+    assert_eq!(table.keys(), kept);
+    assert_eq!(fetch(&files, spring()).unwrap(), bytes);
+}
+
+/// If this fails because the demo repository has changed: write its new root there.
+#[test]
+fn the_root_in_the_package_manager_is_that_of_the_demo() {
+    let (directory, _) = demo();
+    let root = std::fs::read(directory.path().join("1.root.json")).unwrap();
+    assert_eq!(root, include_bytes!("../examples/package_manager.root.json"));
+}
