@@ -207,8 +207,11 @@ impl Chunks for Pieces {
     }
 }
 
+/// What was asked for, and from which byte on.
+type Asked = Vec<(String, Option<u64>)>;
+
 /// Downloads the target from servers that answer like this; what came of it, and what was asked for.
-fn download(first: &[Sent], second: &[Sent], attempts: u32) -> (Result<Vec<u8>, String>, Vec<(String, Option<u64>)>) {
+fn download(first: &[Sent], second: &[Sent], attempts: u32) -> (Result<Vec<u8>, String>, Asked) {
     let (repository, mut client, mut settings) = two_mirrors();
     settings.retries = Retries { attempts, ..Retries::default() };
     if second.is_empty() {
