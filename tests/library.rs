@@ -216,7 +216,7 @@ fn the_admission_controller_allows_only_what_the_builder_built() {
     let controller = admission_controller::Controller::new(root, &url, cache, Arc::new(FileFetcher));
     let decide = |artifact: &[u8], attestation: &str, builder: &str, now| {
         let decided = block_on(controller.decide(artifact, attestation.as_bytes(), builder, now));
-        decided.map(|level| level.as_short()).map_err(|error| error.to_string())
+        decided.map(trustroot::builders::BuildLevel::as_short).map_err(|error| error.to_string())
     };
     assert_eq!(decide(artifact, &good, OPPY, now).unwrap_err(), "nothing is trusted yet");
     block_on(controller.refresh(now)).unwrap();
