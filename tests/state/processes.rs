@@ -189,7 +189,7 @@ fn without_a_home_directory_the_command_says_so() {
 
 /// Permissions would not stop the system's administrator, so the lock is made unusable for everybody.
 #[test]
-fn where_the_cache_cannot_be_written_the_command_answers_all_the_same() {
+fn where_the_cache_cannot_be_written_a_refresh_says_so_and_nothing_moves() {
     let mut setting = Setting::new();
     succeeded(&setting.start_refresh().wait_with_output().unwrap());
     let cache = setting.cache();
@@ -203,9 +203,9 @@ fn where_the_cache_cannot_be_written_the_command_answers_all_the_same() {
 
     let output = setting.start_refresh().wait_with_output().unwrap();
 
-    succeeded(&output);
-    let warning = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(warning.contains("warning:") && warning.contains(".lock"), "{warning}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("cannot be kept") && said.contains(".lock"), "{said}");
     assert_eq!(state_of(&cache), before);
 }
 
