@@ -3,7 +3,6 @@
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
-use std::time::Duration;
 
 use fs_err as fs;
 
@@ -128,16 +127,17 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
 pub(crate) struct Lock(#[expect(dead_code, reason = "held, not read")] File);
 
 impl Lock {
-    /// How long another process is waited for.
-    const PATIENCE: Duration = Duration::from_secs(60);
-
-    /// Waits until no other process holds the lock of `directory`.
+    /// Waits until no other process holds the lock of `directory`, for a minute at most.
+    #[cfg(feature = "maintainer")]
     pub(crate) async fn acquire(directory: &Path) -> io::Result<Self> {
+        let patience = std::time::Duration::from_secs(60);
         let started = tokio::time::Instant::now();
         loop {
             match Self::try_acquire(directory)? {
                 Some(lock) => return Ok(lock),
-                None if started.elapsed() < Self::PATIENCE => tokio::time::sleep(Duration::from_millis(10)).await,
+                None if started.elapsed() < patience => {
+                    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                }
                 None => {
                     let message = format!("another process holds the lock `{}`", directory.join(LOCK).display());
                     return Err(io::Error::new(io::ErrorKind::WouldBlock, message));

@@ -91,6 +91,7 @@ impl Hashes {
 
     /// The digests of both, where they can be about one file: they have an algorithm in common that we compute, and
     /// differ in none.
+    #[cfg(feature = "client")]
     pub(crate) fn join(&self, other: &Self) -> Option<Self> {
         let mut common =
             self.known.iter().filter_map(|(algorithm, digest)| Some((digest, other.known.get(algorithm)?)));
