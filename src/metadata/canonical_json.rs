@@ -4,7 +4,7 @@
 //! value, so this file decides what a signature means: a document that two readers could understand
 //! differently (repeated keys, floats, bytes after the end, broken UTF-8) is refused here, once, for everyone.
 //!
-//! Bytes that are canonical already are used as they are: [`super::already_canonical`] recognises them. Others go
+//! Bytes that are canonical already are used as they are: `already_canonical.rs` recognises them. Others go
 //! through a single pass that validates and rewrites at the same time. It needs no tree, so a targets document with a
 //! million entries costs its own size once more and nothing else.
 

@@ -1,6 +1,6 @@
 //! Carries a repository's news to machines that have no network, in one file.
 //!
-//! A bundle is a mirror that fits in a pocket: it is trusted with nothing. [`export`] answers the questions that it is
+//! A bundle is a mirror that fits in a pocket: it is trusted with nothing. [`export()`] answers the questions that it is
 //! given and writes the files that a new client needs for the same answers; [`import`] asks the same questions of the
 //! bundle, through an ordinary [`Updater`] with a [`BundleFetcher`], from the pinned root, with every check.
 //!
