@@ -144,11 +144,7 @@ impl Updater {
                         | UpdateError::WrongTargetLength { .. }
                         | UpdateError::WrongTargetHash { .. }),
                     ) => {
-                        // A refusal says more than that there was no answer.
-                        failure = Some(match failure.take() {
-                            Some(earlier) if !earlier.is_unreachable() || error.is_unreachable() => earlier,
-                            _ => error,
-                        });
+                        failure = Some(error.or_earlier(failure.take()));
                     }
                     Err(error) => return Err(error),
                 }

@@ -143,6 +143,15 @@ impl UpdateError {
         ) || matches!(self, Self::Fetch(FetchError::TooLong { .. }))
     }
 
+    /// Of this failure and one of an earlier mirror, the one to report: a refusal says more than that there was no answer,
+    /// and of two alike the earlier counts.
+    pub(super) fn or_earlier(self, earlier: Option<Self>) -> Self {
+        match earlier {
+            Some(earlier) if !earlier.is_unreachable() || self.is_unreachable() => earlier,
+            _ => self,
+        }
+    }
+
     /// Whether it only says that a mirror could not be asked, or had no answer.
     pub(super) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Fetch(error) if !matches!(error, FetchError::TooLong { .. }))

@@ -353,11 +353,7 @@ impl Updater {
                     self.notes.note_mirror(&self.settings.mirrors[index], false, now);
                     tracing::debug!(mirror = %self.settings.mirrors[index].metadata_url, %error, "asking the next mirror");
                 }
-                // A refusal says more than that there was no answer.
-                failure = Some(match failure.take() {
-                    Some(earlier) if !earlier.is_unreachable() || error.is_unreachable() => earlier,
-                    _ => error,
-                });
+                failure = Some(error.or_earlier(failure.take()));
             }
             let failure = failure.as_ref().expect("there is a mirror, and all have failed");
             let again = match failure {
