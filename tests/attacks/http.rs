@@ -19,7 +19,8 @@ const LITTLE_PATIENCE: Duration = Duration::from_millis(400);
 /// What a server sends.
 #[derive(Clone)]
 pub(crate) enum Reply {
-    /// These bytes, and then it hangs up.
+    /// These bytes, and then it hangs up. A whole answer says so ("connection: close"), or the client may ask again over
+    /// the connection that is just being closed.
     Bytes(Vec<u8>),
     /// These bytes; then this again and again, with a pause before each.
     Forever(Vec<u8>, Duration, Vec<u8>),
@@ -377,15 +378,15 @@ fn an_answer_that_is_none_moves_nothing() {
         site.timestamp_fails(Reply::Bytes(with_head(head, &honest)), code, head);
     }
     for (reply, code) in [
-        ("HTTP/1.1 204 No Content\r\n\r\n", "http-status"),
-        ("HTTP/1.1 304 Not Modified\r\n\r\n", "http-status"),
-        ("HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\n\r\n", "http-status"),
+        ("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n", "http-status"),
+        ("HTTP/1.1 304 Not Modified\r\nconnection: close\r\n\r\n", "http-status"),
+        ("HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\nconnection: close\r\n\r\n", "http-status"),
         ("", "transport"),
         ("\r\n", "transport"),
         ("HTTP/1.1", "transport"),
         ("HTTP/1.1 200 OK\r\ncontent-length: 5", "transport"),
         ("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}", "transport"),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", "malformed"),
+        ("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", "malformed"),
     ] {
         site.timestamp_fails(reply, code, reply);
     }
@@ -414,7 +415,7 @@ fn a_connection_is_not_upgraded() {
 fn lengths_that_lie_move_nothing() {
     let mut site = Site::with_news();
     let length = site.repository.bytes("timestamp").len();
-    let head = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+    let head = |fields: &str| format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{fields}\r\n");
     for (fields, code) in [
         (format!("content-length: {}", length + 1), "transport"),
         (format!("content-length: {}", length - 1), "malformed"),
@@ -437,6 +438,7 @@ fn lengths_that_lie_move_nothing() {
 #[test]
 fn chunks_that_lie_move_nothing() {
     let mut site = Site::with_news();
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
     for (chunks, code) in [
         ("5\r\n{\"sig", "transport"),
         ("5\r\n{\"sig\r\n", "transport"),
@@ -446,10 +448,9 @@ fn chunks_that_lie_move_nothing() {
         ("x\r\n", "transport"),
         ("0\r\n\r\n", "malformed"),
     ] {
-        let reply = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
-        site.timestamp_fails(reply, code, chunks);
+        site.timestamp_fails(format!("{head}{chunks}"), code, chunks);
     }
-    let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    let head = head.as_bytes().to_vec();
     let piece = format!("1000\r\n{}\r\n", " ".repeat(4096)).into_bytes();
     site.timestamp_fails(Reply::Forever(head.clone(), Duration::ZERO, piece.clone()), "too-long", "endless chunks");
     site.tool_fails(Reply::Forever(head.clone(), Duration::ZERO, piece), "too-long", "endless chunks");
