@@ -68,16 +68,10 @@ impl SafeUrl {
 
     /// Whether it leads nowhere but to this machine: a `file` URL, or `http` to a loopback address or `localhost`.
     ///
-    /// Trial repositories, signed with example keys, are taken from there alone.
+    /// Trial repositories, signed with example keys, are taken from there alone. So no proxy is asked for such a URL,
+    /// and no redirect leads from it to another machine.
     pub fn is_of_this_machine(&self) -> bool {
-        match (self.0.scheme(), self.0.host()) {
-            // A `file` URL with a host may lead to another machine.
-            ("file", None) => true,
-            ("http", Some(Host::Domain(name))) => name == "localhost",
-            ("http", Some(Host::Ipv4(address))) => address.is_loopback(),
-            ("http", Some(Host::Ipv6(address))) => address.is_loopback(),
-            _ => false,
-        }
+        leads_to_this_machine(&self.0)
     }
 
     /// Whether there is something in it that `Display` hides.
@@ -93,6 +87,18 @@ impl SafeUrl {
     /// The URL with everything in it, for storing in the user's own configuration. Not for messages.
     pub fn expose(&self) -> &str {
         self.0.as_str()
+    }
+}
+
+/// See [`SafeUrl::is_of_this_machine`].
+pub(super) fn leads_to_this_machine(url: &Url) -> bool {
+    match (url.scheme(), url.host()) {
+        // A `file` URL with a host may lead to another machine.
+        ("file", None) => true,
+        ("http", Some(Host::Domain(name))) => name == "localhost",
+        ("http", Some(Host::Ipv4(address))) => address.is_loopback(),
+        ("http", Some(Host::Ipv6(address))) => address.is_loopback(),
+        _ => false,
     }
 }
 

@@ -542,6 +542,10 @@ fn redirects_that_are_not_followed_move_nothing() {
         "http://".to_owned(),
         "http://[::1".to_owned(),
         "http:// /".to_owned(),
+        // From this machine, where example keys are let in, to another.
+        "http://192.0.2.1/timestamp.json".to_owned(),
+        "https://192.0.2.1/timestamp.json".to_owned(),
+        "http://localhost.example/timestamp.json".to_owned(),
         // To itself, without end.
         "timestamp.json".to_owned(),
         "?".to_owned(),
@@ -552,7 +556,8 @@ fn redirects_that_are_not_followed_move_nothing() {
         site.timestamp_fails(redirect(&location), "redirect", &location);
     }
     // Neither text nor a URL.
-    let raw = b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1/\xff\xfe\r\ncontent-length: 0\r\n\r\n";
+    let raw =
+        b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1/\xff\xfe\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     site.timestamp_fails(Reply::Bytes(raw.to_vec()), "http-status", "raw bytes");
     let nothing = "HTTP/1.1 302 Found\r\nlocation:\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     site.timestamp_fails(nothing, "redirect", "an empty place");

@@ -90,6 +90,9 @@ impl HttpFetcher {
             if next.scheme() == "file" {
                 return Err(refused("the new place is not on the web"));
             }
+            if request.url.is_of_this_machine() && !next.is_of_this_machine() {
+                return Err(refused("it leads from this machine to another"));
+            }
             if request.url.scheme() == "https" && next.scheme() != "https" {
                 return Err(refused("it leads from https to http"));
             }
