@@ -51,6 +51,12 @@ impl SafeUrl {
         Self(url)
     }
 
+    /// Whether it is `base` or leads below it, host and credentials included.
+    pub fn is_below(&self, base: &Self) -> bool {
+        let (url, base) = (self.expose(), base.expose());
+        url.strip_prefix(base).is_some_and(|rest| rest.is_empty() || base.ends_with('/') || rest.starts_with('/'))
+    }
+
     /// Follows a `Location` header. Credentials stay with the host that they were given for; none are taken from the
     /// header.
     pub(crate) fn redirected(&self, location: &str) -> Result<Self, UrlError> {
@@ -130,6 +136,18 @@ mod tests {
         assert_eq!(url.to_string(), "https://example.org/tuf");
         assert!(!format!("{url:?}").contains("secret"));
         assert!(!format!("{:?}", SafeUrl::parse("user:secret@example.org").unwrap_err()).contains("secret"));
+    }
+
+    #[test]
+    fn what_is_below_has_the_whole_of_the_base_before_it() {
+        let below = |url: &str, base: &str| SafeUrl::parse(url).unwrap().is_below(&SafeUrl::parse(base).unwrap());
+        assert!(below("https://h.example/repo", "https://h.example/repo"));
+        assert!(below("https://h.example/repo/metadata", "https://h.example/repo"));
+        assert!(below("https://h.example/repo/metadata", "https://h.example/repo/"));
+        assert!(below("https://h.example/repo", "https://h.example"));
+        assert!(!below("https://h.example/repo2", "https://h.example/repo"));
+        assert!(!below("https://h.example/repo", "https://h.example/repo/metadata"));
+        assert!(!below("https://h.example.org/repo", "https://h.example/repo"));
     }
 
     #[test]

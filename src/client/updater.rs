@@ -99,6 +99,9 @@ pub struct MirrorHealth {
 /// How often an update that was overtaken by another process starts over before it keeps the others out.
 const MOST_OVERTAKEN: u32 = 3;
 
+/// How seldom it is noted that everything is still current, at most.
+const CONFIRMED_AGAIN: Duration = Duration::from_secs(60);
+
 /// How long another process is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -264,13 +267,14 @@ impl Updater {
     }
 
     /// Notes that the repository has confirmed everything: not more than once a minute, since that alone is hardly worth
-    /// a write.
+    /// a write; more often where the limit on staleness is so short that this would count.
     fn confirm(&mut self) {
         if self.settings.clock != Clock::Present {
             return;
         }
         let Some(told) = self.settings.telling.confirmed_at(self.start.time()) else { return };
-        let soon = self.notes.confirmed_at.is_some_and(|before| told - before < chrono::TimeDelta::minutes(1));
+        let seldom = self.settings.max_staleness.map_or(CONFIRMED_AGAIN, |limit| (limit / 20).min(CONFIRMED_AGAIN));
+        let soon = self.notes.confirmed_at.is_some_and(|before| (told - before).to_std().is_ok_and(|age| age < seldom));
         if !soon || !self.staged.is_empty() {
             self.notes.confirmed_at = self.notes.confirmed_at.max(Some(told));
         }

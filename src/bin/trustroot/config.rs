@@ -357,7 +357,7 @@ impl TrustStore {
             for url in urls {
                 let problem = |what: String| unusable_map(path, format!("the repository `{name}`: {what}"));
                 let url = SafeUrl::parse(url).map_err(|error| problem(error.to_string()))?;
-                if !trust.places().iter().any(|place| place.metadata_url.expose().starts_with(url.expose())) {
+                if !trust.places().iter().any(|place| place.metadata_url.is_below(&url)) {
                     return Err(problem(format!("it is not asked at {url}"))
                         .hint("leave the URL out, or make it a mirror: `trustroot trust set NAME --mirror URL`"));
                 }
