@@ -133,6 +133,7 @@ impl Updater {
                 .ok_or_else(|| UpdateError::NoRoot { store: store.describe() })?,
         };
         let order = (0..settings.mirrors.len()).collect();
+        let meter = Meter::new(settings.patience);
         Ok(Self {
             settings,
             store: Arc::new(store),
@@ -149,7 +150,7 @@ impl Updater {
             order,
             kept: Vec::new(),
             not_kept: None,
-            meter: Meter::default(),
+            meter,
         })
     }
 
@@ -204,6 +205,7 @@ impl Updater {
     pub async fn refresh(&mut self) -> Result<&TrustedSet, UpdateError> {
         if self.trusted.is_none() {
             self.read_notes()?;
+            self.meter.allow(self.settings.patience.update);
             let refreshed = match self.settings.connectivity {
                 Connectivity::Online => self.refresh_online().await,
                 Connectivity::Offline => self.use_kept(self.start).await,
@@ -330,6 +332,9 @@ impl Updater {
         let mut failure: Option<UpdateError> = None;
         loop {
             for (place, &index) in order.iter().enumerate() {
+                if !self.meter.share_with(order.len() - place - 1) && failure.is_some() {
+                    break;
+                }
                 let done = match &mut job {
                     Job::Refresh => self
                         .update_from(index, Connectivity::Online, self.start, retries)
@@ -357,7 +362,7 @@ impl Updater {
             }
             let failure = failure.as_ref().expect("there is a mirror, and all have failed");
             let again = match failure {
-                UpdateError::Fetch(error) if several => rounds.wait_after(error).await,
+                UpdateError::Fetch(error) if several => rounds.wait_after(error, &self.meter).await,
                 _ => false,
             };
             if !again {
@@ -419,7 +424,7 @@ impl Updater {
                             }
                             // It is asked for once more, now that it is needed.
                             Err(error) => {
-                                if !retries.wait_after(&error).await {
+                                if !retries.wait_after(&error, &self.meter).await {
                                     return Err(error.into());
                                 }
                             }
@@ -464,6 +469,7 @@ impl Updater {
     /// See [`UpdateError`]. A role that cannot be trusted fails only the look-ups that need it.
     pub async fn find(&mut self, path: &TargetPath) -> Result<Option<FoundTarget>, UpdateError> {
         self.refresh().await?;
+        self.meter.allow(self.settings.patience.update);
         let mut trusted = self.trusted.take().expect("refresh has set it");
         let found = match self.settings.connectivity {
             Connectivity::Online => self.ask_mirrors(Job::Find(&mut trusted, path)).await,
@@ -533,9 +539,11 @@ impl Updater {
             let (url, limit) = (metadata_url(mirror, wanted), wanted.max_length);
             let known = kept_timestamp.as_ref().filter(|_| timestamp(wanted));
             let known = known.and_then(|kept| notes.timestamp_tag(&url, kept));
-            let algorithms = wanted.algorithms.clone();
+            let (algorithms, compressed) = (wanted.algorithms.clone(), !timestamp(wanted));
             async move {
-                let request = FetchRequest { known, ..FetchRequest::whole(url) };
+                // What is small, and asked about again and again, is not worth compressing: servers weaken the tags of
+                // what they compress, or drop them.
+                let request = FetchRequest { known, compressed, ..FetchRequest::whole(url) };
                 retries.fetch_metered(fetcher, &request, &algorithms, limit, meter).await
             }
         };
