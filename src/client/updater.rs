@@ -461,6 +461,27 @@ impl Updater {
         }
     }
 
+    /// Asks the mirrors for a root that is not kept. Nothing about it is verified here.
+    pub(super) async fn older_root(&mut self, version: Version) -> Result<Vec<u8>, UpdateError> {
+        if self.settings.connectivity == Connectivity::Offline {
+            return Err(UpdateError::Offline { role: RoleName::Root });
+        }
+        let file = Request::file_name_of(&RoleName::Root, Some(version));
+        let order = self.order.clone();
+        let mut failure: Option<UpdateError> = None;
+        for (place, index) in order.iter().enumerate() {
+            self.meter.share_with(order.len() - place - 1);
+            let request = FetchRequest::whole(self.settings.mirrors[*index].metadata_url.below(&file));
+            let (retries, limit) = (self.settings.retries, self.settings.limits.root);
+            match retries.fetch_metered(&*self.fetcher, &request, &[], limit, &self.meter).await {
+                Ok(Fetched::Bytes(received, _)) => return Ok(received.into_bytes().to_vec()),
+                Ok(Fetched::Unchanged) => {}
+                Err(error) => failure = Some(UpdateError::Fetch(error).or_earlier(failure.take())),
+            }
+        }
+        Err(failure.unwrap_or(UpdateError::NoMirror))
+    }
+
     /// Looks for a target. `None` means that no trusted role names it.
     ///
     /// Refreshes first where that has not happened. Delegated metadata is fetched as needed.

@@ -509,7 +509,10 @@ pub(crate) enum BundleCommand {
   $ trustroot bundle export example --output news.bundle --builder https://oppy.example/slsa/builder/v1
 
   Carry the keys of a registry
-  $ trustroot bundle export sigstore --output news.bundle --target registry.npmjs.org/keys.json")]
+  $ trustroot bundle export sigstore --output news.bundle --target registry.npmjs.org/keys.json
+
+  For a machine that pinned an older root
+  $ trustroot bundle export example --output news.bundle --all-kept --from-root 1.root.json")]
 pub(crate) struct BundleExportOptions {
     /// Which repository
     pub(crate) name: TrustName,
@@ -529,6 +532,12 @@ pub(crate) struct BundleExportOptions {
     /// Carry every target that earlier commands have kept here and that is still named
     #[arg(long)]
     pub(crate) all_kept: bool,
+
+    /// The root that the other side has pinned, where it is older than the one that is pinned here
+    ///
+    /// It must lead to yours. Roots between the two are asked of the repository. [default: the pinned root]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from_root: Option<PathBuf>,
 }
 
 /// Take the news of a repository from a bundle

@@ -410,7 +410,7 @@ fn parse_url(text: &str) -> Result<SafeUrl, Report> {
     })
 }
 
-fn read_root(path: &Path) -> Result<Vec<u8>, Report> {
+pub(crate) fn read_root(path: &Path) -> Result<Vec<u8>, Report> {
     trustroot::client::read_bounded(path, LONGEST_ROOT).map_err(|error| Report::io(&error))?.ok_or_else(|| {
         Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", show_path(path)))
     })
