@@ -133,10 +133,14 @@ impl Updater {
         }
         let mut rounds = self.settings.retries;
         let order = self.order.clone();
+        self.meter.allow(self.settings.patience.for_target(length));
         let mut stream = Stream { target, sink, check: TargetCheck::new(target), part: None };
         loop {
             let mut failure: Option<UpdateError> = None;
-            for index in &order {
+            for (place, index) in order.iter().enumerate() {
+                if !self.meter.share_with(order.len() - place - 1) && failure.is_some() {
+                    break;
+                }
                 match self.stream_from(*index, &mut stream).await {
                     Ok(()) => return Ok(()),
                     Err(
@@ -151,7 +155,7 @@ impl Updater {
             }
             let failure = failure.expect("there is a mirror, and all have failed");
             match failure {
-                UpdateError::Fetch(error) if rounds.wait_after(&error).await => {}
+                UpdateError::Fetch(error) if rounds.wait_after(&error, &self.meter).await => {}
                 other => return Err(other),
             }
         }
@@ -167,7 +171,11 @@ impl Updater {
             stream.restart()?;
         }
         let left = target.file.length - stream.check.length();
-        stream.part = body.tag().cloned().map(|tag| Part { url: url.clone(), tag, length: stream.check.length() });
+        stream.part = body.tag().filter(|tag| tag.is_strong()).cloned().map(|tag| Part {
+            url: url.clone(),
+            tag,
+            length: stream.check.length(),
+        });
         let (check, sink, part) = (&mut stream.check, &mut *stream.sink, &mut stream.part);
         let streamed = take(body, left, &self.meter, |chunk| {
             check.update(chunk);

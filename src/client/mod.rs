@@ -30,7 +30,7 @@ pub use consensus::{Agreed, ConsensusError, MultiRepository};
 pub use download::{Downloaded, is_target};
 pub use fetcher::{
     Answer, AskFuture, Body, ChunkFuture, Chunks, DefaultFetcher, EntityTag, FetchError, FetchFuture, FetchRequest,
-    Fetcher, FileFetcher,
+    Fetcher, FileFetcher, FurtherRequests,
 };
 pub use history::{History, HistoryEvent, Subject};
 pub use http::{Authorities, HttpFetcher, HttpSettings, Proxies, ProxyUrl, ProxyUrlError, VariableError};
@@ -38,7 +38,9 @@ pub use local_cache::{LocalCache, stored_name};
 pub use map::{MapError, Mapping, RepositoryMap};
 pub use registry::LookupError;
 pub use safe_url::{SafeUrl, UrlError};
-pub use settings::{Clock, KeptTargets, Mirror, Retries, Telling, TrustAnchor, UpdaterSettings, WhenUnreachable};
+pub use settings::{
+    Clock, KeptTargets, Mirror, Patience, Retries, Telling, TrustAnchor, UpdaterSettings, WhenUnreachable,
+};
 pub use store::{CacheMode, MemoryStore, Store, StoreLock, StoredFile};
 pub use update_error::UpdateError;
 pub use updater::{Freshness, MirrorHealth, Updater};

@@ -136,6 +136,7 @@ impl Updater {
                 .ok_or_else(|| UpdateError::NoRoot { store: store.describe() })?,
         };
         let order = (0..settings.mirrors.len()).collect();
+        let meter = Meter::new(settings.patience);
         Ok(Self {
             settings,
             store: Arc::new(store),
@@ -152,7 +153,7 @@ impl Updater {
             order,
             kept: Vec::new(),
             not_kept: None,
-            meter: Meter::default(),
+            meter,
         })
     }
 
@@ -207,6 +208,7 @@ impl Updater {
     pub async fn refresh(&mut self) -> Result<&TrustedSet, UpdateError> {
         if self.trusted.is_none() {
             self.read_notes()?;
+            self.meter.allow(self.settings.patience.update);
             let refreshed = match self.settings.connectivity {
                 Connectivity::Online => self.refresh_online().await,
                 Connectivity::Offline => self.use_kept(self.start).await,
@@ -334,6 +336,9 @@ impl Updater {
         let mut failure: Option<UpdateError> = None;
         loop {
             for (place, &index) in order.iter().enumerate() {
+                if !self.meter.share_with(order.len() - place - 1) && failure.is_some() {
+                    break;
+                }
                 let done = match &mut job {
                     Job::Refresh => self
                         .update_from(index, Connectivity::Online, self.start, retries)
@@ -361,7 +366,7 @@ impl Updater {
             }
             let failure = failure.as_ref().expect("there is a mirror, and all have failed");
             let again = match failure {
-                UpdateError::Fetch(error) if several => rounds.wait_after(error).await,
+                UpdateError::Fetch(error) if several => rounds.wait_after(error, &self.meter).await,
                 _ => false,
             };
             if !again {
@@ -423,7 +428,7 @@ impl Updater {
                             }
                             // It is asked for once more, now that it is needed.
                             Err(error) => {
-                                if !retries.wait_after(&error).await {
+                                if !retries.wait_after(&error, &self.meter).await {
                                     return Err(error.into());
                                 }
                             }
@@ -460,6 +465,27 @@ impl Updater {
         }
     }
 
+    /// Asks the mirrors for a root that is not kept. Nothing about it is verified here.
+    pub(super) async fn older_root(&mut self, version: Version) -> Result<Vec<u8>, UpdateError> {
+        if self.settings.connectivity == Connectivity::Offline {
+            return Err(UpdateError::Offline { role: RoleName::Root });
+        }
+        let file = Request::file_name_of(&RoleName::Root, Some(version));
+        let order = self.order.clone();
+        let mut failure: Option<UpdateError> = None;
+        for (place, index) in order.iter().enumerate() {
+            self.meter.share_with(order.len() - place - 1);
+            let request = FetchRequest::whole(self.settings.mirrors[*index].metadata_url.below(&file));
+            let (retries, limit) = (self.settings.retries, self.settings.limits.root);
+            match retries.fetch_metered(&*self.fetcher, &request, &[], limit, &self.meter).await {
+                Ok(Fetched::Bytes(received, _)) => return Ok(received.into_bytes().to_vec()),
+                Ok(Fetched::Unchanged) => {}
+                Err(error) => failure = Some(UpdateError::Fetch(error).or_earlier(failure.take())),
+            }
+        }
+        Err(failure.unwrap_or(UpdateError::NoMirror))
+    }
+
     /// Looks for a target. `None` means that no trusted role names it.
     ///
     /// Refreshes first where that has not happened. Delegated metadata is fetched as needed.
@@ -468,6 +494,7 @@ impl Updater {
     /// See [`UpdateError`]. A role that cannot be trusted fails only the look-ups that need it.
     pub async fn find(&mut self, path: &TargetPath) -> Result<Option<FoundTarget>, UpdateError> {
         self.refresh().await?;
+        self.meter.allow(self.settings.patience.update);
         let mut trusted = self.trusted.take().expect("refresh has set it");
         let found = match self.settings.connectivity {
             Connectivity::Online => self.ask_mirrors(Job::Find(&mut trusted, path)).await,
@@ -537,9 +564,11 @@ impl Updater {
             let (url, limit) = (metadata_url(mirror, wanted), wanted.max_length);
             let known = kept_timestamp.as_ref().filter(|_| timestamp(wanted));
             let known = known.and_then(|kept| notes.timestamp_tag(&url, kept));
-            let algorithms = wanted.algorithms.clone();
+            let (algorithms, compressed) = (wanted.algorithms.clone(), !timestamp(wanted));
             async move {
-                let request = FetchRequest { known, ..FetchRequest::whole(url) };
+                // What is small, and asked about again and again, is not worth compressing: servers weaken the tags of
+                // what they compress, or drop them.
+                let request = FetchRequest { known, compressed, ..FetchRequest::whole(url) };
                 retries.fetch_metered(fetcher, &request, &algorithms, limit, meter).await
             }
         };

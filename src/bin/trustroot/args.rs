@@ -184,7 +184,7 @@ pub(crate) struct TrustAddOptions {
 ///
 /// What is not named stays as it is. The pin always stays: to pin another root, remove and add.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["mirror", "no_mirrors", "max_staleness", "when_unreachable", "expired_grace"]), after_help = "Examples:
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["mirror", "no_mirrors", "deadline", "max_staleness", "when_unreachable", "expired_grace"]), after_help = "Examples:
   Use what is kept for up to a week where the repository cannot be reached
   $ trustroot trust set example --when-unreachable use-kept --max-staleness 7d
 
@@ -211,6 +211,12 @@ pub(crate) struct PolicyOptions {
     #[arg(long, value_name = "URL")]
     pub(crate) mirror: Vec<String>,
 
+    /// How long a refresh or a look-up may take, all places and attempts together: such as 90s or 5m; or `none`
+    ///
+    /// A download may take as long for each 16 MiB of its target that have begun. [default: 15m]
+    #[arg(long, value_name = "PERIOD", value_parser = parse_limit)]
+    pub(crate) deadline: Option<Limit>,
+
     /// How long ago the repository may have confirmed what is kept, where it is not asked now: such as 36h or 7d; or `none`
     ///
     /// Holds with `--offline` and with `--when-unreachable use-kept`. [default: until it expires]
@@ -233,6 +239,7 @@ impl PolicyOptions {
     /// Whether the user spoke of the policy at all.
     pub(crate) fn is_given(&self) -> bool {
         !self.mirror.is_empty()
+            || self.deadline.is_some()
             || self.max_staleness.is_some()
             || self.when_unreachable.is_some()
             || self.expired_grace.is_some()
@@ -502,7 +509,10 @@ pub(crate) enum BundleCommand {
   $ trustroot bundle export example --output news.bundle --builder https://oppy.example/slsa/builder/v1
 
   Carry the keys of a registry
-  $ trustroot bundle export sigstore --output news.bundle --target registry.npmjs.org/keys.json")]
+  $ trustroot bundle export sigstore --output news.bundle --target registry.npmjs.org/keys.json
+
+  For a machine that pinned an older root
+  $ trustroot bundle export example --output news.bundle --all-kept --from-root 1.root.json")]
 pub(crate) struct BundleExportOptions {
     /// Which repository
     pub(crate) name: TrustName,
@@ -522,6 +532,12 @@ pub(crate) struct BundleExportOptions {
     /// Carry every target that earlier commands have kept here and that is still named
     #[arg(long)]
     pub(crate) all_kept: bool,
+
+    /// The root that the other side has pinned, where it is older than the one that is pinned here
+    ///
+    /// It must lead to yours. Roots between the two are asked of the repository. [default: the pinned root]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from_root: Option<PathBuf>,
 }
 
 /// Take the news of a repository from a bundle

@@ -76,7 +76,12 @@ impl HttpFetcher {
 
     async fn follow(&self, mut request: FetchRequest) -> Result<Answer, FetchError> {
         let url = request.url.clone();
-        for _ in 0..=MOST_REDIRECTS {
+        // A weak tag stands for contents that differ: their parts do not fit together.
+        request.resume.take_if(|(_, tag)| !tag.is_strong());
+        for asked in 0..=MOST_REDIRECTS {
+            if asked > 0 {
+                request.further.add_one();
+            }
             let location = match self.ask_once(&request).await? {
                 Reply::Answer(answer) => return Ok(answer),
                 Reply::Redirect(location) => location,
