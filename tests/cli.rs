@@ -159,6 +159,51 @@ fn names_of_files_cannot_draw_on_the_terminal() {
     assert!(!printed.contains('\u{1b}') && !printed.contains("\nverified: everything"), "{printed}");
 }
 
+/// Every command by its words, such as `trust add`, as the help lists them.
+fn commands(sandbox: &Sandbox, words: &[&str]) -> Vec<String> {
+    let (status, help) = sandbox.run(&[words, &["--help"]].concat());
+    let help = String::from_utf8(help).unwrap();
+    assert_eq!(status, 0, "{help}");
+    let listed = help.split_once("\nCommands:\n").map_or("", |(_, rest)| rest.split("\n\n").next().unwrap());
+    // Descriptions go on further to the right.
+    let names = listed.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let mut all = Vec::new();
+    for name in names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help") {
+        let words = [words, &[name]].concat();
+        all.push(words.join(" "));
+        all.extend(commands(sandbox, &words));
+    }
+    all
+}
+
+#[test]
+fn every_command_has_its_help_shown_and_is_completed() {
+    let sandbox = Sandbox::new();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/help.md")).unwrap();
+    let commands = commands(&sandbox, &[]);
+    assert!(commands.len() > 30 && commands.contains(&"trust add".to_owned()), "{commands:?}");
+    let missing: Vec<&String> =
+        commands.iter().filter(|words| !page.contains(&format!("$ trustroot {words} --help\n"))).collect();
+    assert!(missing.is_empty(), "tests/cli/help.md does not show the help of {missing:?}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (status, completions) = sandbox.run(&["completions", shell]);
+        let completions = String::from_utf8(completions).unwrap();
+        assert_eq!(status, 0);
+        for words in &commands {
+            let last = words.rsplit(' ').next().unwrap();
+            assert!(completions.contains(last), "{shell} does not complete {words}");
+        }
+    }
+    let (_, bash) = sandbox.run(&["completions", "bash"]);
+    let bash = String::from_utf8(bash).unwrap();
+    for words in &commands {
+        let words = format!("trustroot {words}");
+        let (parent, last) = words.rsplit_once(' ').unwrap();
+        let case = format!("{},{last})", parent.replace(' ', "__subcmd__"));
+        assert!(bash.contains(&case), "bash does not complete {words}: {case}");
+    }
+}
+
 /// A map under which both repositories must agree, for `oppy` and another one.
 const MAP: &str = r#"{"repositories": {"oppy": [], "second": []},
     "mapping": [{"paths": ["*"], "repositories": ["oppy", "second"], "threshold": 2}]}"#;

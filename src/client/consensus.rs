@@ -43,8 +43,39 @@ pub struct Agreed {
     pub by: Vec<(String, FoundTarget)>,
     /// How many had to.
     pub threshold: usize,
-    /// The other repositories of the mapping, and why each does not count, for people.
-    pub others: Vec<(String, String)>,
+    /// The other repositories of the mapping, and why each does not count.
+    pub others: Vec<(String, Dissent)>,
+}
+
+/// Why a repository does not count among those that agree.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Dissent {
+    /// It does not name the target.
+    #[error("it does not name the target")]
+    NotNamed,
+    /// It names the target with another length or other hashes.
+    #[error("it names another content")]
+    OtherContent,
+    /// It could not be asked, was refused, or has a word that does not count.
+    #[error("{message}")]
+    Failed {
+        /// The stable name of the error.
+        code: &'static str,
+        /// The error, for people.
+        message: String,
+    },
+}
+
+impl Dissent {
+    /// The stable name of this kind of dissent, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotNamed => "no-such-target",
+            Self::OtherContent => "other-content",
+            Self::Failed { code, .. } => code,
+        }
+    }
 }
 
 /// Why there is no target that enough repositories agree about.
@@ -244,7 +275,7 @@ impl MultiRepository {
             match answer.and_then(|found| counts(&found).map(|()| found)) {
                 Ok(found) => said.push((name.clone(), found)),
                 Err(error) => {
-                    others.push((name.clone(), error.to_string()));
+                    others.push((name.clone(), Dissent::Failed { code: error.code(), message: error.to_string() }));
                     failure.get_or_insert(error);
                 }
             }
@@ -257,8 +288,7 @@ impl MultiRepository {
             let mut first = by[0].1.clone();
             first.file.hashes = joined(&by).expect("they agree");
             for (name, found) in said.iter().filter(|(name, _)| by.iter().all(|(agreeing, _)| agreeing != name)) {
-                let why = if found.is_some() { "names another content" } else { "does not name the target" };
-                others.push((name.clone(), why.to_owned()));
+                others.push((name.clone(), if found.is_some() { Dissent::OtherContent } else { Dissent::NotNamed }));
             }
             return Ok(Some(Agreed { found: first, by, threshold: mapping.threshold, others }));
         }

@@ -28,7 +28,7 @@ mod watch;
 
 pub use agreed_registry::{AgreedDocument, AgreedRegistry};
 pub use asking::Traffic;
-pub use consensus::{Agreed, ConsensusError, MultiRepository};
+pub use consensus::{Agreed, ConsensusError, Dissent, MultiRepository};
 pub use download::{Downloaded, is_target};
 pub use fetcher::{
     Answer, AskFuture, Body, ChunkFuture, Chunks, DefaultFetcher, EntityTag, FetchError, FetchFuture, FetchRequest,

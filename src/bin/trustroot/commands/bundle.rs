@@ -12,8 +12,8 @@ use trustroot::metadata::TargetPath;
 use trustroot::verify::MAX_TRUSTED_ROOT_BYTES;
 
 use super::RoleLine;
-use super::get::not_named;
 use crate::args::{BundleCommand, BundleExportOptions, BundleImportOptions};
+use crate::asked::not_named;
 use crate::config::Trust;
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
