@@ -9,6 +9,10 @@
 #[path = "../examples/demo_repository.rs"]
 mod demo_repository;
 
+#[allow(dead_code, reason = "its `main` is for the command line")]
+#[path = "../examples/sign_attestation.rs"]
+mod sign_attestation;
+
 use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
@@ -24,8 +28,8 @@ fn transcripts() -> Vec<PathBuf> {
             .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
     };
     // `tests/guides.rs` runs those that need a shell.
-    let needs_a_shell =
-        |path: &PathBuf| path.ends_with("first-trust-root.md") || path.ends_with("post-quantum-root.md");
+    const NEED_A_SHELL: [&str; 3] = ["first-trust-root.md", "post-quantum-root.md", "several-repositories.md"];
+    let needs_a_shell = |path: &PathBuf| NEED_A_SHELL.iter().any(|name| path.ends_with(name));
     below("docs/guides").chain(below("tests/cli")).filter(|path| !needs_a_shell(path)).collect()
 }
 
@@ -203,6 +207,12 @@ fn every_command_has_its_help_shown_and_is_completed() {
         assert!(bash.contains(&case), "bash does not complete {words}: {case}");
     }
 }
+
+#[path = "cli/several.rs"]
+mod several;
+
+#[path = "cli/policies.rs"]
+mod policies;
 
 /// A map under which both repositories must agree, for `oppy` and another one.
 const MAP: &str = r#"{"repositories": {"oppy": [], "second": []},
