@@ -4,6 +4,7 @@
 //! the I/O: it never prints, never reads a clock for trust, and leaves the environment to its caller: see
 //! [`HttpSettings::from_variables`].
 
+mod agreed_registry;
 mod asking;
 pub mod blocking;
 pub mod bundle;
@@ -25,8 +26,9 @@ mod update_error;
 mod updater;
 mod watch;
 
+pub use agreed_registry::{AgreedDocument, AgreedRegistry};
 pub use asking::Traffic;
-pub use consensus::{Agreed, ConsensusError, MultiRepository};
+pub use consensus::{Agreed, ConsensusError, Dissent, MultiRepository};
 pub use download::{Downloaded, is_target};
 pub use fetcher::{
     Answer, AskFuture, Body, ChunkFuture, Chunks, DefaultFetcher, EntityTag, FetchError, FetchFuture, FetchRequest,

@@ -203,6 +203,22 @@ impl Registry {
         SecretKey::from_pem(&self.key(person).to_unencrypted_pem(), None).unwrap()
     }
 
+    /// Another registry: one of its key holders has another key.
+    pub fn other(now: DateTime<Utc>) -> Self {
+        let mut registry = Self::at(now);
+        registry.add_key("carol", SecretKey::ed25519_from_seed(&[7; 32]).unwrap());
+        registry
+    }
+
+    /// Copies what is published, as a server would have it.
+    pub fn serve_from(&self, directory: &Path) {
+        for (path, content) in self.files("public") {
+            let path = directory.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            write_durably(&path, &content).unwrap();
+        }
+    }
+
     /// Every file below a directory, with its content.
     pub fn files(&self, below: &str) -> BTreeMap<PathBuf, Vec<u8>> {
         files(&self.path(below))

@@ -388,15 +388,22 @@ pub(crate) struct GetOptions {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   See which keys a builder signs with, and its level today
-  $ trustroot lookup https://oppy.example/slsa/builder/v1")]
+  $ trustroot lookup https://oppy.example/slsa/builder/v1
+
+  Take its document only where enough repositories agree about it, as a map says
+  $ trustroot lookup https://oppy.example/slsa/builder/v1 --map map.json")]
 pub(crate) struct LookupOptions {
     /// The builder's ID, exactly as its provenance gives it; or a verifier's
     #[arg(value_parser = parse_id)]
     pub(crate) id: BuilderId,
 
-    /// Which repository [default: the only one]
+    /// Which repository [default: those that `map.json` says, else the only one]
     #[arg(long, value_name = "NAME")]
     pub(crate) trust: Option<TrustName>,
+
+    /// Which repositories must agree about which targets (TAP 4) [default: `map.json` in the home, if it is there]
+    #[arg(long, value_name = "FILE", conflicts_with = "trust")]
+    pub(crate) map: Option<PathBuf>,
 }
 
 /// Check that an attestation vouches for a file
@@ -468,9 +475,13 @@ pub(crate) struct VerifyOptions {
     #[arg(long, value_name = "USAGE", default_value = "npm:attestations")]
     pub(crate) key_usage: String,
 
-    /// Which repository [default: the only one]
+    /// Which repository [default: those that `map.json` says, else the only one]
     #[arg(long, value_name = "NAME")]
     pub(crate) trust: Option<TrustName>,
+
+    /// Which repositories must agree about which targets (TAP 4) [default: `map.json` in the home, if it is there]
+    #[arg(long, value_name = "FILE", conflicts_with = "trust")]
+    pub(crate) map: Option<PathBuf>,
 
     /// With `--key-target`: the target that names the transparency logs whose word on the signing time is taken
     ///

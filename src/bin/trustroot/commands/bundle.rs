@@ -12,9 +12,9 @@ use trustroot::metadata::TargetPath;
 use trustroot::verify::MAX_TRUSTED_ROOT_BYTES;
 
 use super::RoleLine;
-use super::get::not_named;
 use super::trust::read_root;
 use crate::args::{BundleCommand, BundleExportOptions, BundleImportOptions};
+use crate::asked::not_named;
 use crate::config::Trust;
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
