@@ -120,9 +120,13 @@ impl Updater {
         sink: &mut impl TargetSink,
     ) -> Result<(), UpdateError> {
         if let Some(copy) = copy
-            && is_target(copy, target)?
+            && may_be_target(copy, target)?
         {
-            return read_target(copy, target, |bytes| sink.take(bytes));
+            // Checked as it is read, once; where it turns out to be something else, what was taken of it is forgotten.
+            match read_target(copy, target, |bytes| sink.take(bytes)) {
+                Err(UpdateError::WrongTargetLength { .. } | UpdateError::WrongTargetHash { .. }) => sink.restart()?,
+                other => return other,
+            }
         }
         let (length, limit) = (target.file.length, self.settings.limits.target);
         if length > limit {
@@ -403,15 +407,22 @@ impl<'a> TargetCheck<'a> {
 /// # Errors
 /// When it is there but cannot be read.
 pub fn is_target(path: &Path, target: &FoundTarget) -> io::Result<bool> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() && metadata.len() == target.file.length => {}
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => return Ok(false),
+    if !may_be_target(path, target)? {
+        return Ok(false);
     }
     match read_target(path, target, |_| Ok(())) {
         Ok(()) => Ok(true),
         Err(UpdateError::Io(error)) => Err(error),
         Err(_) => Ok(false),
+    }
+}
+
+/// Whether there is a file of the target's length.
+fn may_be_target(path: &Path, target: &FoundTarget) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.is_file() && metadata.len() == target.file.length),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
