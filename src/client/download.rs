@@ -14,7 +14,7 @@ use super::fetcher::{Answer, Body, EntityTag, FetchError, FetchRequest};
 use super::settings::KeptTargets;
 use super::{SafeUrl, UpdateError, Updater, stored_name};
 use crate::crypto::Digester;
-use crate::fs::{persist, temporary_beside};
+use crate::fs::{Survives, persist, temporary_beside};
 use crate::metadata::HashAlgorithm;
 use crate::trust::{Connectivity, FoundTarget};
 
@@ -55,8 +55,16 @@ impl Updater {
         }
         let mut file = TargetFile { file: temporary_beside(destination)?, so_far: 0, progress: &mut progress };
         self.stream_target(target, copy, &mut file).await?;
-        persist(file.file, destination)?;
+        persist(file.file, destination, self.survival(destination))?;
         Ok(Downloaded { path, was_there: false })
+    }
+
+    /// A target that is only kept is checked whenever it is used, and fetched again where it is damaged.
+    fn survival(&self, destination: &Path) -> Survives {
+        match &self.settings.kept_targets {
+            KeptTargets::In(directory) if destination.parent() == Some(directory) => Survives::Crash,
+            _ => Survives::PowerFailure,
+        }
     }
 
     /// Fetches a target into memory, or reads it from `copy` where that is a file with the right hashes.
