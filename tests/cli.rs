@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
+/// `tests/guides.rs` runs these.
+const NEED_A_SHELL: [&str; 3] = ["first-trust-root.md", "post-quantum-root.md", "several-repositories.md"];
+
 /// The files whose commands are run.
 fn transcripts() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -27,8 +30,6 @@ fn transcripts() -> Vec<PathBuf> {
             .map(|entry| entry.unwrap().into_path())
             .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
     };
-    // `tests/guides.rs` runs those that need a shell.
-    const NEED_A_SHELL: [&str; 3] = ["first-trust-root.md", "post-quantum-root.md", "several-repositories.md"];
     let needs_a_shell = |path: &PathBuf| NEED_A_SHELL.iter().any(|name| path.ends_with(name));
     below("docs/guides").chain(below("tests/cli")).filter(|path| !needs_a_shell(path)).collect()
 }

@@ -168,7 +168,7 @@ impl MultiRepository {
             let (path, length) = (path.clone(), agreed.found.file.length);
             return Err(UpdateError::TargetTooLarge { path, length, limit }.into());
         }
-        let bytes = self.from_any(&agreed, async |updater| updater.kept_target(&agreed.found).await).await?;
+        let bytes = self.first_to_give(&agreed, async |updater| updater.kept_target(&agreed.found).await).await?;
         Ok((agreed, bytes))
     }
 

@@ -328,7 +328,8 @@ impl MultiRepository {
         mut progress: impl FnMut(u64),
     ) -> Result<Downloaded, ConsensusError> {
         let found = agreed.found.clone();
-        self.from_any(agreed, async |updater| updater.download(&found, destination, copy, &mut progress).await).await
+        self.first_to_give(agreed, async |updater| updater.download(&found, destination, copy, &mut progress).await)
+            .await
     }
 
     /// Fetches a target into memory, like [`MultiRepository::download`].
@@ -336,12 +337,12 @@ impl MultiRepository {
     /// # Errors
     /// The failure of the first repository, where no other one has the target either.
     pub async fn target_bytes(&mut self, agreed: &Agreed, copy: Option<&Path>) -> Result<Vec<u8>, ConsensusError> {
-        self.from_any(agreed, async |updater| updater.target_bytes(&agreed.found, copy).await).await
+        self.first_to_give(agreed, async |updater| updater.target_bytes(&agreed.found, copy).await).await
     }
 
     /// Fetches from the first of the repositories that agree and can give it. An error of this machine ends it: it would
     /// be the same with the next one.
-    pub(super) async fn from_any<T>(
+    pub(super) async fn first_to_give<T>(
         &mut self,
         agreed: &Agreed,
         mut fetch: impl AsyncFnMut(&mut Updater) -> Result<T, UpdateError>,

@@ -14,7 +14,7 @@ use super::fetcher::{Answer, Body, EntityTag, FetchError, FetchRequest};
 use super::settings::KeptTargets;
 use super::{SafeUrl, UpdateError, Updater, stored_name};
 use crate::crypto::Digester;
-use crate::fs::{persist, temporary_beside};
+use crate::fs::{Survives, persist, temporary_beside};
 use crate::metadata::HashAlgorithm;
 use crate::trust::{Connectivity, FoundTarget};
 
@@ -53,10 +53,21 @@ impl Updater {
         if is_target(destination, target)? {
             return Ok(Downloaded { path, was_there: true });
         }
-        let mut file = TargetFile { file: temporary_beside(destination)?, so_far: 0, progress: &mut progress };
+        let survives = self.survival(destination);
+        let file = temporary_beside(destination)?;
+        let syncing = Syncing::begin(&file, target, survives)?;
+        let mut file = TargetFile { file, so_far: 0, progress: &mut progress, syncing };
         self.stream_target(target, copy, &mut file).await?;
-        persist(file.file, destination)?;
+        persist(file.finish()?, destination, survives)?;
         Ok(Downloaded { path, was_there: false })
+    }
+
+    /// A target that is only kept is checked whenever it is used, and fetched again where it is damaged.
+    fn survival(&self, destination: &Path) -> Survives {
+        match &self.settings.kept_targets {
+            KeptTargets::In(directory) if destination.parent() == Some(directory) => Survives::Crash,
+            _ => Survives::PowerFailure,
+        }
     }
 
     /// Fetches a target into memory, or reads it from `copy` where that is a file with the right hashes.
@@ -120,9 +131,13 @@ impl Updater {
         sink: &mut impl TargetSink,
     ) -> Result<(), UpdateError> {
         if let Some(copy) = copy
-            && is_target(copy, target)?
+            && may_be_target(copy, target)?
         {
-            return read_target(copy, target, |bytes| sink.take(bytes));
+            // Checked as it is read, once; where it turns out to be something else, what was taken of it is forgotten.
+            match read_target(copy, target, |bytes| sink.take(bytes)) {
+                Err(UpdateError::WrongTargetLength { .. } | UpdateError::WrongTargetHash { .. }) => sink.restart()?,
+                other => return other,
+            }
         }
         let (length, limit) = (target.file.length, self.settings.limits.target);
         if length > limit {
@@ -306,19 +321,72 @@ struct TargetFile<'a, P> {
     file: tempfile::NamedTempFile,
     so_far: u64,
     progress: &'a mut P,
+    syncing: Option<Syncing>,
+}
+
+impl<P> TargetFile<'_, P> {
+    fn finish(self) -> io::Result<tempfile::NamedTempFile> {
+        if let Some(syncing) = self.syncing {
+            syncing.finish()?;
+        }
+        Ok(self.file)
+    }
 }
 
 impl<P: FnMut(u64)> TargetSink for TargetFile<'_, P> {
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.so_far += bytes.len() as u64;
         (self.progress)(self.so_far);
-        self.file.write_all(bytes)
+        self.file.write_all(bytes)?;
+        if let Some(syncing) = &mut self.syncing {
+            syncing.wrote(bytes.len() as u64);
+        }
+        Ok(())
     }
 
     fn restart(&mut self) -> io::Result<()> {
         self.so_far = 0;
         self.file.as_file().set_len(0)?;
         self.file.rewind()
+    }
+}
+
+/// From how many bytes on a long target is synced while it still arrives, so that there is little left to wait for.
+const SYNCED_ASIDE: u64 = 32 << 20;
+
+/// Syncs a file that is being written, on a thread of its own.
+struct Syncing {
+    /// Holds one request: there may be one more while the disk is busy, and no more than that.
+    requests: SyncSender<()>,
+    thread: JoinHandle<io::Result<()>>,
+    unsynced: u64,
+}
+
+impl Syncing {
+    /// `None` where it is not worth a thread, or there is none to be had.
+    fn begin(file: &tempfile::NamedTempFile, target: &FoundTarget, survives: Survives) -> io::Result<Option<Self>> {
+        if target.file.length < 2 * SYNCED_ASIDE || survives == Survives::Crash {
+            return Ok(None);
+        }
+        let file = file.as_file().try_clone()?;
+        let (requests, waiting) = sync_channel(1);
+        let sync = move || waiting.into_iter().try_for_each(|()| file.sync_data());
+        let thread = std::thread::Builder::new().name("trustroot-sync".to_owned()).spawn(sync);
+        Ok(thread.ok().map(|thread| Self { requests, thread, unsynced: 0 }))
+    }
+
+    fn wrote(&mut self, bytes: u64) {
+        self.unsynced += bytes;
+        // Where the disk is slower than the network, it is asked again later.
+        if self.unsynced >= SYNCED_ASIDE && self.requests.try_send(()).is_ok() {
+            self.unsynced = 0;
+        }
+    }
+
+    /// The system tells of a failed write once, and this thread may have been the one that it told.
+    fn finish(self) -> io::Result<()> {
+        drop(self.requests);
+        self.thread.join().expect("syncing does not panic")
     }
 }
 
@@ -411,15 +479,22 @@ impl<'a> TargetCheck<'a> {
 /// # Errors
 /// When it is there but cannot be read.
 pub fn is_target(path: &Path, target: &FoundTarget) -> io::Result<bool> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() && metadata.len() == target.file.length => {}
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => return Ok(false),
+    if !may_be_target(path, target)? {
+        return Ok(false);
     }
     match read_target(path, target, |_| Ok(())) {
         Ok(()) => Ok(true),
         Err(UpdateError::Io(error)) => Err(error),
         Err(_) => Ok(false),
+    }
+}
+
+/// Whether there is a file of the target's length.
+fn may_be_target(path: &Path, target: &FoundTarget) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.is_file() && metadata.len() == target.file.length),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

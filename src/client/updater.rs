@@ -645,7 +645,7 @@ impl Updater {
         if self.staged.was_overtaken(&*self.store)? {
             return Ok(Commit::Overtaken);
         }
-        let unsettled = !self.staged.is_empty();
+        let unsettled = self.staged.moves_floors();
         let (store, kept) = (&*self.store, &mut self.kept);
         let mut noted = Vec::new();
         self.staged.write(store, |accepted| match accepted.file {

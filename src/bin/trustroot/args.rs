@@ -1,4 +1,5 @@
-//! The command line.
+//! The command line. What a command is for stands at its variant: its options are only put together where it is the one that
+//! was asked for.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -61,20 +62,50 @@ pub(crate) enum Format {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
     /// Pin the root of a repository, or see what is pinned
     #[command(subcommand)]
     Trust(TrustCommand),
+    /// Bring trusted metadata up to date
+    ///
+    /// Follows the chain of roots from the pinned one, then timestamp, snapshot and targets. What is refused changes
+    /// nothing; running it again is always safe.
     Refresh(RefreshOptions),
+    /// Show how fresh what is kept is: versions, expiries, and when the repository confirmed it
+    ///
+    /// Asks no repository. Everything is verified from the pinned root, also what has expired. Exit status 0 means that all
+    /// is well, 1 that something has expired or is stale, or will within the time of `--warn-within`, 3 that it could not be
+    /// told.
     Status(StatusOptions),
+    /// Show what changed since a time: keys of builders, levels, grants, root keys, versions
+    ///
+    /// Asks no repository: it compares the versions that this machine has had. Of builders and verifiers, only those that
+    /// were looked up here are known.
     Changes(ChangesOptions),
+    /// Download a target that a trusted role names
+    ///
+    /// It is kept for `--offline` as well, unless it is longer than 64 MiB and written to a file, where it is found again.
     Get(GetOptions),
+    /// Show who a builder or verifier is: keys, level and status, and where each fact comes from
     Lookup(LookupOptions),
+    /// Check that an attestation vouches for a file
+    ///
+    /// By the name of a builder (`--builder`): its provenance, signed with keys that the repository delivers for it, at the
+    /// level asked for. By the name of a verifier (`--verifier`): its summary. Or with a file of keys (`--key-target`, in
+    /// npm's `keys.json` shape), which says nothing about levels. Exit status 0 means yes, 1 no, 3 that it could not be told.
     Verify(VerifyOptions),
     /// Carry a repository to machines without a network, in one file
     #[command(subcommand)]
     Bundle(BundleCommand),
+    /// Show what a metadata file says and who signed it, without trusting it
+    ///
+    /// Everything shown comes from the file itself and is labelled as unverified.
     Inspect(InspectOptions),
+    /// Begin a trust root: write a working copy to edit and review
+    ///
+    /// Writes `trustroot.toml`, which says who holds keys and who signs what. With `--keyholder`, people and their keys are
+    /// filled in; anything can be changed afterwards. Nothing that is there is overwritten.
     Init(InitOptions),
     /// Write and check who holds which part of a trust root
     #[command(subcommand)]
@@ -85,8 +116,19 @@ pub(crate) enum Command {
     /// Sign the next version of a role, together with others
     #[command(subcommand)]
     Ceremony(CeremonyCommand),
+    /// Publish what has been signed to a directory that a web server serves
+    ///
+    /// Signs snapshot and timestamp with the online keys where they are due. Real clients upgrade to the result in memory
+    /// before anything is written. Run it again at any time: what is there already is left alone.
     Publish(PublishOptions),
+    /// Serve a published repository over HTTP, for trials and small installations
+    ///
+    /// Prints one line with the address, then answers until it is interrupted. Clients trust nothing that it says: what they
+    /// get is checked against their pinned root.
     Serve(ServeOptions),
+    /// Check a working copy: what is wrong, what is not signed yet, and what is due
+    ///
+    /// Exit status 1 means that something is to be done.
     Check(CheckOptions),
     /// Make the keys that people and services sign with, or look at one
     #[command(subcommand)]
@@ -102,8 +144,16 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum TrustCommand {
+    /// Pin the root of a repository
+    ///
+    /// The root file, or its digest, must reach you by a way that you trust more than the repository: with your
+    /// operating system, from colleagues, from a ceremony's record. Nothing is downloaded unless no file is given.
     Add(Box<TrustAddOptions>),
+    /// Change how a repository is asked, and what happens where it does not answer
+    ///
+    /// What is not named stays as it is. The pin always stays: to pin another root, remove and add.
     Set(Box<TrustSetOptions>),
     /// List the repositories that are trusted
     List,
@@ -123,10 +173,6 @@ pub(crate) enum TrustCommand {
     },
 }
 
-/// Pin the root of a repository
-///
-/// The root file, or its digest, must reach you by a way that you trust more than the repository: with your
-/// operating system, from colleagues, from a ceremony's record. Nothing is downloaded unless no file is given.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Pin a repository by a root file
@@ -180,9 +226,6 @@ pub(crate) struct TrustAddOptions {
     pub(crate) policy: PolicyOptions,
 }
 
-/// Change how a repository is asked, and what happens where it does not answer
-///
-/// What is not named stays as it is. The pin always stays: to pin another root, remove and add.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["mirror", "no_mirrors", "deadline", "max_staleness", "when_unreachable", "expired_grace"]), after_help = "Examples:
   Use what is kept for up to a week where the repository cannot be reached
@@ -202,7 +245,7 @@ pub(crate) struct TrustSetOptions {
     pub(crate) no_mirrors: bool,
 }
 
-/// How a repository is asked, and what happens where it does not answer.
+// How a repository is asked, and what happens where it does not answer.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PolicyOptions {
     /// Where else its metadata is, with its targets at `targets` below; repeat it for several
@@ -266,10 +309,6 @@ fn parse_limit(text: &str) -> Result<Limit, String> {
     if text == "none" { Ok(Limit::None) } else { text.parse().map(Limit::Of) }
 }
 
-/// Bring trusted metadata up to date
-///
-/// Follows the chain of roots from the pinned one, then timestamp, snapshot and targets. What is refused changes
-/// nothing; running it again is always safe.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Refresh everything that is trusted
@@ -316,11 +355,6 @@ pub(crate) struct WatchOptions {
     pub(crate) on_change: Vec<OsString>,
 }
 
-/// Show how fresh what is kept is: versions, expiries, and when the repository confirmed it
-///
-/// Asks no repository. Everything is verified from the pinned root, also what has expired. Exit status 0 means that all
-/// is well, 1 that something has expired or is stale, or will within the time of `--warn-within`, 3 that it could not be
-/// told.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Alarm where something expires within three days, or was not confirmed for one
@@ -338,10 +372,6 @@ pub(crate) struct StatusOptions {
     pub(crate) max_age: Option<Duration>,
 }
 
-/// Show what changed since a time: keys of builders, levels, grants, root keys, versions
-///
-/// Asks no repository: it compares the versions that this machine has had. Of builders and verifiers, only those that
-/// were looked up here are known.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   See which keys changed since an incident began
@@ -355,7 +385,6 @@ pub(crate) struct ChangesOptions {
     pub(crate) since: DateTime<Utc>,
 }
 
-/// Download a target that a trusted role names
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Download a file of keys
@@ -384,7 +413,6 @@ pub(crate) struct GetOptions {
     pub(crate) output: Option<PathBuf>,
 }
 
-/// Show who a builder or verifier is: keys, level and status, and where each fact comes from
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   See which keys a builder signs with, and its level today
@@ -406,11 +434,6 @@ pub(crate) struct LookupOptions {
     pub(crate) map: Option<PathBuf>,
 }
 
-/// Check that an attestation vouches for a file
-///
-/// By the name of a builder (`--builder`): its provenance, signed with keys that the repository delivers for it, at the
-/// level asked for. By the name of a verifier (`--verifier`): its summary. Or with a file of keys (`--key-target`, in
-/// npm's `keys.json` shape), which says nothing about levels. Exit status 0 means yes, 1 no, 3 that it could not be told.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("by").required(true).args(["builder", "verifier", "key_target"]), group = clap::ArgGroup::new("what").required(true).args(["artifact", "digest"]), after_help = "Examples:
   Check that a builder built a file, at Build L3
@@ -500,8 +523,17 @@ fn parse_digest(text: &str) -> Result<ArtifactDigests, String> {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum BundleCommand {
+    /// Write a bundle: metadata from the pinned root on, and what answers the questions that you name
+    ///
+    /// The repository is asked first, unless `--offline` is given. Before anything is written, a new client that has nothing
+    /// but the pinned root and the bundle answers the same questions.
     Export(BundleExportOptions),
+    /// Take the news of a repository from a bundle
+    ///
+    /// A bundle is trusted no more than any mirror: everything is verified from the pinned root, and what is older than what
+    /// is trusted is refused. Nothing is asked of the network.
     Import(BundleImportOptions),
     /// Show what a bundle says that it holds, without trusting it
     Inspect {
@@ -510,10 +542,6 @@ pub(crate) enum BundleCommand {
     },
 }
 
-/// Write a bundle: metadata from the pinned root on, and what answers the questions that you name
-///
-/// The repository is asked first, unless `--offline` is given. Before anything is written, a new client that has nothing
-/// but the pinned root and the bundle answers the same questions.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Carry what is needed to verify what a builder built
@@ -551,10 +579,6 @@ pub(crate) struct BundleExportOptions {
     pub(crate) from_root: Option<PathBuf>,
 }
 
-/// Take the news of a repository from a bundle
-///
-/// A bundle is trusted no more than any mirror: everything is verified from the pinned root, and what is older than what
-/// is trusted is refused. Nothing is asked of the network.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Take the news from a stick
@@ -568,9 +592,6 @@ pub(crate) struct BundleImportOptions {
     pub(crate) trust: Option<TrustName>,
 }
 
-/// Show what a metadata file says and who signed it, without trusting it
-///
-/// Everything shown comes from the file itself and is labelled as unverified.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Look at a root before pinning it
@@ -591,7 +612,7 @@ pub(crate) struct InspectOptions {
     pub(crate) role: Option<String>,
 }
 
-/// Where a trust root is worked on.
+// Where a trust root is worked on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct WorkingCopyOptions {
     /// The working copy of the trust root
@@ -599,10 +620,6 @@ pub(crate) struct WorkingCopyOptions {
     pub(crate) directory: PathBuf,
 }
 
-/// Begin a trust root: write a working copy to edit and review
-///
-/// Writes `trustroot.toml`, which says who holds keys and who signs what. With `--keyholder`, people and their keys are
-/// filled in; anything can be changed afterwards. Nothing that is there is overwritten.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Begin a trust root that any two of three people can change
@@ -650,13 +667,14 @@ fn parse_holder(text: &str) -> Result<Holder, String> {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum NamespaceCommand {
+    /// Let an organisation keep the keys of its own builders, within what is granted here
+    ///
+    /// Writes the namespace to `trustroot.toml`. It takes effect once top-level targets have been signed and published.
     Add(NamespaceAddOptions),
 }
 
-/// Let an organisation keep the keys of its own builders, within what is granted here
-///
-/// Writes the namespace to `trustroot.toml`. It takes effect once top-level targets have been signed and published.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Let Oppy vouch for the builders below one prefix, up to Build L3
@@ -702,8 +720,16 @@ pub(crate) struct NamespaceAddOptions {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum BuilderCommand {
+    /// Write a builder's document, to be reviewed and signed by its namespace
+    ///
+    /// Nothing is trusted until the namespace has signed it and it is published.
     Add(BuilderAddOptions),
+    /// Add a key to a builder, beside those that it has
+    ///
+    /// How a key is rotated: add the new one, publish, let the builder use it, then set the old one's `status` to `retired`
+    /// in the builder's file.
     AddKey(BuilderAddKeyOptions),
     /// List the builders and verifiers of the working copy
     List {
@@ -722,9 +748,6 @@ pub(crate) enum BuilderCommand {
     },
 }
 
-/// Write a builder's document, to be reviewed and signed by its namespace
-///
-/// Nothing is trusted until the namespace has signed it and it is published.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Add a builder with one key, at Build L3
@@ -767,10 +790,6 @@ pub(crate) struct BuilderAddOptions {
     pub(crate) working_copy: WorkingCopyOptions,
 }
 
-/// Add a key to a builder, beside those that it has
-///
-/// How a key is rotated: add the new one, publish, let the builder use it, then set the old one's `status` to `retired`
-/// in the builder's file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Add next year's key
@@ -796,17 +815,27 @@ pub(crate) struct BuilderAddKeyOptions {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum CeremonyCommand {
+    /// Propose the next version of a role, as the configuration has it
+    ///
+    /// Run again, it gives a running event a new proposal; what was signed before no longer counts.
     Start(CeremonyStartOptions),
+    /// Show who has signed, who can still sign, and what to do next
     Status(CeremonyStatusOptions),
+    /// Show what an event would change, and the digest to compare
+    ///
+    /// Computed on this machine from the last signed version and the proposed bytes. Nothing is signed.
     Review(CeremonyReviewOptions),
+    /// Review an event and sign it
+    ///
+    /// Shows what would change from the version you trust, then asks for four words of the payload's digest: compare all 32
+    /// with a second machine first. Nothing is uploaded; the signature is a file in the event.
     Sign(CeremonySignOptions),
+    /// Put an event that enough people have signed among what is signed
     Finish(CeremonyFinishOptions),
 }
 
-/// Propose the next version of a role, as the configuration has it
-///
-/// Run again, it gives a running event a new proposal; what was signed before no longer counts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Propose the first root
@@ -826,7 +855,6 @@ pub(crate) struct CeremonyStartOptions {
     pub(crate) working_copy: WorkingCopyOptions,
 }
 
-/// Show who has signed, who can still sign, and what to do next
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   See where all events stand
@@ -839,9 +867,6 @@ pub(crate) struct CeremonyStatusOptions {
     pub(crate) working_copy: WorkingCopyOptions,
 }
 
-/// Show what an event would change, and the digest to compare
-///
-/// Computed on this machine from the last signed version and the proposed bytes. Nothing is signed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Review on a second machine, and read the words aloud
@@ -857,7 +882,7 @@ pub(crate) struct CeremonyReviewOptions {
     pub(crate) working_copy: WorkingCopyOptions,
 }
 
-/// A root that whoever signs or reviews trusts.
+// A root that whoever signs or reviews trusts.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PinOptions {
     /// The SHA-256 of a root of this repository that you trust, from your own records
@@ -869,10 +894,6 @@ pub(crate) struct PinOptions {
     pub(crate) trust: Option<TrustName>,
 }
 
-/// Review an event and sign it
-///
-/// Shows what would change from the version you trust, then asks for four words of the payload's digest: compare all 32
-/// with a second machine first. Nothing is uploaded; the signature is a file in the event.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Sign the second root with a key in a file
@@ -895,7 +916,6 @@ pub(crate) struct CeremonySignOptions {
     pub(crate) working_copy: WorkingCopyOptions,
 }
 
-/// Put an event that enough people have signed among what is signed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Finish the second root
@@ -916,10 +936,6 @@ pub(crate) struct CeremonyFinishOptions {
     pub(crate) working_copy: WorkingCopyOptions,
 }
 
-/// Publish what has been signed to a directory that a web server serves
-///
-/// Signs snapshot and timestamp with the online keys where they are due. Real clients upgrade to the result in memory
-/// before anything is written. Run it again at any time: what is there already is left alone.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Publish to a directory
@@ -947,10 +963,6 @@ pub(crate) struct PublishOptions {
     pub(crate) working_copy: WorkingCopyOptions,
 }
 
-/// Serve a published repository over HTTP, for trials and small installations
-///
-/// Prints one line with the address, then answers until it is interrupted. Clients trust nothing that it says: what they
-/// get is checked against their pinned root.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Serve to this machine, at a port that is free
@@ -967,9 +979,6 @@ pub(crate) struct ServeOptions {
     pub(crate) listen: std::net::SocketAddr,
 }
 
-/// Check a working copy: what is wrong, what is not signed yet, and what is due
-///
-/// Exit status 1 means that something is to be done.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Check before a ceremony, and every day
@@ -984,15 +993,17 @@ fn parse_level(text: &str) -> Result<BuildLevel, String> {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum KeyCommand {
+    /// Make a secret key
+    ///
+    /// Writes the secret key, encrypted and for its owner alone, and its public half with the ending `.pub`. A file that
+    /// is there already is never replaced.
     Generate(KeyGenerateOptions),
+    /// Show what a key file holds, without its secret
     Inspect(KeyInspectOptions),
 }
 
-/// Make a secret key
-///
-/// Writes the secret key, encrypted and for its owner alone, and its public half with the ending `.pub`. A file that
-/// is there already is never replaced.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Make a key, asking for its passphrase
@@ -1029,7 +1040,6 @@ pub(crate) enum KeyType {
     MlDsa65,
 }
 
-/// Show what a key file holds, without its secret
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   See the fingerprint of a public key
@@ -1101,4 +1111,32 @@ fn parse_sha256(text: &str) -> Result<[u8; 32], String> {
     let mut digest = [0; 32];
     hex::decode_to_slice(text, &mut digest).map_err(|_| "expected 64 hexadecimal digits".to_owned())?;
     Ok(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// What each command is for, shortly and at length.
+    fn purposes(command: &clap::Command, above: &str, said: &mut Vec<String>) {
+        for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
+            let name = format!("{above} {}", command.get_name());
+            let (short, long) = (command.get_about(), command.get_long_about());
+            said.push(format!("{name}: {}\n{}", short.unwrap_or_default(), long.unwrap_or_default()));
+            purposes(command, &name, said);
+        }
+    }
+
+    #[test]
+    fn what_a_command_is_for_is_not_changed_by_its_options() {
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        let mut command = Args::command();
+        purposes(&command, "trustroot", &mut before);
+        command.build();
+        purposes(&command, "trustroot", &mut after);
+        assert!(before.len() > 30, "{before:?}");
+        assert_eq!(before, after);
+    }
 }

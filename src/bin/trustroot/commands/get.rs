@@ -17,6 +17,10 @@ use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path, show_time, warn};
 
+/// Longest target that is kept beside the file it is written to, in bytes. A longer one would be written twice, and take
+/// its space twice; the file is found again where it was written.
+const MOST_KEPT_BESIDES: u64 = 64 << 20;
+
 /// Longest target that is printed, in bytes: it is held in memory until it is verified.
 const MOST_PRINTED: usize = 256 << 20;
 
@@ -156,6 +160,11 @@ impl Destination<'_> {
     }
 }
 
+/// Whether a target is kept for `--offline`, given whether it is written to a file of the user's.
+fn is_kept(found: &FoundTarget, written: bool) -> bool {
+    !written || found.file.length <= MOST_KEPT_BESIDES
+}
+
 /// A target that was looked up and fetched.
 pub(super) struct Fetched {
     pub(super) agreed: Agreed,
@@ -167,7 +176,7 @@ pub(super) struct Fetched {
 /// Looks a target up and fetches it: to `destination`, or into memory where none is given. One that is longer than
 /// `most` bytes is refused before it is fetched.
 ///
-/// It is kept for `--offline` as well, unless the time was chosen.
+/// It is kept for `--offline` as well, unless the time was chosen or [`is_kept`] says no.
 pub(super) async fn target(
     session: &Session,
     asked: &mut Asked,
@@ -201,7 +210,7 @@ async fn fetch(
     destination: Option<Destination<'_>>,
     mut progress: impl FnMut(u64),
 ) -> Result<(Option<Vec<u8>>, bool), ConsensusError> {
-    let kept = keep(session, asked, agreed, &mut progress).await?;
+    let kept = keep(session, asked, agreed, destination.is_some(), &mut progress).await?;
     match destination {
         Some(destination) => {
             let copied = asked.repositories.download(agreed, destination.path, kept.as_deref(), progress).await?;
@@ -217,6 +226,7 @@ async fn keep(
     session: &Session,
     asked: &mut Asked,
     agreed: &Agreed,
+    written: bool,
     progress: impl FnMut(u64),
 ) -> Result<Option<PathBuf>, ConsensusError> {
     let files = asked.kept_files(agreed);
@@ -224,7 +234,8 @@ async fn keep(
     if let Some(kept) = files.iter().find(|file| is_target(file, &agreed.found).unwrap_or_default()) {
         return Ok(Some(kept.clone()));
     }
-    let Some(file) = files.first().filter(|_| !session.time_is_chosen && !session.offline) else { return Ok(None) };
+    let keeps = !session.time_is_chosen && !session.offline && is_kept(&agreed.found, written);
+    let Some(file) = files.first().filter(|_| keeps) else { return Ok(None) };
     let kept = match fs::create_dir_all(file.parent().unwrap_or(file)) {
         Ok(()) => asked.repositories.download(agreed, file, None, progress).await,
         Err(error) => Err(UpdateError::from(error).into()),
