@@ -2,7 +2,7 @@
 //!
 //! Each repository is verified by itself, from its own root; none is trusted with what another one says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use futures_util::future::join_all;
@@ -10,7 +10,8 @@ use futures_util::future::join_all;
 use super::map::{Mapping, RepositoryMap};
 use super::{Downloaded, UpdateError, Updater};
 use crate::builders::RegistryError;
-use crate::metadata::{Document, Hashes, TargetPath};
+use crate::crypto::VerifyingKey;
+use crate::metadata::{Document, Envelope, Hashes, Root, TargetPath};
 use crate::trust::FoundTarget;
 
 /// Several repositories, and the map that says which of them must agree about which targets.
@@ -152,7 +153,7 @@ pub enum ConsensusError {
     #[error(transparent)]
     Local(#[from] UpdateError),
     /// Two names stand for one repository, which would count twice.
-    #[error("`{first}` and `{second}` are the same repository: they have the same root")]
+    #[error("`{first}` and `{second}` are the same repository: they have a root, or the keys that sign it, in common")]
     SameRepository {
         /// One name.
         first: String,
@@ -248,7 +249,7 @@ impl MultiRepository {
         if asked.is_empty() {
             return Err(ConsensusError::NotMapped { path: path.clone() });
         }
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         asked.retain(|name| seen.insert(name.clone()));
         Err(ConsensusError::NotNamed { path: path.clone(), asked })
     }
@@ -303,14 +304,18 @@ impl MultiRepository {
         }
     }
 
-    /// One repository under two names is one.
+    /// One repository under two names is one, also where a mirror withholds the newer roots under one of them.
     fn refuse_same_repository(&self, said: &[(String, Option<FoundTarget>)]) -> Result<(), ConsensusError> {
-        let mut roots = BTreeMap::new();
+        let mut before: Vec<(&String, RootHolders)> = Vec::new();
         for (name, _) in said {
-            let Some(trusted) = self.updaters[name].trusted() else { continue };
-            if let Some(first) = roots.insert(trusted.root().to_json().to_canonical(), name.clone()) {
-                return Err(ConsensusError::SameRepository { first, second: name.clone() });
+            let updater = &self.updaters[name];
+            let Some(trusted) = updater.trusted() else { continue };
+            let anchor = Envelope::parse(&updater.anchor).and_then(|root| root.unverified::<Root>()).ok();
+            let holders = RootHolders::of(anchor.as_ref().into_iter().chain([&**trusted.root()]));
+            if let Some((first, _)) = before.iter().find(|(_, other)| holders.could_be(other)) {
+                return Err(ConsensusError::SameRepository { first: (*first).clone(), second: name.clone() });
             }
+            before.push((name, holders));
         }
         Ok(())
     }
@@ -359,6 +364,30 @@ impl MultiRepository {
             }
         }
         Err(failure.expect("at least one repository agrees"))
+    }
+}
+
+/// Who can sign for a repository's root: under the root that was pinned, and under the newest.
+struct RootHolders(Vec<(Vec<u8>, BTreeSet<Vec<u8>>, u64)>);
+
+impl RootHolders {
+    fn of<'a>(roots: impl Iterator<Item = &'a Root>) -> Self {
+        let one = |root: &Root| {
+            let key = |keyid| Some(VerifyingKey::from_metadata(root.keys.get(keyid)?).ok()?.canonical_spki().to_vec());
+            let keys = root.root.keyids.iter().filter_map(key).collect();
+            (root.to_json().to_canonical(), keys, root.root.threshold.get())
+        };
+        Self(roots.map(one).collect())
+    }
+
+    /// Whether they may be one repository: a root is the same, or the keys that are in both roots can sign for one of
+    /// them. Whoever holds those speaks for both.
+    fn could_be(&self, other: &Self) -> bool {
+        self.0.iter().any(|(root, keys, threshold)| {
+            other.0.iter().any(|(other_root, other_keys, other_threshold)| {
+                root == other_root || keys.intersection(other_keys).count() as u64 >= *threshold.min(other_threshold)
+            })
+        })
     }
 }
 

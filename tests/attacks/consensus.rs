@@ -1,13 +1,14 @@
 //! Several repositories of which some are in the wrong hands: a target counts only where enough of them agree (TAP 4).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use trustroot::client::{
     Agreed, ConsensusError, Dissent, KeptTargets, MultiRepository, RepositoryMap, UpdateError, Updater, blocking,
 };
 use trustroot::metadata::TargetPath;
 
-use crate::support::{Answer, Client, SimRepository, block_on};
+use crate::support::{Answer, Client, Shelf, SimRepository, block_on};
 
 /// Repositories by name, each with keys of its own, and a client of each.
 pub(crate) struct World {
@@ -59,7 +60,7 @@ impl World {
                 repository.new_key();
             }
             repository.rotate("timestamp");
-            repository.publish_root();
+            repository.rotate("root");
             repository.publish();
             let mut client = repository.client();
             // Programs that block wait in real time.
@@ -264,6 +265,46 @@ fn one_repository_under_two_names_counts_once() {
     let mut multi = MultiRepository::new(RepositoryMap::parse(map.as_bytes()).unwrap(), updaters.into()).unwrap();
     let error = block_on(multi.find(&TargetPath::new("tool").unwrap())).unwrap_err();
     assert_eq!((error.code(), error.is_refusal()), ("same-repository", true));
+}
+
+/// A mirror may withhold the newer roots under one name: the trusted roots then differ.
+#[test]
+fn one_repository_under_two_names_counts_once_where_roots_are_withheld() {
+    let map = r#"{"repositories": {"a": [], "alias": []},
+                  "mapping": [{"paths": ["*"], "repositories": ["a", "alias"], "threshold": 2}]}"#;
+    let map = RepositoryMap::parse(map.as_bytes()).unwrap();
+    let mut world = World::new(&["a"]);
+    world.put("a", "tool", b"evil");
+    let behind = Shelf::default();
+    let repository = world.repository("a");
+    behind.set_now(repository.shelf().now());
+    behind.set_files(repository.shelf().files());
+    let pinned = repository.bytes("root");
+    let alias = Client::new(Arc::new(behind), pinned.clone());
+    // Then a root with the same keys; then one with others, which only shares the pin; then one that is pinned itself.
+    for step in 0..3 {
+        let repository = world.repository("a");
+        match step {
+            0 => repository.publish_root(),
+            1 => drop(repository.rotate("root")),
+            _ => {}
+        }
+        let root = repository.bytes("root");
+        let client = repository.client().pinning(if step == 2 { root } else { pinned.clone() });
+        let updaters = [("a", &client), ("alias", &alias)];
+        let updaters = updaters.map(|(name, client)| (name.to_owned(), client.new_updater().unwrap()));
+        let mut multi = MultiRepository::new(map.clone(), updaters.into()).unwrap();
+        let found = block_on(multi.find(&TargetPath::new("tool").unwrap()));
+        if step == 2 {
+            // Nothing is left in common: whoever pins both says that they are two.
+            assert_eq!(names(&found.unwrap()), ["a", "alias"]);
+            continue;
+        }
+        let error = found.unwrap_err();
+        assert_eq!((error.code(), error.is_refusal()), ("same-repository", true), "{step}: {error}");
+        let roots = ["a", "alias"].map(|name| multi.updaters()[name].trusted().unwrap().root().version.get());
+        assert!(roots[0] > roots[1], "{roots:?}");
+    }
 }
 
 #[test]
