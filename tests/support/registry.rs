@@ -203,10 +203,12 @@ impl Registry {
         SecretKey::from_pem(&self.key(person).to_unencrypted_pem(), None).unwrap()
     }
 
-    /// Another registry: one of its key holders has another key.
+    /// Another registry: those who hold its keys are others, of the same names.
     pub fn other(now: DateTime<Utc>) -> Self {
         let mut registry = Self::at(now);
-        registry.add_key("carol", SecretKey::ed25519_from_seed(&[7; 32]).unwrap());
+        for (person, seed) in [("alice", 5), ("bob", 6), ("carol", 7), ("online", 8)] {
+            registry.add_key(person, SecretKey::ed25519_from_seed(&[seed; 32]).unwrap());
+        }
         registry
     }
 
