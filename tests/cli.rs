@@ -209,6 +209,9 @@ fn every_command_has_its_help_shown_and_is_completed() {
     }
 }
 
+#[path = "cli/json_keys.rs"]
+mod json_keys;
+
 #[path = "cli/several.rs"]
 mod several;
 
