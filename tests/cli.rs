@@ -56,6 +56,19 @@ fn documented_commands_do_what_is_documented() {
     }
 }
 
+/// Longer than anything here takes: a test that hangs fails instead.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// A process that ends with the test.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A home that has pinned the demo's repository, for what a transcript cannot set up.
 struct Sandbox(tempfile::TempDir);
 
@@ -78,6 +91,18 @@ impl Sandbox {
         command
     }
 
+    /// Starts a watch, and hands over what it says on standard error, line by line.
+    fn watch(&self, arguments: &[&str]) -> (Running, std::sync::mpsc::Receiver<String>) {
+        use std::io::BufRead as _;
+        let mut command = self.command(&[&["refresh", "--watch", "--interval", "1s"], arguments].concat());
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (sender, lines) = std::sync::mpsc::channel();
+        let said = std::io::BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || said.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        (Running(child), lines)
+    }
+
     /// The exit status, and what was printed.
     fn run(&self, arguments: &[&str]) -> (i32, Vec<u8>) {
         let output = self.command(arguments).output().unwrap();
@@ -97,6 +122,26 @@ fn a_file_that_the_user_did_not_name_is_not_replaced() {
     assert_eq!(std::fs::read(sandbox.path("keys.json")).unwrap(), b"precious");
     assert_eq!(sandbox.run(&["get", KEYS, "--output", "keys.json"]).0, 0);
     assert_ne!(std::fs::read(sandbox.path("keys.json")).unwrap(), b"precious");
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_links_to_them_are_never_replaced() {
+    let sandbox = Sandbox::new();
+    assert!(std::process::Command::new("mkfifo").arg(sandbox.path("pipe")).status().unwrap().success());
+    std::os::unix::fs::symlink("pipe", sandbox.path("link")).unwrap();
+    let kind = |name| std::fs::symlink_metadata(sandbox.path(name)).unwrap().file_type();
+    let before = (kind("pipe"), kind("link"));
+    for name in ["pipe", "link"] {
+        for arguments in [&["get", KEYS, "--output", name][..], &["bundle", "export", "oppy", "--output", name]] {
+            let (status, printed) = sandbox.run(arguments);
+            let printed = String::from_utf8(printed).unwrap();
+            assert!(status == 3 && printed.contains("is not a regular file"), "{arguments:?}: {status}: {printed}");
+        }
+        let (_watch, said) = sandbox.watch(&["--metrics", name]);
+        assert!(said.recv_timeout(PATIENCE).unwrap().contains("is not a regular file"));
+        assert_eq!((kind("pipe"), kind("link")), before);
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::fetcher::{Answer, Body, EntityTag, FetchError, FetchRequest};
 use super::settings::KeptTargets;
 use super::{SafeUrl, UpdateError, Updater, stored_name};
 use crate::crypto::Digester;
-use crate::fs::{persist, temporary_beside};
+use crate::fs::{persist, temporary_for};
 use crate::metadata::HashAlgorithm;
 use crate::trust::{Connectivity, FoundTarget};
 
@@ -45,15 +45,10 @@ impl Updater {
         mut progress: impl FnMut(u64),
     ) -> Result<Downloaded, UpdateError> {
         let path = destination.to_owned();
-        if fs::metadata(destination).is_ok_and(|metadata| !metadata.is_file()) {
-            // Renaming a file over a device or a pipe would replace it.
-            let message = format!("`{}` is not a regular file, and is not replaced", destination.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message).into());
-        }
         if is_target(destination, target)? {
             return Ok(Downloaded { path, was_there: true });
         }
-        let mut file = TargetFile { file: temporary_beside(destination)?, so_far: 0, progress: &mut progress };
+        let mut file = TargetFile { file: temporary_for(destination)?, so_far: 0, progress: &mut progress };
         self.stream_target(target, copy, &mut file).await?;
         persist(file.file, destination)?;
         Ok(Downloaded { path, was_there: false })
