@@ -253,6 +253,77 @@ fn what_is_kept_is_used_where_the_policy_says_so_and_never_silently() {
 }
 
 #[test]
+fn a_bundle_of_what_is_kept_says_so() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(&["refresh"]).0, 0);
+    std::fs::rename(sandbox.path("repository/timestamp.json"), sandbox.path("hidden")).unwrap();
+    assert_eq!(sandbox.run(&["trust", "set", "oppy", "--when-unreachable", "use-kept"]).0, 0);
+    let (status, printed) = sandbox.run(&["bundle", "export", "oppy", "--output", "news", "--format", "json"]);
+    let printed = String::from_utf8(printed).unwrap();
+    assert_eq!(status, 0, "{printed}");
+    for said in ["\"unreachable\":", "\"confirmedAt\":", "warning: oppy cannot be reached"] {
+        assert!(printed.contains(said), "{said}: {printed}");
+    }
+}
+
+#[test]
+fn what_has_expired_is_not_called_good() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(&["refresh"]).0, 0);
+    assert_eq!(sandbox.run(&["trust", "set", "oppy", "--expired-grace", "7d"]).0, 0);
+    // Nobody answers there.
+    let toml = std::fs::read_to_string(sandbox.path("home/oppy/trust.toml")).unwrap();
+    fs_err::write(sandbox.path("home/oppy/trust.toml"), toml.replace("file://", "http://127.0.0.1:1")).unwrap();
+    let (status, printed) = sandbox.run(&["refresh", "--at", "2036-01-05T00:00:00Z"]);
+    let printed = String::from_utf8(printed).unwrap();
+    assert_eq!(status, 0, "{printed}");
+    assert!(printed.contains("EXPIRED since 2036-01-01T00:00:00Z, used by its policy\n"), "{printed}");
+    assert!(!printed.contains("good until"), "{printed}");
+}
+
+#[test]
+fn first_use_is_said_whenever_the_pin_is_used() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(&["trust", "remove", "oppy"]).0, 0);
+    assert_eq!(sandbox.run(&["trust", "add", "oppy", "--url", "repository", "--trust-on-first-use"]).0, 0);
+    for arguments in [
+        &["refresh"][..],
+        &["status"],
+        &["bundle", "export", "oppy", "--output", "news"],
+        &["bundle", "import", "news"],
+        &["get", KEYS],
+    ] {
+        let (status, printed) = sandbox.run(&[arguments, &["--format", "json"]].concat());
+        let printed = String::from_utf8(printed).unwrap();
+        assert_eq!(status, 0, "{printed}");
+        for said in ["note: the root of oppy was pinned by first use: nobody checked it", "\"pinnedBy\": \"first-use\""]
+        {
+            assert!(printed.contains(said), "{arguments:?}: {said}: {printed}");
+        }
+    }
+    let (_watch, said) = sandbox.watch(&[]);
+    let line = said.recv_timeout(PATIENCE).unwrap();
+    assert!(line.contains("the root of oppy was pinned by first use"), "{line}");
+}
+
+#[test]
+fn a_bundle_about_builders_that_nobody_speaks_of_is_explained_to_whom_it_is_given() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(&["bundle", "export", "oppy", "--output", "news"]).0, 0);
+    let bundle = String::from_utf8(std::fs::read(sandbox.path("news")).unwrap()).unwrap();
+    let about = bundle.replacen("\"builders\":[]", "\"builders\":[\"https://oppy.example/v1\"]", 1);
+    assert_ne!(about, bundle);
+    fs_err::write(sandbox.path("news"), about).unwrap();
+    let (status, printed) = sandbox.run(&["bundle", "import", "news"]);
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(status != 0 && printed.contains("export it again without `--builder`"), "{status}: {printed}");
+    assert!(!printed.contains("leave out"), "{printed}");
+    let (_, printed) =
+        sandbox.run(&["bundle", "export", "oppy", "--output", "again", "--builder", "https://oppy.example/v1"]);
+    assert!(String::from_utf8(printed).unwrap().contains("leave out `--builder`"));
+}
+
+#[test]
 fn a_refresh_that_cannot_keep_what_it_found_says_so() {
     let sandbox = Sandbox::new();
     // Nothing can be kept, whoever runs the test: there is no lock to be had, and a file where a directory should be.

@@ -304,7 +304,7 @@ pub(crate) struct WatchOptions {
     /// A command to run after a change, and its arguments; everything that follows belongs to it
     ///
     /// Run without a shell, for 5 minutes at most. `TRUSTROOT_CHANGED` holds the names of the repositories,
-    /// `TRUSTROOT_CHANGES` one change a line.
+    /// `TRUSTROOT_CHANGES` one change a line. It is told of each change at least once, also across restarts.
     #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true, requires = "watch")]
     pub(crate) on_change: Vec<OsString>,
 }

@@ -3,6 +3,7 @@
 //! Pins come from the user's home and, before that, from a directory of the system, which only its administrator writes.
 //! What is kept is always in the home.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -84,6 +85,12 @@ impl Trust {
     /// Where a target of it is kept.
     pub(crate) fn target_file(&self, target: &TargetPath) -> PathBuf {
         self.targets_directory().join(stored_name(&target.encoded(), ""))
+    }
+
+    /// Where it is kept what a watch has announced to this command.
+    pub(crate) fn announced_file(&self, command: &[OsString]) -> PathBuf {
+        let command: Vec<u8> = command.iter().flat_map(|word| [word.as_encoded_bytes(), b"\0"].concat()).collect();
+        self.directory.join("announced").join(format!("{}.json", &hex::encode(sha256(&command))[..16]))
     }
 
     /// All places where it is asked, in order.

@@ -10,7 +10,8 @@ use trustroot::metadata::Document;
 use trustroot::trust::{Refusal, TrustedSet, UpdateStart, Verified};
 
 use crate::args::{Format, StatusOptions};
-use crate::config::TrustName;
+use crate::config::{PinnedBy, TrustName};
+use crate::freshness::note_first_use;
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, judge_kept, show_time};
@@ -33,6 +34,9 @@ struct TrustStatus {
     age_seconds: Option<i64>,
     /// How long ago it may be, in seconds.
     max_age_seconds: Option<u64>,
+    /// How the root was pinned, where nobody checked it.
+    #[serde(skip_serializing_if = "PinnedBy::is_given")]
+    pinned_by: PinnedBy,
     problems: Vec<Problem>,
 }
 
@@ -147,6 +151,7 @@ pub(crate) fn run(session: &Session, options: &StatusOptions) -> Result<(), Repo
 
 async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName) -> Result<TrustStatus, Report> {
     let trust = session.store()?.load(name)?;
+    note_first_use(&trust);
     let now = session.start.time();
     let mut problems = Vec::new();
     let (trusted, confirmed_at) = match kept(session, &trust).await {
@@ -205,6 +210,7 @@ async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName)
         confirmed_at: confirmed_at.map(show_time),
         age_seconds: age,
         max_age_seconds: max_age,
+        pinned_by: trust.pinned_by,
         problems,
     })
 }
