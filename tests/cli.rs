@@ -237,6 +237,67 @@ fn pins_of_the_system_are_read_and_never_shadowed_or_written() {
     assert!(status == 2 && printed.contains("pinned-by-system"), "{printed}");
 }
 
+#[cfg(unix)]
+#[test]
+fn pins_and_maps_of_the_system_that_cannot_be_looked_at_are_not_passed_over() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    let permit = |name: &str, mode| {
+        std::fs::set_permissions(sandbox.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    // The user's own pin of that name is another one.
+    let system = sandbox.path("system");
+    std::fs::create_dir_all(system.join("oppy")).unwrap();
+    for file in ["trust.toml", "root.json"] {
+        std::fs::copy(sandbox.path("home/oppy").join(file), system.join("oppy").join(file)).unwrap();
+    }
+    let toml = std::fs::read_to_string(sandbox.path("home/oppy/trust.toml")).unwrap();
+    let other = toml.replacen("file://", "https://evil.example", 1);
+    assert_ne!(other, toml);
+    fs_err::write(sandbox.path("home/oppy/trust.toml"), other).unwrap();
+    // Root may read everything, so that somebody else asks.
+    let root =
+        std::fs::metadata(sandbox.0.path()).map(|there| std::os::unix::fs::MetadataExt::uid(&there)).unwrap() == 0;
+    permit("", 0o755);
+    let run = |arguments: &[&str]| {
+        let command = sandbox.command(arguments);
+        let mut asked = if root {
+            let mut as_nobody = std::process::Command::new("setpriv");
+            as_nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(command.get_program());
+            as_nobody.args(arguments).current_dir(sandbox.0.path()).env_clear().env("PATH", "/usr/bin:/bin");
+            as_nobody.env("TRUSTROOT_HOME", sandbox.path("home"));
+            as_nobody
+        } else {
+            command
+        };
+        let output = asked.env("TRUSTROOT_SYSTEM_DIR", &system).output().unwrap();
+        let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code().unwrap(), printed)
+    };
+    for kind in ["a directory that may not be searched", "a link that leads nowhere"] {
+        if kind == "a link that leads nowhere" {
+            std::fs::rename(system.join("oppy"), system.join("moved")).unwrap();
+            std::os::unix::fs::symlink("oppy", system.join("oppy")).unwrap();
+        } else {
+            permit("system/oppy", 0o000);
+        }
+        for arguments in [&["status"][..], &["status", "oppy"], &["refresh"], &["trust", "show", "oppy"]] {
+            let (status, printed) = run(arguments);
+            assert!(status == 3 && printed.contains("it cannot be told whether"), "{kind}: {arguments:?}: {printed}");
+        }
+        let (_, printed) = run(&["trust", "list"]);
+        assert!(printed.contains("oppy: cannot be used: it cannot be told whether"), "{kind}: {printed}");
+        if kind != "a link that leads nowhere" {
+            permit("system/oppy", 0o755);
+        }
+    }
+    // Nor is a map: without it, one repository would do.
+    std::fs::remove_file(system.join("oppy")).unwrap();
+    std::os::unix::fs::symlink("map.json", system.join("map.json")).unwrap();
+    let (status, printed) = run(&["get", KEYS]);
+    assert!(status == 3 && printed.contains("map.json` is there"), "{status}: {printed}");
+}
+
 #[test]
 fn what_is_kept_is_used_where_the_policy_says_so_and_never_silently() {
     let sandbox = Sandbox::new();

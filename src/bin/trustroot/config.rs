@@ -319,32 +319,26 @@ impl TrustStore {
     /// A pin of the user's with the same name must be the same: it could neither replace the system's unnoticed, nor be
     /// replaced unnoticed.
     pub(crate) fn load(&self, name: &TrustName) -> Result<Trust, Report> {
-        let of_user = if self.is_in(&self.home, name) { Some(self.load_from(Origin::User, name)) } else { None };
-        match (self.of_system(name), of_user) {
+        let of_system = self.of_system(name)?;
+        let of_user = holds_pin(&self.home, name)?.then(|| self.load_from(Origin::User, name)).transpose()?;
+        match (of_system, of_user) {
             (None, None) => Err(self.nothing_called(name)),
-            (None, Some(of_user)) => of_user,
-            (Some(of_system), None) => of_system,
-            (Some(of_system), Some(of_user)) => {
-                let of_system = of_system?;
-                match of_user {
-                    Ok(of_user) if Pin::of(&of_user).is_same(&Pin::of(&of_system)) => Ok(of_system),
-                    Ok(of_user) => Err(shadows(name, &of_system, &Pin::of(&of_user))),
-                    Err(report) => Err(report),
-                }
-            }
+            (None, Some(only)) | (Some(only), None) => Ok(only),
+            (Some(of_system), Some(of_user)) if Pin::of(&of_user).is_same(&Pin::of(&of_system)) => Ok(of_system),
+            (Some(of_system), Some(of_user)) => Err(shadows(name, &of_system, &Pin::of(&of_user))),
         }
     }
 
     /// The map that says which repositories must agree: `chosen`, or the system's, or the user's.
     pub(crate) fn map(&self, chosen: Option<&Path>) -> Result<Option<(PathBuf, RepositoryMap)>, Report> {
-        let usual = || self.system.iter().chain([&self.home]).map(|directory| directory.join("map.json"));
-        let path = match chosen {
-            Some(path) => path.to_owned(),
-            None => match usual().find(|path| path.exists()) {
-                Some(path) => path,
-                None => return Ok(None),
-            },
-        };
+        let mut found = chosen.map(Path::to_owned);
+        for directory in self.system.iter().chain([&self.home]) {
+            let usual = directory.join("map.json");
+            if found.is_none() && is_there(&usual)? {
+                found = Some(usual);
+            }
+        }
+        let Some(path) = found else { return Ok(None) };
         let bytes = read_bounded(&path, RepositoryMap::LONGEST as u64)
             .map_err(|error| Report::io(&error))?
             .ok_or_else(|| no_such_file(&path))?;
@@ -374,14 +368,11 @@ impl TrustStore {
         Ok(trusts)
     }
 
-    fn of_system(&self, name: &TrustName) -> Option<Result<Trust, Report>> {
-        let system = self.system.as_ref()?;
-        self.is_in(system, name).then(|| self.load_from(Origin::System, name))
-    }
-
-    #[expect(clippy::unused_self, reason = "it is a question to the store")]
-    fn is_in(&self, directory: &Path, name: &TrustName) -> bool {
-        directory.join(name.as_str()).join("trust.toml").exists()
+    fn of_system(&self, name: &TrustName) -> Result<Option<Trust>, Report> {
+        match &self.system {
+            Some(system) if holds_pin(system, name)? => self.load_from(Origin::System, name).map(Some),
+            _ => Ok(None),
+        }
     }
 
     fn load_from(&self, origin: Origin, name: &TrustName) -> Result<Trust, Report> {
@@ -447,12 +438,11 @@ impl TrustStore {
     ///
     /// `policy` is `None` where the user did not speak of it.
     pub(crate) fn add(&self, name: &TrustName, pin: &Pin<'_>, policy: Option<Policy>) -> Result<Trust, Report> {
-        if let Some(of_system) = self.of_system(name) {
-            let of_system = of_system?;
+        if let Some(of_system) = self.of_system(name)? {
             let same = Pin::of(&of_system).is_same(pin) && policy.is_none_or(|policy| policy == of_system.policy);
             return if same { self.load(name) } else { Err(shadows(name, &of_system, pin).still("nothing changed")) };
         }
-        if self.is_in(&self.home, name) {
+        if holds_pin(&self.home, name)? {
             let there = self.load(name)?;
             if !Pin::of(&there).is_same(pin) {
                 return Err(Report::new(
@@ -505,9 +495,9 @@ impl TrustStore {
     /// Forgets a repository.
     pub(crate) fn remove(&self, name: &TrustName) -> Result<(), Report> {
         let directory = self.home.join(name.as_str());
-        if !self.is_in(&self.home, name) {
-            return Err(match self.of_system(name) {
-                Some(of_system) => of_the_system(&of_system?).still("nothing changed"),
+        if !holds_pin(&self.home, name)? {
+            return Err(match self.of_system(name)? {
+                Some(of_system) => of_the_system(&of_system).still("nothing changed"),
                 None => self.nothing_called(name),
             });
         }
@@ -532,9 +522,29 @@ fn names_in(directory: &Path) -> Result<Vec<TrustName>, Report> {
     for entry in entries {
         let entry = entry.map_err(|error| Report::io(&error))?;
         let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        names.extend(name.filter(|_| entry.path().join("trust.toml").exists()));
+        // What cannot be looked at has a name all the same: it is not passed over, but fails where it is loaded.
+        names.extend(name.filter(|name| holds_pin(directory, name).unwrap_or(true)));
     }
     Ok(names)
+}
+
+fn holds_pin(directory: &Path, name: &TrustName) -> Result<bool, Report> {
+    is_there(&directory.join(name.as_str()).join("trust.toml"))
+}
+
+/// Whether a file is there. One that cannot be looked at is no absent one: something weaker would take its place.
+fn is_there(path: &Path) -> Result<bool, Report> {
+    match path.try_exists() {
+        Ok(there) => Ok(there),
+        // A file in place of the directory.
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Ok(false),
+        Err(error) => {
+            let headline = format!("it cannot be told whether `{}` is there: {error}", show_path(path));
+            Err(Report::new(Outcome::CouldNotTell, "io", headline)
+                .still("nothing was taken in its place")
+                .hint("let it be read, by the permissions of the directories that it is in"))
+        }
+    }
 }
 
 fn no_such_file(path: &Path) -> Report {
