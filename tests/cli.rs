@@ -299,6 +299,37 @@ fn pins_and_maps_of_the_system_that_cannot_be_looked_at_are_not_passed_over() {
 }
 
 #[test]
+fn two_who_pin_at_the_same_time_do_not_mix_their_pins() {
+    let sandbox = Sandbox::new();
+    // While another process changes pins, nobody else does.
+    let lock = std::fs::File::create(sandbox.path("home/.lock")).unwrap();
+    lock.lock().unwrap();
+    let roots = ["1.root.json", "repository/2.root.json"];
+    let add = |name: &str, root: &str| {
+        let mut command = sandbox.command(&["trust", "add", name, "--url", "repository", "--root", root]);
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        Running(command.spawn().unwrap())
+    };
+    let mut waiting: Vec<Running> = roots.iter().map(|root| add("raced", root)).collect();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(waiting.iter_mut().all(|one| one.0.try_wait().unwrap().is_none()));
+    assert!(!sandbox.path("home/raced").exists());
+    drop(lock);
+    let mut codes: Vec<_> = waiting.iter_mut().map(|one| one.0.wait().unwrap().code()).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, [Some(0), Some(2)]);
+    for round in 0..4 {
+        let mut racing: Vec<Running> = (0..6).map(|one| add(&format!("raced-{round}"), roots[one % 2])).collect();
+        let ended = racing.iter_mut().map(|one| one.0.wait().unwrap().code());
+        assert_eq!(ended.filter(|code| *code == Some(0)).count(), 3);
+    }
+    let (status, printed) = sandbox.run(&["trust", "list"]);
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(status == 0 && !printed.contains("cannot be used"), "{printed}");
+    assert_eq!(sandbox.run(&["trust", "set", "raced", "--max-staleness", "7d"]).0, 0);
+}
+
+#[test]
 fn what_is_kept_is_used_where_the_policy_says_so_and_never_silently() {
     let sandbox = Sandbox::new();
     assert_eq!(sandbox.run(&["get", KEYS, "--output", "first.json"]).0, 0);

@@ -7,11 +7,13 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use trustroot::Printable;
 use trustroot::client::danger::ExpiredGrace;
+use trustroot::client::{CacheMode, LocalCache, Store as _, StoreLock};
 use trustroot::client::{Mirror, RepositoryMap, SafeUrl, UpdaterSettings, WhenUnreachable};
 use trustroot::client::{read_bounded, stored_name, write_durably, write_private};
 use trustroot::crypto::sha256;
@@ -434,33 +436,32 @@ impl TrustStore {
         }
     }
 
+    /// Keeps other processes from changing pins, for as long as it is held. Reading needs no lock.
+    fn lock(&self) -> Result<StoreLock, Report> {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        let (pins, started) = (LocalCache::new(self.home.clone(), CacheMode::ReadWrite), Instant::now());
+        loop {
+            match pins.try_lock().map_err(|error| Report::io(&error))? {
+                Some(lock) => return Ok(lock),
+                None if started.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(10)),
+                None => {
+                    let headline = format!("another process holds the lock of {}", show_path(&self.home));
+                    return Err(Report::new(Outcome::CouldNotTell, "locked", headline).still("nothing changed"));
+                }
+            }
+        }
+    }
+
     /// Pins a root. Pinning the same again changes nothing; pinning something else, or with another policy, is refused.
     ///
     /// `policy` is `None` where the user did not speak of it.
     pub(crate) fn add(&self, name: &TrustName, pin: &Pin<'_>, policy: Option<Policy>) -> Result<Trust, Report> {
-        if let Some(of_system) = self.of_system(name)? {
-            let same = Pin::of(&of_system).is_same(pin) && policy.is_none_or(|policy| policy == of_system.policy);
-            return if same { self.load(name) } else { Err(shadows(name, &of_system, pin).still("nothing changed")) };
+        if let Some(there) = self.pinned_already(name, pin, policy.as_ref())? {
+            return Ok(there);
         }
-        if holds_pin(&self.home, name)? {
-            let there = self.load(name)?;
-            if !Pin::of(&there).is_same(pin) {
-                return Err(Report::new(
-                    Outcome::WrongQuestion,
-                    "already-trusted",
-                    format!("`{name}` is trusted already, with another root or address"),
-                )
-                .fact("there", Pin::of(&there).describe())
-                .fact("given", pin.describe())
-                .still("nothing changed")
-                .hint(format!("if you mean to replace it: `trustroot trust remove {name}` first")));
-            }
-            if policy.is_some_and(|policy| policy != there.policy) {
-                let headline = format!("`{name}` is trusted already, with another policy");
-                return Err(Report::new(Outcome::WrongQuestion, "already-trusted", headline)
-                    .still("nothing changed")
-                    .hint(format!("change its policy with `trustroot trust set {name}`")));
-            }
+        let _lock = self.lock()?;
+        // Another process may have been quicker.
+        if let Some(there) = self.pinned_already(name, pin, policy.as_ref())? {
             return Ok(there);
         }
         let directory = self.home.join(name.as_str());
@@ -471,14 +472,53 @@ impl TrustStore {
         self.load(name)
     }
 
-    /// Changes the policy of a repository that the user pinned. The pin stays.
-    pub(crate) fn set(&self, name: &TrustName, policy: &Policy) -> Result<Trust, Report> {
+    /// The same pin, where it is there already.
+    fn pinned_already(&self, name: &TrustName, pin: &Pin<'_>, policy: Option<&Policy>) -> Result<Option<Trust>, Report> {
+        if let Some(of_system) = self.of_system(name)? {
+            let same = Pin::of(&of_system).is_same(pin) && policy.is_none_or(|policy| *policy == of_system.policy);
+            let shadowed = || shadows(name, &of_system, pin).still("nothing changed");
+            return if same { self.load(name).map(Some) } else { Err(shadowed()) };
+        }
+        if !holds_pin(&self.home, name)? {
+            return Ok(None);
+        }
+        let there = self.load(name)?;
+        if !Pin::of(&there).is_same(pin) {
+            return Err(Report::new(
+                Outcome::WrongQuestion,
+                "already-trusted",
+                format!("`{name}` is trusted already, with another root or address"),
+            )
+            .fact("there", Pin::of(&there).describe())
+            .fact("given", pin.describe())
+            .still("nothing changed")
+            .hint(format!("if you mean to replace it: `trustroot trust remove {name}` first")));
+        }
+        if policy.is_some_and(|policy| *policy != there.policy) {
+            let headline = format!("`{name}` is trusted already, with another policy");
+            return Err(Report::new(Outcome::WrongQuestion, "already-trusted", headline)
+                .still("nothing changed")
+                .hint(format!("change its policy with `trustroot trust set {name}`")));
+        }
+        Ok(Some(there))
+    }
+
+    /// Changes the policy or the addresses of a repository that the user pinned. The pinned root stays, and what is kept.
+    pub(crate) fn set(
+        &self,
+        name: &TrustName,
+        change: impl FnOnce(&mut Trust) -> Result<(), Report>,
+    ) -> Result<Trust, Report> {
         let there = self.load(name)?;
         if there.origin == Origin::System {
             return Err(of_the_system(&there).still("nothing changed"));
         }
-        if there.policy != *policy {
-            self.write(name, &Pin::of(&there), policy)?;
+        let _lock = self.lock()?;
+        let there = self.load(name)?;
+        let mut changed = there.clone();
+        change(&mut changed)?;
+        if changed.policy != there.policy || !Pin::of(&changed).is_same(&Pin::of(&there)) {
+            self.write(name, &Pin::of(&changed), &changed.policy)?;
         }
         self.load(name)
     }
@@ -501,6 +541,7 @@ impl TrustStore {
                 None => self.nothing_called(name),
             });
         }
+        let _lock = self.lock()?;
         // Renamed first, all at once: an interrupted removal leaves nothing that counts, or could be taken over.
         let io = |error: std::io::Error| Report::io(&error);
         let removed = self.home.join(format!(".removed-{name}"));

@@ -250,12 +250,13 @@ fn no_post_quantum_key() -> Report {
 }
 
 fn set(session: &Session, options: &TrustSetOptions) -> Result<(), Report> {
-    let store = session.store()?;
-    let mut policy = store.load(&options.name)?.policy;
-    if options.no_mirrors {
-        policy.mirrors.clear();
-    }
-    let trust = store.set(&options.name, &changed(policy, &options.policy)?)?;
+    let trust = session.store()?.set(&options.name, |trust| {
+        if options.no_mirrors {
+            trust.policy.mirrors.clear();
+        }
+        trust.policy = changed(std::mem::take(&mut trust.policy), &options.policy)?;
+        Ok(())
+    })?;
     output::show(session.format, &Changed { changed: TrustLine::of(session, &trust)? })
 }
 
