@@ -299,6 +299,46 @@ fn pins_and_maps_of_the_system_that_cannot_be_looked_at_are_not_passed_over() {
 }
 
 #[test]
+fn a_clock_that_was_ahead_is_got_over_whoever_pinned() {
+    let sandbox = Sandbox::new();
+    std::fs::rename(sandbox.path("home"), sandbox.path("system")).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = sandbox.command(arguments).env("TRUSTROOT_SYSTEM_DIR", sandbox.path("system")).output().unwrap();
+        let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code().unwrap(), printed)
+    };
+    let way_out = "`trustroot trust remove oppy --keep-pin`";
+    assert_eq!(run(&["refresh"]).0, 0);
+    let notes = sandbox.path("home/oppy/metadata/client/notes.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&notes).unwrap()).unwrap();
+    json["confirmedAt"] = "2035-06-01T00:00:00Z".into();
+    fs_err::write(&notes, json.to_string()).unwrap();
+    for (command, expected) in [("refresh", 3), ("status", 3)] {
+        let (status, printed) = run(&[command]);
+        assert!(status == expected && printed.contains("clock") && printed.contains(way_out), "{status}: {printed}");
+    }
+    let pin = files_below(&sandbox.path("system"));
+    let (status, printed) = run(&["trust", "remove", "oppy", "--keep-pin"]);
+    assert!(status == 0 && printed.contains("its pin stays"), "{status}: {printed}");
+    assert!(!sandbox.path("home/oppy/metadata").exists() && !sandbox.path("home/oppy/targets").exists());
+    assert_eq!(files_below(&sandbox.path("system")), pin);
+    assert_eq!(run(&["refresh"]).0, 0);
+    // It can be run again, and where the pin is the user's.
+    assert_eq!(run(&["trust", "remove", "oppy", "--keep-pin"]).0, 0);
+    assert_eq!(run(&["trust", "remove", "oppy", "--keep-pin"]).0, 0);
+    assert_eq!(sandbox.run(&["trust", "add", "mine", "--url", "repository", "--root", "1.root.json"]).0, 0);
+    assert_eq!(sandbox.run(&["refresh", "mine"]).0, 0);
+    assert_eq!(sandbox.run(&["trust", "remove", "mine", "--keep-pin"]).0, 0);
+    assert_eq!(sandbox.run(&["refresh", "mine"]).0, 0);
+}
+
+/// All files below a directory, and their content.
+fn files_below(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = WalkDir::new(directory).sort_by_file_name().into_iter().map(|entry| entry.unwrap().into_path());
+    entries.filter(|path| path.is_file()).map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+}
+
+#[test]
 fn two_who_pin_at_the_same_time_do_not_mix_their_pins() {
     let sandbox = Sandbox::new();
     // While another process changes pins, nobody else does.

@@ -120,6 +120,12 @@ pub(crate) enum TrustCommand {
     Remove {
         /// What the repository is called here
         name: TrustName,
+
+        /// Forget only what was kept of it, which is yours also where the pin is the system's
+        ///
+        /// The next refresh then starts at the pinned root and knows of nothing newer.
+        #[arg(long)]
+        keep_pin: bool,
     },
 }
 

@@ -532,6 +532,26 @@ impl TrustStore {
         write(&self.home.join(name.as_str()).join("trust.toml"), text.as_bytes()).map_err(|error| Report::io(&error))
     }
 
+    /// Forgets what is kept of a repository. Its pin stays, also one of the system's.
+    pub(crate) fn forget_kept(&self, name: &TrustName) -> Result<(), Report> {
+        let trust = self.load(name)?;
+        let _lock = self.lock()?;
+        let io = |error: std::io::Error| Report::io(&error);
+        let forgotten = trust.directory.join(".forgotten");
+        for directory in [trust.metadata_directory(), trust.targets_directory()] {
+            if forgotten.exists() {
+                fs::remove_dir_all(&forgotten).map_err(io)?;
+            }
+            // Renamed first, all at once: half of what was kept could be taken for all of it.
+            match fs::rename(&directory, &forgotten) {
+                Ok(()) => fs::remove_dir_all(&forgotten).map_err(io)?,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Report::io(&error)),
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets a repository.
     pub(crate) fn remove(&self, name: &TrustName) -> Result<(), Report> {
         let directory = self.home.join(name.as_str());
@@ -613,4 +633,5 @@ fn of_the_system(trust: &Trust) -> Report {
     Report::new(Outcome::WrongQuestion, "pinned-by-system", headline)
         .fact("at", show_path(&trust.pin_directory))
         .hint("its administrator can change it there, with that directory's parent as `--home`")
+        .hint(format!("what is kept of it is yours: `trustroot trust remove {} --keep-pin` forgets that", trust.name))
 }

@@ -182,7 +182,7 @@ pub(crate) fn update_failed(name: &str, error: &UpdateError, time_is_chosen: boo
         UpdateError::ClockWentBack { .. } => report
             .still("nothing changed: what was trusted before is still trusted")
             .hint("set this machine's clock; a clock that went back can make expired metadata look fresh")
-            .hint("if the clock is right now and was ahead before, wait, or `trustroot trust remove` and pin again"),
+            .hint(clock_was_ahead(name)),
         UpdateError::NoRoot { .. } => report.hint("pin the repository again with `trustroot trust add`"),
         UpdateError::Fetch(FetchError::TooLong { .. }) => report
             .still("nothing changed: what was trusted before is still trusted")
@@ -196,6 +196,14 @@ pub(crate) fn update_failed(name: &str, error: &UpdateError, time_is_chosen: boo
             .hint("this says nothing about trust; try again, or use what is kept with `--offline`"),
         _ => report,
     }
+}
+
+/// What to do where the clock was ahead, and is right now.
+pub(crate) fn clock_was_ahead(name: &str) -> String {
+    format!(
+        "if the clock is right now and was ahead before, wait until that time; or forget what is kept, with all that \
+         protects against rollback, and refresh from the pinned root: `trustroot trust remove {name} --keep-pin`"
+    )
 }
 
 /// What to do where a root lists an example key.
@@ -244,7 +252,7 @@ fn refused(report: Report, refusal: &Refusal, time_is_chosen: bool) -> Report {
         Refusal::Rollback { role: RoleName::Root, .. } => {
             report.hint("a mirror may be behind or hide newer roots: try again later, or another mirror").hint(
                 "if it stays, the newer root that is kept on this machine may have been put there by somebody; find \
-                 out, then `trustroot trust remove` and pin again",
+                 out, then forget what is kept with `trustroot trust remove NAME --keep-pin`",
             )
         }
         Refusal::Rollback { .. } | Refusal::RoleDropped { .. } => report

@@ -13,7 +13,7 @@ use crate::args::{Format, StatusOptions};
 use crate::config::{PinnedBy, TrustName};
 use crate::freshness::note_first_use;
 use crate::output::{self, Show};
-use crate::report::{Outcome, Report};
+use crate::report::{Outcome, Report, clock_was_ahead};
 use crate::ui::{Session, judge_kept, show_time};
 
 #[derive(Debug, Serialize)]
@@ -138,7 +138,12 @@ pub(crate) fn run(session: &Session, options: &StatusOptions) -> Result<(), Repo
     };
     let mut report = Report::new(worst.outcome, worst.code, headline).still("nothing changed");
     for trust in status.trusts.iter().filter(|trust| !trust.problems.is_empty()) {
-        report = report.hint(format!("refresh it: `trustroot refresh {}`", trust.name));
+        let went_back = |problem: &Problem| problem.code == Finding::ClockWentBack.code();
+        report = if trust.problems.iter().any(went_back) {
+            report.hint("set this machine's clock").hint(clock_was_ahead(&trust.name))
+        } else {
+            report.hint(format!("refresh it: `trustroot refresh {}`", trust.name))
+        };
     }
     match session.format {
         Format::Json => Err(report.partial(json!(status))),

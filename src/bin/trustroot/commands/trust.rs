@@ -24,9 +24,10 @@ pub(crate) fn run(session: &Session, command: TrustCommand) -> Result<(), Report
         TrustCommand::Set(options) => set(session, &options),
         TrustCommand::List => list(session),
         TrustCommand::Show { name } => show(session, &name),
-        TrustCommand::Remove { name } => {
-            session.store()?.remove(&name)?;
-            output::show(session.format, &Removed { removed: name.to_string() })
+        TrustCommand::Remove { name, keep_pin } => {
+            let store = session.store()?;
+            if keep_pin { store.forget_kept(&name)? } else { store.remove(&name)? }
+            output::show(session.format, &Removed { removed: name.to_string(), pin_kept: keep_pin })
         }
     }
 }
@@ -171,12 +172,17 @@ impl Show for List {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Removed {
     removed: String,
+    pin_kept: bool,
 }
 
 impl Show for Removed {
     fn text(&self) -> String {
+        if self.pin_kept {
+            return format!("what was kept of {} is gone; its pin stays\n", self.removed);
+        }
         format!("removed {}: its pin and what was kept of it are gone\n", self.removed)
     }
 }
