@@ -339,6 +339,42 @@ fn files_below(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
+fn another_address_or_password_costs_no_floors() {
+    let sandbox = Sandbox::new();
+    let (set, kept) = (["trust", "set", "oppy", "--url"], sandbox.path("home/oppy/metadata"));
+    assert_eq!(sandbox.run(&["refresh"]).0, 0);
+    let before = files_below(&kept);
+    let with_password = |password: &str| format!("http://me:{password}@127.0.0.1:1/tuf?token={password}");
+    assert_eq!(sandbox.run(&[&set[..], &[&with_password("old")]].concat()).0, 0);
+    let (status, printed) = sandbox.run(&[
+        &["trust", "add", "oppy", "--root", "1.root.json", "--url"][..],
+        &[&with_password("n3w")],
+    ].concat());
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(status == 2 && printed.contains("which are not shown"), "{status}: {printed}");
+    assert!(printed.contains("`trustroot trust set oppy --url URL`"), "{printed}");
+    let (status, printed) = sandbox.run(&[&set[..], &[&with_password("n3w")]].concat());
+    let printed = [printed, sandbox.run(&["trust", "show", "oppy"]).1].concat();
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(status == 0 && printed.contains("targets http://127.0.0.1:1/tuf/targets\n"), "{status}: {printed}");
+    assert!(!printed.contains("n3w") && !printed.contains("me:"), "{printed}");
+    let toml = std::fs::read_to_string(sandbox.path("home/oppy/trust.toml")).unwrap();
+    assert!(toml.contains("me:n3w@") && toml.contains("tuf/targets?token=n3w") && !toml.contains("old"), "{toml}");
+    assert_eq!(files_below(&kept), before);
+    // A place for targets that was chosen stays.
+    assert_eq!(sandbox.run(&["trust", "set", "oppy", "--target-url", "http://127.0.0.1:1/elsewhere"]).0, 0);
+    assert_eq!(sandbox.run(&["trust", "set", "oppy", "--url", "repository"]).0, 0);
+    let toml = std::fs::read_to_string(sandbox.path("home/oppy/trust.toml")).unwrap();
+    assert!(toml.contains("\"http://127.0.0.1:1/elsewhere\""), "{toml}");
+    assert_eq!(sandbox.run(&["refresh"]).0, 0);
+    // A URL that cannot be used changes nothing.
+    let (status, printed) = sandbox.run(&[&set[..], &["ftp://127.0.0.1/"]].concat());
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(status == 2 && printed.contains("nothing changed"), "{status}: {printed}");
+    assert_eq!(std::fs::read_to_string(sandbox.path("home/oppy/trust.toml")).unwrap(), toml);
+}
+
+#[test]
 fn two_who_pin_at_the_same_time_do_not_mix_their_pins() {
     let sandbox = Sandbox::new();
     // While another process changes pins, nobody else does.

@@ -188,17 +188,28 @@ pub(crate) struct TrustAddOptions {
 
 /// Change how a repository is asked, and what happens where it does not answer
 ///
-/// What is not named stays as it is. The pin always stays: to pin another root, remove and add.
+/// What is not named stays as it is. The pinned root and what is kept always stay: to pin another root, remove and add.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["mirror", "no_mirrors", "max_staleness", "when_unreachable", "expired_grace"]), after_help = "Examples:
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["url", "target_url", "mirror", "no_mirrors", "max_staleness", "when_unreachable", "expired_grace"]), after_help = "Examples:
   Use what is kept for up to a week where the repository cannot be reached
   $ trustroot trust set example --when-unreachable use-kept --max-staleness 7d
 
   Ask the repository's own place alone
-  $ trustroot trust set example --no-mirrors")]
+  $ trustroot trust set example --no-mirrors
+
+  Ask for the same repository at another place, or with another password
+  $ trustroot trust set example --url https://keys.example.net")]
 pub(crate) struct TrustSetOptions {
     /// What the repository is called here
     pub(crate) name: TrustName,
+
+    /// Where its metadata is now; its targets too, if they were at `targets` below
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+
+    /// Where its targets are now
+    #[arg(long, value_name = "URL")]
+    pub(crate) target_url: Option<String>,
 
     #[command(flatten)]
     pub(crate) policy: PolicyOptions,

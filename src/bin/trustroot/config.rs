@@ -253,8 +253,12 @@ impl<'a> Pin<'a> {
 
     /// Whether both trust the same root at the same place and ask the same of it, however it came here.
     fn is_same(&self, other: &Self) -> bool {
-        let same_root = self.root == other.root && self.root_policy == other.root_policy;
-        same_root && self.metadata_url == other.metadata_url && self.target_url == other.target_url
+        self.is_same_root(other) && self.metadata_url == other.metadata_url && self.target_url == other.target_url
+    }
+
+    /// Whether both trust the same root and ask the same of it, wherever it is.
+    fn is_same_root(&self, other: &Self) -> bool {
+        self.root == other.root && self.root_policy == other.root_policy
     }
 
     fn describe(&self) -> String {
@@ -484,21 +488,30 @@ impl TrustStore {
         }
         let there = self.load(name)?;
         if !Pin::of(&there).is_same(pin) {
-            return Err(Report::new(
-                Outcome::WrongQuestion,
-                "already-trusted",
-                format!("`{name}` is trusted already, with another root or address"),
-            )
-            .fact("there", Pin::of(&there).describe())
-            .fact("given", pin.describe())
-            .still("nothing changed")
-            .hint(format!("if you mean to replace it: `trustroot trust remove {name}` first")));
+            let headline = format!("`{name}` is trusted already, with another root or address");
+            let (known, given) = (Pin::of(&there).describe(), pin.describe());
+            let looks_same = known == given;
+            let report = Report::new(Outcome::WrongQuestion, "already-trusted", headline)
+                .fact("there", known)
+                .fact("given", given)
+                .still("nothing changed");
+            let report = if looks_same { differs_where_hidden(report) } else { report };
+            return Err(if Pin::of(&there).is_same_root(pin) {
+                report.hint(format!(
+                    "to ask for the same repository at another address, with what is kept: `trustroot trust set {name} \
+                     --url URL`"
+                ))
+            } else {
+                report.hint(format!("if you mean to replace it: `trustroot trust remove {name}` first"))
+            });
         }
-        if policy.is_some_and(|policy| *policy != there.policy) {
+        if let Some(policy) = policy.filter(|policy| **policy != there.policy) {
+            let shown = |policy: &Policy| policy.mirrors.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let hidden = policy.mirrors != there.policy.mirrors && shown(policy) == shown(&there.policy);
             let headline = format!("`{name}` is trusted already, with another policy");
-            return Err(Report::new(Outcome::WrongQuestion, "already-trusted", headline)
-                .still("nothing changed")
-                .hint(format!("change its policy with `trustroot trust set {name}`")));
+            let report = Report::new(Outcome::WrongQuestion, "already-trusted", headline).still("nothing changed");
+            let report = if hidden { differs_where_hidden(report) } else { report };
+            return Err(report.hint(format!("change its policy with `trustroot trust set {name}`")));
         }
         Ok(Some(there))
     }
@@ -606,6 +619,11 @@ fn is_there(path: &Path) -> Result<bool, Report> {
                 .hint("let it be read, by the permissions of the directories that it is in"))
         }
     }
+}
+
+/// Two URLs that look the same where they are shown are not.
+fn differs_where_hidden(report: Report) -> Report {
+    report.fact("differs", "the user name, password, query or fragment of a URL, which are not shown")
 }
 
 fn no_such_file(path: &Path) -> Report {

@@ -211,13 +211,9 @@ fn add(session: &Session, options: &TrustAddOptions) -> Result<(), Report> {
     }
     let judged = judge_root(session, &root, "the root").map_err(|report| report.still("nothing was pinned"))?;
     let policy = options.policy.is_given().then(|| changed(Policy::default(), &options.policy)).transpose()?;
-    let mut mirrors = policy.iter().flat_map(|policy| &policy.mirrors);
-    if !url.is_of_this_machine() || !mirrors.all(SafeUrl::is_of_this_machine) {
-        refuse_example_keys(judged.trusted()).map_err(|listed| {
-            let report = Report::new(Outcome::No, "example-key", format!("the root cannot be trusted: {listed}"));
-            example_key(report, &listed).still("nothing was pinned")
-        })?;
-    }
+    let mirrors = policy.iter().flat_map(|policy| &policy.mirrors);
+    refuse_trial_elsewhere(judged.trusted(), std::iter::once(&url).chain(mirrors))
+        .map_err(|report| report.still("nothing was pinned"))?;
     let root_policy = options.post_quantum_from.map(RootPolicy::post_quantum_from).unwrap_or_default();
     if root_policy != RootPolicy::default() && !lists_post_quantum_key(judged.trusted()) {
         return Err(no_post_quantum_key().still("nothing was pinned"));
@@ -234,6 +230,17 @@ fn add(session: &Session, options: &TrustAddOptions) -> Result<(), Report> {
         warn("compare its sha256 with one that reaches you by another way");
     }
     output::show(session.format, &Added { pinned: TrustLine::of(session, &trust)? })
+}
+
+/// A trial is taken from this machine alone.
+fn refuse_trial_elsewhere<'a>(root: &Root, mut urls: impl Iterator<Item = &'a SafeUrl>) -> Result<(), Report> {
+    if urls.all(SafeUrl::is_of_this_machine) {
+        return Ok(());
+    }
+    refuse_example_keys(root).map_err(|listed| {
+        let report = Report::new(Outcome::No, "example-key", format!("the root cannot be trusted: {listed}"));
+        example_key(report, &listed)
+    })
 }
 
 /// Whether a post-quantum key may sign the next root, and can be used by this build.
@@ -256,12 +263,26 @@ fn no_post_quantum_key() -> Report {
 }
 
 fn set(session: &Session, options: &TrustSetOptions) -> Result<(), Report> {
-    let trust = session.store()?.set(&options.name, |trust| {
+    let change = |trust: &mut Trust| {
+        if let Some(url) = &options.url {
+            let targets_follow = trust.target_url == trust.metadata_url.below("targets");
+            trust.metadata_url = parse_url(url)?;
+            if targets_follow {
+                trust.target_url = trust.metadata_url.below("targets");
+            }
+        }
+        if let Some(url) = &options.target_url {
+            trust.target_url = parse_url(url)?;
+        }
         if options.no_mirrors {
             trust.policy.mirrors.clear();
         }
         trust.policy = changed(std::mem::take(&mut trust.policy), &options.policy)?;
-        Ok(())
+        let pinned = judge_root(session, &trust.root, "the pinned root")?;
+        refuse_trial_elsewhere(pinned.trusted(), std::iter::once(&trust.metadata_url).chain(&trust.policy.mirrors))
+    };
+    let trust = session.store()?.set(&options.name, |trust| {
+        change(trust).map_err(|report| report.still("nothing changed"))
     })?;
     output::show(session.format, &Changed { changed: TrustLine::of(session, &trust)? })
 }
