@@ -374,6 +374,26 @@ fn another_address_or_password_costs_no_floors() {
     assert_eq!(std::fs::read_to_string(sandbox.path("home/oppy/trust.toml")).unwrap(), toml);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_directory_whose_name_is_not_utf_8_is_a_place_like_any_other() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let sandbox = Sandbox::new();
+    let name = std::ffi::OsStr::from_bytes(b"re\xffpository");
+    std::fs::rename(sandbox.path("repository"), sandbox.0.path().join(name)).unwrap();
+    let run = |arguments: &[&str], url: &std::ffi::OsStr| {
+        let output = sandbox.command(arguments).arg(url).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (status, printed) = run(&["trust", "add", "other", "--root", "1.root.json", "--url"], name);
+    assert!(status == 0 && printed.contains("/re%FFpository\n"), "{status}: {printed}");
+    let (status, printed) = sandbox.run(&["get", KEYS, "--trust", "other", "--output", "keys.json"]);
+    assert_eq!(status, 0, "{}", String::from_utf8_lossy(&printed));
+    let absent = std::ffi::OsStr::from_bytes(b"ab\xffsent");
+    let (status, printed) = run(&["trust", "set", "other", "--mirror"], absent);
+    assert!(status == 2 && printed.contains("neither a URL nor a directory: not a URL: not UTF-8"), "{printed}");
+}
+
 #[test]
 fn two_who_pin_at_the_same_time_do_not_mix_their_pins() {
     let sandbox = Sandbox::new();

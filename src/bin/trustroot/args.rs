@@ -150,11 +150,11 @@ pub(crate) struct TrustAddOptions {
 
     /// Where its metadata is: the place that holds `timestamp.json`, by http, https or file URL, or as a directory
     #[arg(long)]
-    pub(crate) url: String,
+    pub(crate) url: OsString,
 
     /// Where its targets are [default: `targets` below the URL]
     #[arg(long, value_name = "URL")]
-    pub(crate) target_url: Option<String>,
+    pub(crate) target_url: Option<OsString>,
 
     /// The root metadata to trust
     #[arg(long, value_name = "FILE", required_unless_present_any = ["root_sha256", "trust_on_first_use"])]
@@ -205,11 +205,11 @@ pub(crate) struct TrustSetOptions {
 
     /// Where its metadata is now; its targets too, if they were at `targets` below
     #[arg(long)]
-    pub(crate) url: Option<String>,
+    pub(crate) url: Option<OsString>,
 
     /// Where its targets are now
     #[arg(long, value_name = "URL")]
-    pub(crate) target_url: Option<String>,
+    pub(crate) target_url: Option<OsString>,
 
     #[command(flatten)]
     pub(crate) policy: PolicyOptions,
@@ -226,7 +226,7 @@ pub(crate) struct PolicyOptions {
     ///
     /// Mirrors are trusted with nothing: what comes from them is verified alike. Those that fail are asked later.
     #[arg(long, value_name = "URL")]
-    pub(crate) mirror: Vec<String>,
+    pub(crate) mirror: Vec<OsString>,
 
     /// How long ago the repository may have confirmed what is kept, where it is not asked now: such as 36h or 7d; or `none`
     ///

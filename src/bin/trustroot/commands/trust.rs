@@ -1,5 +1,6 @@
 //! `trustroot trust add|set|list|show|remove`
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -420,11 +421,16 @@ fn bytes_below(directory: &Path) -> u64 {
 }
 
 /// A URL, or a directory on this machine. What cannot be parsed is not repeated: it may hold credentials.
-fn parse_url(text: &str) -> Result<SafeUrl, Report> {
+fn parse_url(text: &OsStr) -> Result<SafeUrl, Report> {
     let directory = || std::fs::canonicalize(text).ok().filter(|path| path.is_dir());
-    SafeUrl::parse(text).or_else(|error| {
+    // The names of directories need not be UTF-8.
+    let parsed = text.to_str().map_or_else(
+        || Err("not a URL: not UTF-8".to_owned()),
+        |text| SafeUrl::parse(text).map_err(|error| error.to_string()),
+    );
+    parsed.or_else(|problem| {
         directory().and_then(|path| SafeUrl::from_file_path(&path)).ok_or_else(|| {
-            Report::new(Outcome::WrongQuestion, "bad-url", format!("neither a URL nor a directory: {error}"))
+            Report::new(Outcome::WrongQuestion, "bad-url", format!("neither a URL nor a directory: {problem}"))
                 .still("nothing was pinned")
         })
     })
