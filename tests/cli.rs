@@ -346,10 +346,8 @@ fn another_address_or_password_costs_no_floors() {
     let before = files_below(&kept);
     let with_password = |password: &str| format!("http://me:{password}@127.0.0.1:1/tuf?token={password}");
     assert_eq!(sandbox.run(&[&set[..], &[&with_password("old")]].concat()).0, 0);
-    let (status, printed) = sandbox.run(&[
-        &["trust", "add", "oppy", "--root", "1.root.json", "--url"][..],
-        &[&with_password("n3w")],
-    ].concat());
+    let (status, printed) = sandbox
+        .run(&[&["trust", "add", "oppy", "--root", "1.root.json", "--url"][..], &[&with_password("n3w")]].concat());
     let printed = String::from_utf8(printed).unwrap();
     assert!(status == 2 && printed.contains("which are not shown"), "{status}: {printed}");
     assert!(printed.contains("`trustroot trust set oppy --url URL`"), "{printed}");
@@ -392,6 +390,32 @@ fn a_directory_whose_name_is_not_utf_8_is_a_place_like_any_other() {
     let absent = std::ffi::OsStr::from_bytes(b"ab\xffsent");
     let (status, printed) = run(&["trust", "set", "other", "--mirror"], absent);
     assert!(status == 2 && printed.contains("neither a URL nor a directory: not a URL: not UTF-8"), "{printed}");
+}
+
+#[test]
+fn what_is_not_kept_where_nothing_can_be_reached_is_no_matter_of_offline() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(&["refresh"]).0, 0);
+    assert_eq!(sandbox.run(&["trust", "set", "oppy", "--when-unreachable", "use-kept"]).0, 0);
+    // Nobody answers there.
+    assert_eq!(sandbox.run(&["trust", "set", "oppy", "--url", "http://127.0.0.1:1"]).0, 0);
+    let (status, printed) = sandbox.run(&["get", KEYS, "--format", "json"]);
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(status == 3 && printed.contains("\"transport\"") && printed.contains("cannot be reached"), "{printed}");
+    assert!(printed.contains("http://127.0.0.1:1/"), "what could not be reached: {printed}");
+    assert!(!printed.contains("--offline"), "{printed}");
+    assert!(!sandbox.path("keys.json").exists());
+    // Nor is a target that is named by what is kept, and not kept itself.
+    assert_eq!(sandbox.run(&["trust", "set", "oppy", "--url", "repository"]).0, 0);
+    assert_eq!(sandbox.run(&["get", KEYS, "--output", "-"]).0, 0);
+    std::fs::remove_dir_all(sandbox.path("home/oppy/targets")).unwrap();
+    assert_eq!(sandbox.run(&["trust", "set", "oppy", "--url", "http://127.0.0.1:1"]).0, 0);
+    let (status, printed) = sandbox.run(&["get", KEYS]);
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(status == 3 && printed.contains(KEYS) && !printed.contains("--offline"), "{printed}");
+    // With `--offline` it is one.
+    let (_, printed) = sandbox.run(&["get", KEYS, "--offline"]);
+    assert!(String::from_utf8(printed).unwrap().contains("run the command once without `--offline`"));
 }
 
 #[test]

@@ -124,7 +124,7 @@ impl Updater {
             return Err(UpdateError::TargetTooLarge { path: target.path.clone(), length, limit });
         }
         if self.settings.connectivity == Connectivity::Offline {
-            return Err(UpdateError::TargetOffline { path: target.path.clone() });
+            return Err(self.not_asked(UpdateError::TargetOffline { path: target.path.clone() }));
         }
         let mut rounds = self.settings.retries;
         let order = self.order.clone();

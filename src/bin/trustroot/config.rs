@@ -477,7 +477,12 @@ impl TrustStore {
     }
 
     /// The same pin, where it is there already.
-    fn pinned_already(&self, name: &TrustName, pin: &Pin<'_>, policy: Option<&Policy>) -> Result<Option<Trust>, Report> {
+    fn pinned_already(
+        &self,
+        name: &TrustName,
+        pin: &Pin<'_>,
+        policy: Option<&Policy>,
+    ) -> Result<Option<Trust>, Report> {
         if let Some(of_system) = self.of_system(name)? {
             let same = Pin::of(&of_system).is_same(pin) && policy.is_none_or(|policy| *policy == of_system.policy);
             let shadowed = || shadows(name, &of_system, pin).still("nothing changed");

@@ -27,7 +27,11 @@ pub(crate) fn run(session: &Session, command: TrustCommand) -> Result<(), Report
         TrustCommand::Show { name } => show(session, &name),
         TrustCommand::Remove { name, keep_pin } => {
             let store = session.store()?;
-            if keep_pin { store.forget_kept(&name)? } else { store.remove(&name)? }
+            if keep_pin {
+                store.forget_kept(&name)?
+            } else {
+                store.remove(&name)?
+            }
             output::show(session.format, &Removed { removed: name.to_string(), pin_kept: keep_pin })
         }
     }
@@ -282,9 +286,8 @@ fn set(session: &Session, options: &TrustSetOptions) -> Result<(), Report> {
         let pinned = judge_root(session, &trust.root, "the pinned root")?;
         refuse_trial_elsewhere(pinned.trusted(), std::iter::once(&trust.metadata_url).chain(&trust.policy.mirrors))
     };
-    let trust = session.store()?.set(&options.name, |trust| {
-        change(trust).map_err(|report| report.still("nothing changed"))
-    })?;
+    let trust =
+        session.store()?.set(&options.name, |trust| change(trust).map_err(|report| report.still("nothing changed")))?;
     output::show(session.format, &Changed { changed: TrustLine::of(session, &trust)? })
 }
 
