@@ -418,6 +418,33 @@ fn what_is_not_kept_where_nothing_can_be_reached_is_no_matter_of_offline() {
     assert!(String::from_utf8(printed).unwrap().contains("run the command once without `--offline`"));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_or_error_that_cannot_be_printed_is_not_lost() {
+    let sandbox = Sandbox::new();
+    let full = || fs_err::File::options().write(true).open("/dev/full").unwrap().into_file();
+    for format in ["json", "text"] {
+        for (arguments, expected) in
+            [(&["trust", "list"][..], 3), (&["get", KEYS, "--output", "-"], 3), (&["--help"], 3)]
+        {
+            let output = sandbox.command(&[&["--format", format], arguments].concat()).stdout(full()).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(said.contains("error: cannot write to standard output: "), "{format} {arguments:?}: {said}");
+            assert_eq!(output.status.code(), Some(expected), "{arguments:?}");
+        }
+    }
+    // An error that has no reader: full, or gone.
+    let absent = ["trust", "show", "absent", "--format", "json"];
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    for out in [std::process::Stdio::from(full()), writer.into()] {
+        let output = sandbox.command(&absent).stdout(out).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("error: no repository called `absent` is trusted here"), "{said}");
+        assert_eq!(output.status.code(), Some(2));
+    }
+}
+
 #[test]
 fn two_who_pin_at_the_same_time_do_not_mix_their_pins() {
     let sandbox = Sandbox::new();

@@ -103,39 +103,45 @@ impl Report {
     /// Prints the report and returns the exit status.
     pub(crate) fn print(&self, format: Format) -> ExitCode {
         match format {
-            Format::Json => {
-                // A list, since names repeat: there may be two invalid signatures.
-                let facts: Vec<_> =
-                    self.facts.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-                let mut error = json!({"error": {
-                    "code": self.code,
-                    "message": self.headline,
-                    "facts": facts,
-                    "stillTrue": self.still,
-                    "hints": self.hints,
-                    "exitStatus": self.outcome as u8,
-                }});
-                if let Some(partial) = &self.partial {
-                    error["succeeded"] = serde_json::Value::clone(partial);
-                }
-                let _ = writeln!(anstream::stdout(), "{}", ascii_json(&format!("{error:#}")));
-            }
-            Format::Text => {
-                let mut err = anstream::stderr();
-                let _ = writeln!(err, "{} {}", paint("error:", ERROR), self.headline);
-                let width = self.facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(7);
-                for (name, value) in &self.facts {
-                    let _ = writeln!(err, "  {name:width$}  {value}");
-                }
-                if let Some(still) = &self.still {
-                    let _ = writeln!(err, "  {still}");
-                }
-                for hint in &self.hints {
-                    let _ = writeln!(err, "{} {hint}", paint("hint:", HINT));
-                }
-            }
+            // Where standard output takes nothing, standard error is what is left.
+            Format::Json if self.print_json().is_ok() => {}
+            Format::Json | Format::Text => self.print_text(),
         }
         ExitCode::from(self.outcome as u8)
+    }
+
+    fn print_json(&self) -> std::io::Result<()> {
+        // A list, since names repeat: there may be two invalid signatures.
+        let facts: Vec<_> = self.facts.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        let mut error = json!({"error": {
+            "code": self.code,
+            "message": self.headline,
+            "facts": facts,
+            "stillTrue": self.still,
+            "hints": self.hints,
+            "exitStatus": self.outcome as u8,
+        }});
+        if let Some(partial) = &self.partial {
+            error["succeeded"] = serde_json::Value::clone(partial);
+        }
+        let mut out = anstream::stdout();
+        out.write_all(ascii_json(&format!("{error:#}\n")).as_bytes())?;
+        out.flush()
+    }
+
+    fn print_text(&self) {
+        let mut err = anstream::stderr();
+        let _ = writeln!(err, "{} {}", paint("error:", ERROR), self.headline);
+        let width = self.facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(7);
+        for (name, value) in &self.facts {
+            let _ = writeln!(err, "  {name:width$}  {value}");
+        }
+        if let Some(still) = &self.still {
+            let _ = writeln!(err, "  {still}");
+        }
+        for hint in &self.hints {
+            let _ = writeln!(err, "{} {hint}", paint("hint:", HINT));
+        }
     }
 }
 
@@ -308,10 +314,18 @@ pub(crate) fn signer(line: &TallyLine) -> String {
     format!("{}{owner}{kind}", line.keyid)
 }
 
+/// A result that standard output did not take.
+pub(crate) fn not_printed(error: &std::io::Error) -> Report {
+    Report::new(Outcome::CouldNotTell, "io", format!("cannot write to standard output: {error}"))
+}
+
 /// Prints what clap found wrong, or the help that was asked for.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
-    if error.use_stderr() { ExitCode::from(Outcome::WrongQuestion as u8) } else { ExitCode::SUCCESS }
+    match error.print().and_then(|()| std::io::stdout().flush()) {
+        _ if error.use_stderr() => ExitCode::from(Outcome::WrongQuestion as u8),
+        Err(lost) if lost.kind() != std::io::ErrorKind::BrokenPipe => not_printed(&lost).print(Format::Text),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// Makes a panic say that it is our fault, and end with the status for that.
