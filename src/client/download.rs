@@ -14,7 +14,7 @@ use super::fetcher::{Answer, Body, EntityTag, FetchError, FetchRequest};
 use super::settings::KeptTargets;
 use super::{SafeUrl, UpdateError, Updater, stored_name};
 use crate::crypto::Digester;
-use crate::fs::{Survives, persist, temporary_beside};
+use crate::fs::{Survives, persist, temporary_for};
 use crate::metadata::HashAlgorithm;
 use crate::trust::{Connectivity, FoundTarget};
 
@@ -45,16 +45,11 @@ impl Updater {
         mut progress: impl FnMut(u64),
     ) -> Result<Downloaded, UpdateError> {
         let path = destination.to_owned();
-        if fs::metadata(destination).is_ok_and(|metadata| !metadata.is_file()) {
-            // Renaming a file over a device or a pipe would replace it.
-            let message = format!("`{}` is not a regular file, and is not replaced", destination.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message).into());
-        }
         if is_target(destination, target)? {
             return Ok(Downloaded { path, was_there: true });
         }
         let survives = self.survival(destination);
-        let file = temporary_beside(destination)?;
+        let file = temporary_for(destination)?;
         let syncing = Syncing::begin(&file, target, survives)?;
         let mut file = TargetFile { file, so_far: 0, progress: &mut progress, syncing };
         self.stream_target(target, copy, &mut file).await?;
@@ -144,7 +139,7 @@ impl Updater {
             return Err(UpdateError::TargetTooLarge { path: target.path.clone(), length, limit });
         }
         if self.settings.connectivity == Connectivity::Offline {
-            return Err(UpdateError::TargetOffline { path: target.path.clone() });
+            return Err(self.not_asked(UpdateError::TargetOffline { path: target.path.clone() }));
         }
         let mut rounds = self.settings.retries;
         let order = self.order.clone();
