@@ -121,6 +121,16 @@ pub(super) fn verify_root(envelope: &Envelope, before: Option<&Root>) -> Result<
     Ok(Verified::new(RoleName::Root, root))
 }
 
+/// Whether keys that are in both roots could sign for one of them: whoever holds those speaks for both repositories.
+pub fn have_signers_in_common(root: &Root, other: &Root) -> bool {
+    let keys = |root: &Root| -> BTreeSet<Vec<u8>> {
+        let key = |keyid| VerifyingKey::from_metadata(root.keys.get(keyid)?).ok();
+        root.root.keyids.iter().filter_map(key).map(|key| key.canonical_spki().to_vec()).collect()
+    };
+    let common = keys(root).intersection(&keys(other)).count() as u64;
+    common >= root.root.threshold.get().min(other.root.threshold.get())
+}
+
 fn require(signatures: &mut Signatures<'_>, authority: Authority<'_>) -> Result<(), Refusal> {
     let tally = count(signatures, authority, Until::Met);
     if !tally.met() {
