@@ -13,6 +13,7 @@ mod download;
 mod fetcher;
 mod history;
 mod http;
+mod index;
 mod local_cache;
 mod map;
 mod notes;
