@@ -8,7 +8,6 @@
 use std::io;
 use std::sync::Arc;
 
-use flate2::Crc;
 use serde::{Deserialize, Serialize};
 
 use super::danger::GuardedFile;
@@ -96,7 +95,7 @@ pub(super) fn write(store: &dyn Store, basis: &Basis, targets: &Verified<Targets
     let Some(outline) = targets.outline() else { return Ok(()) };
     let Some(_lock) = store.try_lock()? else { return Ok(()) };
     let window = |window: EntryWindow| {
-        let crc32 = crc32(targets.received(&window.range));
+        let crc32 = crc32fast::hash(targets.received(&window.range));
         Window { first: window.first, at: window.range.start, length: window.range.len(), crc32 }
     };
     let index = Index {
@@ -116,12 +115,6 @@ fn document_of(role: &RoleName) -> StoredFile {
     StoredFile::Metadata(LocalFile::Role(role.clone()))
 }
 
-fn crc32(bytes: &[u8]) -> u32 {
-    let mut crc = Crc::new();
-    crc.update(bytes);
-    crc.sum()
-}
-
 /// Entries in a document that is kept.
 #[derive(Debug)]
 struct KeptWindows {
@@ -134,7 +127,7 @@ impl EntryWindows for KeptWindows {
     fn read(&self, window: usize) -> Option<Vec<u8>> {
         let Window { at, length, crc32: known, .. } = self.windows.get(window)?;
         match self.document.read_at(*at as u64, *length) {
-            Ok(bytes) => Some(bytes).filter(|bytes| crc32(bytes) == *known),
+            Ok(bytes) => Some(bytes).filter(|bytes| crc32fast::hash(bytes) == *known),
             Err(error) => {
                 tracing::debug!(%error, "an indexed document cannot be read");
                 None
