@@ -69,8 +69,10 @@ pub struct Updater {
     pub(super) order: Vec<usize>,
     kept: Vec<(RoleName, Version)>,
     not_kept: Option<io::Error>,
+    /// Whether what an index says may be believed.
+    believes_indexes: bool,
     /// For which documents an index was to be written.
-    indexed: BTreeSet<Basis>,
+    wrote_indexes: BTreeSet<Basis>,
     pub(super) meter: Meter,
 }
 
@@ -152,7 +154,8 @@ impl Updater {
             order,
             kept: Vec::new(),
             not_kept: None,
-            indexed: BTreeSet::new(),
+            believes_indexes: true,
+            wrote_indexes: BTreeSet::new(),
             meter: Meter::default(),
         })
     }
@@ -397,7 +400,7 @@ impl Updater {
             }
             match update.step().map_err(|refusal| refused(refusal, None, connectivity))? {
                 Step::Recall(file) => {
-                    if self.verified_before(&file).is_some_and(|before| update.recalled_verified(before)) {
+                    if self.indexed(&file).is_some_and(|before| update.recalled_verified(before)) {
                         continue;
                     }
                     let cached = self.staged.read(&*self.store, &file)?;
@@ -502,7 +505,7 @@ impl Updater {
         loop {
             match walk.step().map_err(|refusal| refused(refusal, None, connectivity))? {
                 Step::Recall(file) => {
-                    if let Some(before) = self.verified_before(&file)
+                    if let Some(before) = self.indexed(&file)
                         && walk.recalled_verified(before).map_err(|refusal| refused(refusal, None, connectivity))?
                     {
                         continue;
@@ -707,12 +710,23 @@ impl Updater {
     }
 
     /// What is kept of a role, where an index says that it was verified.
-    fn verified_before(&self, file: &LocalFile) -> Option<VerifiedBefore> {
+    fn indexed(&self, file: &LocalFile) -> Option<VerifiedBefore> {
         match file {
-            LocalFile::Role(role @ (RoleName::Targets | RoleName::Delegated(_))) if !self.staged.holds(file) => {
+            LocalFile::Role(role @ (RoleName::Targets | RoleName::Delegated(_)))
+                if self.believes_indexes && !self.staged.holds(file) =>
+            {
                 index::read(&*self.store, role)
             }
             _ => None,
+        }
+    }
+
+    /// Verifies all of what is kept from now on, for somebody who will read all of it. What an index made trusted so far
+    /// is verified at the next refresh.
+    pub(super) fn believe_no_index(&mut self) {
+        self.believes_indexes = false;
+        if self.trusted.as_ref().is_some_and(TrustedSet::has_outlines) {
+            self.trusted = None;
         }
     }
 
@@ -724,13 +738,13 @@ impl Updater {
             return;
         }
         for (basis, targets) in trusted.worth_outlines() {
-            if self.indexed.contains(&basis) {
+            if self.wrote_indexes.contains(&basis) {
                 continue;
             }
             if let Err(error) = index::write(&*self.store, &basis, targets) {
                 tracing::debug!(role = %targets.role(), %error, "an index is not written");
             }
-            self.indexed.insert(basis);
+            self.wrote_indexes.insert(basis);
         }
     }
 

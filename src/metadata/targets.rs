@@ -97,6 +97,11 @@ impl Targets {
         self.signed.received(range)
     }
 
+    /// Whether the entries are not in memory.
+    pub(crate) fn is_an_outline(&self) -> bool {
+        matches!(self.entries, Entries::Elsewhere(_))
+    }
+
     /// Whether this document is large and all of it is in memory, so that it has an outline.
     pub(crate) fn is_worth_an_outline(&self) -> bool {
         matches!(&self.entries, Entries::Here(entries) if entry_windows::is_worth_an_outline(&self.signed, entries))

@@ -128,7 +128,7 @@ pub fn verify<T: Document>(envelope: &Envelope, authority: Authority<'_>) -> Res
 /// Takes a document as verified without counting, because it was verified before on the very basis of now.
 ///
 /// Everything else that is checked of targets is checked again. That somebody may say so is decided in `client::danger`.
-pub(super) fn verified_before(
+pub(super) fn counted_before(
     before: VerifiedBefore,
     authority: Authority<'_>,
     wanted: &MetaFile,

@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::threshold::{Authority, verified_before, verify, verify_root};
+use super::threshold::{Authority, counted_before, verify, verify_root};
 use super::verified_before::{Basis, VerifiedBefore};
 use super::{DelegationWalk, Limits, Received, Refusal, RootPolicy, Verified};
 use crate::metadata::{
@@ -571,6 +571,12 @@ impl TrustedSet {
         Ok(Arc::clone(&self.targets))
     }
 
+    /// Whether some targets documents were not verified whole in this update.
+    pub(crate) fn has_outlines(&self) -> bool {
+        let delegated = self.delegated.values().map(|known| &known.targets);
+        delegated.chain([&self.targets]).any(|targets| targets.is_an_outline())
+    }
+
     /// The targets documents that were verified whole and are worth an outline, and on what basis they were.
     pub(crate) fn worth_outlines(&self) -> impl Iterator<Item = (Basis, &Arc<Verified<Targets>>)> {
         let top_level = std::iter::once((of_targets(&self.root), &self.targets));
@@ -621,7 +627,7 @@ fn take_verified_before(
     start: UpdateStart,
 ) -> Option<Verified<Targets>> {
     let wanted = wanted(snapshot, authority.role()).ok()?;
-    let targets = verified_before(before, authority, &wanted)?;
+    let targets = counted_before(before, authority, &wanted)?;
     check_version(authority.role(), &targets, &wanted).ok()?;
     start.check(&targets).ok()?;
     Some(targets)

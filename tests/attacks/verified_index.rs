@@ -4,19 +4,18 @@
 //! index. Whether it was is seen by what was read of the cache.
 
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 use trustroot::client::danger::{GuardedFile, VerifiedIndex};
 use trustroot::client::{CacheMode, LocalCache, Store, StoreLock, StoredFile, UpdateError, Updater};
-use trustroot::crypto::sha256;
 use trustroot::metadata::TargetPath;
 use trustroot::trust::Connectivity;
 
-use crate::support::{Answer, Client, SimRepository, block_on, refusal_of};
+use crate::support::{Answer, Client, SimRepository, block_on, refusal_of, verified_index};
 
 const ENTRIES: usize = 9000;
 
@@ -116,43 +115,21 @@ fn indexed() -> (SimRepository, Client) {
 }
 
 fn index_path(client: &Client) -> PathBuf {
-    client.cache().directory().join("index/targets.json")
+    verified_index::path(client.cache().directory())
 }
 
 /// What the index says, for changing it.
 fn read_index(client: &Client) -> Value {
-    let bytes = fs_err::read(index_path(client)).unwrap();
-    let (head, body) = bytes.split_at(bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1);
-    assert_eq!(head, format!("trustroot index 1 sha256:{}\n", hex::encode(sha256(body))).as_bytes());
-    serde_json::from_slice(body).unwrap()
+    verified_index::read(client.cache().directory())
 }
 
 fn write_index(client: &Client, index: &Value) {
-    let body = serde_json::to_vec(index).unwrap();
-    let head = format!("trustroot index 1 sha256:{}\n", hex::encode(sha256(&body)));
-    fs_err::write(index_path(client), [head.as_bytes(), &body].concat()).unwrap();
-}
-
-/// What an index says of the file that it is for.
-fn identity(path: &Path) -> String {
-    let found = fs_err::metadata(path).unwrap();
-    let (dev, ino, length) = (found.dev(), found.ino(), found.len());
-    let (mtime, ctime) = ((found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec()));
-    format!("{dev}:{ino} {length} {}.{:09} {}.{:09}", mtime.0, mtime.1, ctime.0, ctime.1)
+    verified_index::write(client.cache().directory(), index);
 }
 
 /// What somebody does who can write to the cache: another length for [`TOOL`], and an index that fits it.
 fn poison(client: &Client) {
-    let document = String::from_utf8(client.cached("targets").unwrap()).unwrap();
-    let document = document.replace("\"length\":4500}", "\"length\":6666}");
-    client.overwrite("targets", document.as_bytes());
-    let mut index = read_index(client);
-    index["file"] = json!(identity(&client.cache_path("targets")));
-    for window in index["windows"].as_array_mut().unwrap() {
-        let (at, length) = (window["at"].as_u64().unwrap() as usize, window["length"].as_u64().unwrap() as usize);
-        window["crc32"] = json!(crc32fast::hash(&document.as_bytes()[at..at + length]));
-    }
-    write_index(client, &index);
+    verified_index::poison(client.cache().directory(), &read_index(client), "\"length\":4500}", "\"length\":6666}");
 }
 
 // What an index is good for.
@@ -544,7 +521,7 @@ fn damage(client: &Client, change: impl FnOnce(&mut Vec<u8>)) {
     change(&mut document);
     client.overwrite("targets", &document);
     let mut index = read_index(client);
-    index["file"] = json!(identity(&client.cache_path("targets")));
+    index["file"] = json!(verified_index::identity(&client.cache_path("targets")));
     write_index(client, &index);
 }
 

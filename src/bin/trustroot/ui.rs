@@ -99,12 +99,7 @@ impl Session {
         let mode = if self.time_is_chosen || self.offline { CacheMode::ReadOnly } else { CacheMode::ReadWrite };
         // Offline nothing is asked, and no proxy can be wrong.
         let fetcher = if self.offline { Arc::new(DefaultFetcher::new(HttpSettings::default())) } else { fetcher()? };
-        let mut cache = LocalCache::new(trust.metadata_directory(), mode);
-        // Another user's pin is not undone by who can write to this one's cache.
-        if trust.origin == Origin::User {
-            cache = cache.indexed(VerifiedIndex::where_cache_is_protected_like(&trust.pin_directory));
-        }
-        self.updater_from(trust, cache, fetcher, |_| {})
+        self.updater_from(trust, indexed_cache(trust, mode), fetcher, |_| {})
     }
 
     /// An updater for a trusted repository whose news a bundle brings. It is no network: `--offline` changes nothing.
@@ -201,9 +196,19 @@ pub(crate) fn block_on_without_sockets<T>(future: impl Future<Output = Result<T,
 pub(crate) fn judge_kept(trust: &Trust, start: UpdateStart) -> Result<Updater, UpdateError> {
     let mut settings = trust.settings().connectivity(Connectivity::Offline).clock(Clock::Chosen);
     settings.max_staleness = None;
-    let cache = LocalCache::new(trust.metadata_directory(), CacheMode::ReadOnly);
+    let cache = indexed_cache(trust, CacheMode::ReadOnly);
     let fetcher = Arc::new(DefaultFetcher::new(HttpSettings::default()));
     Updater::new(TrustAnchor::Pinned(trust.root.clone()), settings, cache, fetcher, start)
+}
+
+/// What is kept of a repository, with indexes where whoever can write them could replace the pin as well: a pin of the
+/// system is not undone by who can write to the user's home.
+fn indexed_cache(trust: &Trust, mode: CacheMode) -> LocalCache {
+    let cache = LocalCache::new(trust.metadata_directory(), mode);
+    match trust.origin {
+        Origin::User => cache.indexed(VerifiedIndex::where_cache_is_protected_like(&trust.pin_directory)),
+        Origin::System => cache,
+    }
 }
 
 /// Ends when this process is asked to end.
