@@ -14,6 +14,7 @@ mod download;
 mod fetcher;
 mod history;
 mod http;
+mod index;
 mod local_cache;
 mod map;
 mod notes;

@@ -10,6 +10,7 @@ mod root_policy;
 mod threshold;
 mod trusted_set;
 mod verified;
+mod verified_before;
 mod workflow;
 
 pub use delegation_walk::{DelegationWalk, FoundTarget};
@@ -19,4 +20,6 @@ pub use root_policy::RootPolicy;
 pub use threshold::{Authority, Standing, Tally, TallyLine, have_signers_in_common, tally, verify};
 pub use trusted_set::{ExpectRoot, ExpectSnapshot, ExpectTargets, ExpectTimestamp, Recalled, TrustedSet, UpdateStart};
 pub use verified::Verified;
+#[cfg(feature = "client")]
+pub(crate) use verified_before::{Basis, VerifiedBefore};
 pub use workflow::{Accepted, Connectivity, Limits, LocalFile, Request, Step, Update};

@@ -10,6 +10,8 @@ mod support;
 
 mod clock_and_notes;
 mod faults;
+#[cfg(all(unix, feature = "cli"))]
+mod indexed_pins;
 mod mirrors;
 #[cfg(feature = "cli")]
 mod processes;
