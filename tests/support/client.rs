@@ -234,9 +234,10 @@ impl Client {
 
     pub fn cache(&self) -> LocalCache {
         let cache = LocalCache::new(self.directory.path().join("cache"), self.mode);
-        match self.indexed {
-            true => cache.indexed(VerifiedIndex::where_cache_is_protected_like(self.directory.path())),
-            false => cache,
+        if self.indexed {
+            cache.indexed(VerifiedIndex::where_cache_is_protected_like(self.directory.path()))
+        } else {
+            cache
         }
     }
 
