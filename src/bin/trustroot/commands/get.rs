@@ -11,7 +11,7 @@ use trustroot::trust::FoundTarget;
 use crate::args::GetOptions;
 use crate::config::Trust;
 use crate::freshness::{Currency, heed};
-use crate::output::{self, Show};
+use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path, show_time, warn};
 
@@ -28,7 +28,7 @@ struct Got {
     named_by: String,
     named_by_version: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<String>,
+    path: Option<ShownPath>,
     /// Whether the file was there already, with the right content.
     was_there: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +39,7 @@ struct Got {
 
 impl Show for Got {
     fn text(&self) -> String {
-        let place = self.path.as_deref().unwrap_or("-");
+        let place = self.path.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
         let verb = if self.was_there { "already there:" } else { "wrote" };
         let judged = self.judged_at.as_ref().map(|time| format!(", judged at {time}")).unwrap_or_default();
         format!(
@@ -78,7 +78,7 @@ pub(crate) fn run(session: &Session, options: &GetOptions) -> Result<(), Report>
         hashes: found.file.hashes.iter().map(|(algorithm, digest)| (algorithm.name(), hex::encode(digest))).collect(),
         named_by: found.role.to_string(),
         named_by_version: found.version.get(),
-        path: path.as_deref().map(show_path),
+        path: path.as_deref().map(ShownPath::of),
         was_there,
         judged_at: session.chosen_time().map(show_time),
         currency,

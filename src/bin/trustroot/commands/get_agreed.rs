@@ -13,14 +13,14 @@ use super::get::{Destination, MOST_PRINTED};
 use crate::args::GetOptions;
 use crate::config::Trust;
 use crate::freshness::heed;
-use crate::output::{self, Show};
+use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path, show_time, warn};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct GotAgreed {
-    map: String,
+    map: ShownPath,
     target: String,
     length: u64,
     hashes: BTreeMap<&'static str, String>,
@@ -28,7 +28,7 @@ struct GotAgreed {
     /// The repositories that agree, and the role of each that names the target.
     agreed_by: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<String>,
+    path: Option<ShownPath>,
     was_there: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     judged_at: Option<String>,
@@ -38,7 +38,7 @@ struct GotAgreed {
 
 impl Show for GotAgreed {
     fn text(&self) -> String {
-        let place = self.path.as_deref().unwrap_or("-");
+        let place = self.path.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
         let verb = if self.was_there { "already there:" } else { "wrote" };
         let judged = self.judged_at.as_ref().map(|time| format!(", judged at {time}")).unwrap_or_default();
         format!("{verb} {place} ({} bytes, {} of {} needed{judged})\n", self.length, self.by, self.threshold)
@@ -110,13 +110,13 @@ pub(super) fn run(session: &Session, options: &GetOptions, map_path: &Path, map:
     output::show(
         session.format,
         &GotAgreed {
-            map: show_path(map_path),
+            map: ShownPath::of(map_path),
             target: options.target.to_string(),
             length: agreed.found.file.length,
             hashes: hashes(&agreed.found),
             threshold: agreed.threshold,
             agreed_by: agreed_by.collect(),
-            path: path.as_deref().map(show_path),
+            path: path.as_deref().map(ShownPath::of),
             was_there,
             judged_at: session.chosen_time().map(show_time),
             by,

@@ -21,7 +21,7 @@ use super::verify_build;
 use crate::args::VerifyOptions;
 use crate::config::Trust;
 use crate::freshness::heed;
-use crate::output::{self, Show};
+use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path, show_time};
 
@@ -112,11 +112,11 @@ async fn deliver(
 }
 
 /// What the question is about, as it is shown.
-pub(super) fn artifact_name(options: &VerifyOptions) -> String {
+pub(super) fn artifact_name(options: &VerifyOptions) -> ShownPath {
     match (&options.artifact, &options.digest) {
-        (Some(path), _) => show_path(path),
-        (None, Some(digest)) => digest.to_string(),
-        (None, None) => String::new(),
+        (Some(path), _) => ShownPath::of(path),
+        (None, Some(digest)) => ShownPath::of(digest.to_string()),
+        (None, None) => ShownPath::of(""),
     }
 }
 
@@ -155,7 +155,7 @@ fn denied(options: &VerifyOptions, trust: &Trust, delivered: &Delivered, denial:
         _ => Report::new(Outcome::No, denial.code(), format!("not verified: {denial}")),
     };
     report = report
-        .fact("artifact", artifact_name(options))
+        .fact("artifact", artifact_name(options).to_string())
         .fact("attestation", show_path(&options.attestation))
         .fact("keys", delivered.keys_from.clone());
     if let Denial::NoneAccepted { refused } = denial {
@@ -186,7 +186,7 @@ fn denied(options: &VerifyOptions, trust: &Trust, delivered: &Delivered, denial:
 #[serde(rename_all = "camelCase")]
 struct Answer {
     verified: bool,
-    artifact: String,
+    artifact: ShownPath,
     digests: Value,
     attestations: Vec<Value>,
     refused: Vec<Value>,

@@ -18,7 +18,7 @@ use super::verify::artifact_name;
 use crate::args::VerifyOptions;
 use crate::config::Trust;
 use crate::freshness::Currency;
-use crate::output::{self, Show};
+use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path, show_time};
 
@@ -128,7 +128,7 @@ fn judged(
 
 fn denied(trust: &Trust, options: &VerifyOptions, context: &Context<'_>, denial: &BuilderDenial) -> Report {
     let mut report = Report::new(Outcome::No, denial.code(), format!("not verified: {denial}"))
-        .fact("artifact", artifact_name(options))
+        .fact("artifact", artifact_name(options).to_string())
         .fact("attestation", show_path(&options.attestation))
         .fact("document", document_line(trust, context));
     if let BuilderDenial::NoneAccepted { refused } = denial {
@@ -164,7 +164,7 @@ fn document_line(trust: &Trust, context: &Context<'_>) -> String {
 #[serde(rename_all = "camelCase")]
 struct Answer {
     verified: bool,
-    artifact: String,
+    artifact: ShownPath,
     id: String,
     namespace: String,
     level: &'static str,
