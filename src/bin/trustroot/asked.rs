@@ -134,7 +134,7 @@ impl Asked {
         };
         let mut states = self.trusts.iter().filter_map(state);
         match &self.map {
-            Some(map) => json!({"map": show_path(map), "repositories": states.collect::<Vec<_>>()}),
+            Some(map) => json!({"map": ShownPath::of(map), "repositories": states.collect::<Vec<_>>()}),
             None => states.next().unwrap_or_default(),
         }
     }
