@@ -613,27 +613,20 @@ impl Updater {
             return Ok(Commit::Overtaken);
         }
         let unsettled = !self.staged.is_empty();
+        // Before what it is about: if we crash in between, the next update accepts the same again, and notes it once.
+        let noted: Vec<Noted> = self.staged.news().filter_map(noted).collect();
+        if !noted.is_empty()
+            && let Err(error) = self.write_history(noted)
+        {
+            self.not_kept = Some(error);
+        }
         let (store, kept) = (&*self.store, &mut self.kept);
-        let mut noted = Vec::new();
-        self.staged.write(store, |accepted| match accepted.file {
-            LocalFile::Root(_) => {
-                kept.push((RoleName::Root, accepted.version));
-                noted.push(Noted {
-                    subject: Subject::Root,
-                    version: Some(accepted.version),
-                    content: Content::Bytes(accepted.bytes),
-                });
-            }
-            LocalFile::Role(role) => {
-                if !matches!(role, RoleName::Timestamp | RoleName::Snapshot) {
-                    noted.push(Noted {
-                        subject: Subject::Role(role.as_str().to_owned()),
-                        version: Some(accepted.version),
-                        content: Content::Bytes(accepted.bytes),
-                    });
-                }
-                kept.push((role, accepted.version));
-            }
+        self.staged.write(store, |accepted| {
+            let role = match accepted.file {
+                LocalFile::Root(_) => RoleName::Root,
+                LocalFile::Role(role) => role,
+            };
+            kept.push((role, accepted.version));
         })?;
         if notes_are_new {
             let stored = self.store.read(&StoredFile::Notes)?.map(|bytes| Notes::parse(&bytes)).unwrap_or_default();
@@ -643,11 +636,6 @@ impl Updater {
         }
         if unsettled {
             self.store.settle()?;
-        }
-        if !noted.is_empty()
-            && let Err(error) = self.write_history(noted)
-        {
-            self.not_kept = Some(error);
         }
         Ok(Commit::Done)
     }
@@ -723,6 +711,17 @@ fn refused(refusal: Refusal, url: Option<SafeUrl>, connectivity: Connectivity) -
         return UpdateError::Offline { role: RoleName::Root };
     }
     UpdateError::Refused { refusal: Box::new(refusal), url, kept: Vec::new() }
+}
+
+/// What the history says of an accepted file. Versions of timestamp and snapshot are nothing that anybody looks for.
+fn noted(accepted: &Accepted) -> Option<Noted> {
+    let subject = match &accepted.file {
+        LocalFile::Root(_) => Subject::Root,
+        LocalFile::Role(RoleName::Timestamp | RoleName::Snapshot) => return None,
+        LocalFile::Role(role) => Subject::Role(role.as_str().to_owned()),
+    };
+    let content = Content::Bytes(Arc::clone(&accepted.bytes));
+    Some(Noted { subject, version: Some(accepted.version), content })
 }
 
 /// What mirrors are asked to do.

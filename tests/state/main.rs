@@ -13,3 +13,5 @@ mod faults;
 mod mirrors;
 #[cfg(feature = "cli")]
 mod processes;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod system_calls;

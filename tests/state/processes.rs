@@ -10,9 +10,10 @@ use crate::faults::{leftovers, newest};
 use crate::support::SimRepository;
 
 /// A repository as files, and a home directory in which it is trusted.
-struct Setting {
+pub(crate) struct Setting {
     directory: TempDir,
-    repository: SimRepository,
+    home: PathBuf,
+    pub(crate) repository: SimRepository,
 }
 
 /// How long all processes of a test may take together.
@@ -20,6 +21,18 @@ const PATIENCE: Duration = Duration::from_secs(240);
 
 impl Setting {
     fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().join("home");
+        Self::with(directory, home)
+    }
+
+    /// With a home elsewhere.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn at(home: &Path) -> Self {
+        Self::with(tempfile::tempdir().unwrap(), home.to_owned())
+    }
+
+    fn with(directory: TempDir, home: PathBuf) -> Self {
         let mut repository = SimRepository::new();
         // Real processes have the real time.
         for role in ["root", "timestamp", "snapshot", "targets"] {
@@ -28,7 +41,7 @@ impl Setting {
         repository.publish_root();
         repository.bump("targets");
         repository.publish();
-        let setting = Self { directory: tempfile::tempdir().unwrap(), repository };
+        let setting = Self { directory, home, repository };
         setting.write();
         let root = setting.served().join("metadata/2.root.json");
         let url = format!("file://{}", setting.served().display());
@@ -38,12 +51,18 @@ impl Setting {
         setting
     }
 
-    fn served(&self) -> PathBuf {
+    pub(crate) fn served(&self) -> PathBuf {
         self.directory.path().join("repository")
     }
 
-    fn home(&self) -> PathBuf {
-        self.directory.path().join("home")
+    pub(crate) fn home(&self) -> PathBuf {
+        self.home.clone()
+    }
+
+    /// Publishes what was drafted.
+    pub(crate) fn publish(&mut self) {
+        self.repository.publish();
+        self.write();
     }
 
     /// Writes the repository as `trustroot publish` does: each file whole, the pointer last.
@@ -89,8 +108,7 @@ impl Setting {
 
     /// Whoever has something new to keep clears away what killed processes left.
     fn is_tidy_after_news(&mut self) {
-        self.repository.publish();
-        self.write();
+        self.publish();
         succeeded(&self.start_refresh().wait_with_output().unwrap());
         self.is_current();
         assert_eq!(leftovers(&self.home()), [""; 0]);
@@ -109,13 +127,11 @@ fn two_hundred_processes_at_once_on_one_cache_all_succeed() {
         setting.repository.rotate("timestamp");
     }
     setting.repository.bump("targets");
-    setting.repository.publish();
-    setting.write();
+    setting.publish();
     let started = Instant::now();
     let children: Vec<Child> = (0..200).map(|_| setting.start_refresh()).collect();
     // The repository does not wait for them.
-    setting.repository.publish();
-    setting.write();
+    setting.publish();
     for child in children {
         succeeded(&child.wait_with_output().unwrap());
     }
@@ -150,8 +166,7 @@ fn a_process_that_is_killed_at_any_time_takes_nothing_back() {
             setting.repository.rotate("timestamp");
         }
         setting.repository.bump("targets");
-        setting.repository.publish();
-        setting.write();
+        setting.publish();
         let before = ["root", "timestamp", "snapshot", "targets"].map(|role| setting.version(role));
         let mut child = setting.start_refresh();
         let wait = numbers.below(u64::try_from(whole.as_micros()).unwrap() + 1);
@@ -197,8 +212,7 @@ fn where_the_cache_cannot_be_written_a_refresh_says_so_and_nothing_moves() {
     let _ = fs_err::remove_file(&lock);
     fs_err::create_dir(&lock).unwrap();
     setting.repository.bump("targets");
-    setting.repository.publish();
-    setting.write();
+    setting.publish();
     let before = state_of(&cache);
 
     let output = setting.start_refresh().wait_with_output().unwrap();

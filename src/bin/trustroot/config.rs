@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use trustroot::Printable;
 use trustroot::client::danger::ExpiredGrace;
 use trustroot::client::{Mirror, RepositoryMap, SafeUrl, UpdaterSettings, WhenUnreachable};
-use trustroot::client::{read_bounded, stored_name, write_durably, write_private};
+use trustroot::client::{read_bounded, remove_leftovers, stored_name, write_durably, write_private};
 use trustroot::crypto::sha256;
 use trustroot::metadata::TargetPath;
 use trustroot::trust::RootPolicy;
@@ -468,6 +468,8 @@ impl TrustStore {
         }
         let directory = self.home.join(name.as_str());
         fs::create_dir_all(&directory).map_err(|error| Report::io(&error))?;
+        // Of an earlier one that was interrupted.
+        remove_leftovers(&directory);
         // `trust.toml` comes last: without it the directory does not count, and the command can be run again.
         write_durably(&directory.join("root.json"), pin.root).map_err(|error| Report::io(&error))?;
         self.write(name, pin, &policy.unwrap_or_default())?;
@@ -480,6 +482,7 @@ impl TrustStore {
         if there.origin == Origin::System {
             return Err(of_the_system(&there).still("nothing changed"));
         }
+        remove_leftovers(&there.pin_directory);
         if there.policy != *policy {
             self.write(name, &Pin::of(&there), policy)?;
         }
@@ -498,20 +501,24 @@ impl TrustStore {
     /// Forgets a repository.
     pub(crate) fn remove(&self, name: &TrustName) -> Result<(), Report> {
         let directory = self.home.join(name.as_str());
-        if !self.is_in(&self.home, name) {
+        // Renamed first, all at once: an interrupted removal leaves nothing that counts, or could be taken over.
+        let removed = self.home.join(format!(".removed-{name}"));
+        let (is_there, is_half_removed) = (self.is_in(&self.home, name), removed.exists());
+        if !is_there && !is_half_removed {
             return Err(match self.of_system(name) {
                 Some(of_system) => of_the_system(&of_system?).still("nothing changed"),
                 None => self.nothing_called(name),
             });
         }
-        // Renamed first, all at once: an interrupted removal leaves nothing that counts, or could be taken over.
         let io = |error: std::io::Error| Report::io(&error);
-        let removed = self.home.join(format!(".removed-{name}"));
-        if removed.exists() {
+        if is_half_removed {
             fs::remove_dir_all(&removed).map_err(io)?;
         }
-        fs::rename(&directory, &removed).map_err(io)?;
-        fs::remove_dir_all(&removed).map_err(io)
+        if is_there {
+            fs::rename(&directory, &removed).map_err(io)?;
+            fs::remove_dir_all(&removed).map_err(io)?;
+        }
+        Ok(())
     }
 }
 
