@@ -111,7 +111,8 @@ pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path) -> io::Result<
     sync_directory(directory_of(path))
 }
 
-fn directory_of(path: &Path) -> &Path {
+/// The directory that a file is in.
+pub(crate) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

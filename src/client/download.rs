@@ -14,7 +14,7 @@ use super::fetcher::{Answer, Body, EntityTag, FetchError, FetchRequest};
 use super::settings::KeptTargets;
 use super::{SafeUrl, UpdateError, Updater, stored_name};
 use crate::crypto::Digester;
-use crate::fs::{persist, temporary_beside};
+use crate::fs::{directory_of, persist, remove_leftovers, temporary_beside};
 use crate::metadata::HashAlgorithm;
 use crate::trust::{Connectivity, FoundTarget};
 
@@ -53,6 +53,7 @@ impl Updater {
         if is_target(destination, target)? {
             return Ok(Downloaded { path, was_there: true });
         }
+        remove_leftovers(directory_of(destination));
         let mut file = TargetFile { file: temporary_beside(destination)?, so_far: 0, progress: &mut progress };
         self.stream_target(target, copy, &mut file).await?;
         persist(file.file, destination)?;

@@ -149,7 +149,11 @@ impl History {
     /// Whether noting this would say something new.
     pub(super) fn is_news(&self, noted: &Noted) -> bool {
         let event = noted.event(DateTime::<Utc>::UNIX_EPOCH, None);
-        let known = self.events.iter().rev().find(|known| known.subject == noted.subject);
+        // Of several roots, which come in order, some may have been noted before a crash.
+        let is_known = |known: &&HistoryEvent| {
+            known.subject == noted.subject && (noted.subject != Subject::Root || known.version == event.version)
+        };
+        let known = self.events.iter().rev().find(is_known);
         noted.subject.name().len() <= Self::LONGEST_NAME && known.is_none_or(|known| !known.same_content(&event))
     }
 

@@ -13,6 +13,7 @@ mod download;
 mod fetcher;
 mod history;
 mod http;
+mod kept_roles;
 mod local_cache;
 mod map;
 mod notes;
@@ -34,6 +35,7 @@ pub use fetcher::{
 };
 pub use history::{History, HistoryEvent, Subject};
 pub use http::{Authorities, HttpFetcher, HttpSettings, Proxies, ProxyUrl, ProxyUrlError, VariableError};
+pub use kept_roles::KeptRole;
 pub use local_cache::{LocalCache, stored_name};
 pub use map::{MapError, Mapping, RepositoryMap};
 pub use registry::LookupError;

@@ -16,7 +16,7 @@ use super::settings::{CLOCK_STEP, Clock, Mirror, Retries, Telling, TrustAnchor, 
 use super::staged::Staged;
 use super::store::{CacheMode, Store, StoreLock, StoredFile};
 use super::{SafeUrl, UpdateError};
-use crate::example_keys::refuse_example_keys;
+use crate::example_keys::{refuse_delegation_to_example_keys, refuse_example_keys};
 use crate::metadata::{Document, RoleName, TargetPath, Version};
 use crate::trust::{
     Accepted, Connectivity, FoundTarget, LocalFile, Received, Refusal, Request, Step, TrustedSet, Update, UpdateStart,
@@ -194,6 +194,11 @@ impl Updater {
     /// What is trusted, once [`Updater::refresh`] has succeeded.
     pub fn trusted(&self) -> Option<&TrustedSet> {
         self.trusted.as_ref()
+    }
+
+    /// The same, to be asked about delegated roles.
+    pub(super) fn trusted_mut(&mut self) -> &mut TrustedSet {
+        self.trusted.as_mut().expect("refresh has set it")
     }
 
     /// Brings the top-level roles up to date (TUF specification section 5), once: later calls return what the
@@ -378,14 +383,13 @@ impl Updater {
         let mut update =
             Update::begin_under(&self.anchor, self.settings.root_policy, start, self.settings.limits, connectivity)
                 .map_err(|refusal| refused(refusal, None, connectivity))?;
-        let of_this_machine = self.settings.mirrors.iter().all(|mirror| mirror.metadata_url.is_of_this_machine());
         let mut checked = None;
         let mut ahead = Ahead::default();
         loop {
             // Before anything is kept, let alone looked up, under a root that everybody can sign for.
             if let Some(root) = update.root()
                 && checked != Some(root.version)
-                && !of_this_machine
+                && !self.settings.may_be_trial()
             {
                 refuse_example_keys(root)?;
                 checked = Some(root.version);
@@ -493,6 +497,12 @@ impl Updater {
         loop {
             match walk.step().map_err(|refusal| refused(refusal, None, connectivity))? {
                 Step::Recall(file) => {
+                    // What everybody can sign for answers nothing, whether it is kept or fetched.
+                    if let Some((delegator, delegation)) = walk.delegation()
+                        && !self.settings.may_be_trial()
+                    {
+                        refuse_delegation_to_example_keys(delegator.role(), delegator, delegation)?;
+                    }
                     let cached = self.staged.read(&*self.store, &file)?;
                     walk.recalled(cached).map_err(|refusal| refused(refusal, None, connectivity))?;
                 }

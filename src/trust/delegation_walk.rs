@@ -116,6 +116,11 @@ impl<'a> DelegationWalk<'a> {
         }
     }
 
+    /// Who delegates to the role that is asked for now, and how.
+    pub fn delegation(&self) -> Option<(&Verified<Targets>, &Delegation)> {
+        self.current.as_ref().map(|visit| (&*visit.delegator, &visit.delegation))
+    }
+
     fn request(&self, role: &RoleName) -> Result<Request, Refusal> {
         self.limits.request(role, &self.trusted.wanted(role)?, self.trusted.root().consistent_snapshot)
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use trustroot::client::{
     CacheMode, FileFetcher, LocalCache, SafeUrl, TrustAnchor, UpdateError, Updater, UpdaterSettings, write_durably,
 };
+use trustroot::crypto::SecretKey;
 use trustroot::metadata::{RoleName, TargetPath};
 use trustroot::publish::{PublishError, PublishPlan, Writes, audit};
 
@@ -313,4 +314,28 @@ fn a_version_of_an_online_role_is_never_used_twice() {
         client.refresh(&registry).unwrap();
     }
     assert_eq!(client.refresh(&registry).unwrap().1, 4);
+}
+
+#[test]
+fn what_lists_a_throwaway_key_is_published_as_a_trial_only() {
+    for who in ["alice", "oppy-dev"] {
+        let mut registry = Registry::new();
+        registry.edit("trustroot.toml", |text| format!("trial = true\n{text}"));
+        let pem = include_str!("../../keys.example/mallory.pem");
+        registry.add_oppy();
+        registry.add_key(who, SecretKey::from_pem(pem, None).unwrap());
+        registry.hold("root", &["alice", "bob"]).unwrap();
+        registry.hold("targets", &["alice", "bob"]).unwrap();
+        registry.hold("oppy", &["oppy-dev"]).unwrap();
+        let trial = std::fs::read_to_string(registry.path("trustroot.toml")).unwrap();
+        registry.edit("trustroot.toml", |text| text.replace("trial = true\n", ""));
+
+        let refused = registry.publish().unwrap_err();
+
+        let PublishError::Refused { source, .. } = &refused else { panic!("{refused}") };
+        assert_eq!(source.code(), "example-key", "{who}");
+        assert!(!registry.published().join("timestamp.json").exists());
+        registry.write("trustroot.toml", &trial);
+        registry.publish().unwrap();
+    }
 }

@@ -121,7 +121,8 @@ fn first_unmoved(error: &UpdateError) -> Option<First> {
                 (role @ RoleName::Delegated(_), _) => Some(First::Delegated(format!("{}.json", role.encoded()))),
             },
         },
-        UpdateError::ExampleKey(_) => from(Place::History),
+        UpdateError::ExampleKey(listed) if listed.role == RoleName::Root => from(Place::History),
+        UpdateError::ExampleKey(_) => from(Place::Delegated),
         UpdateError::Fetch(FetchError::TooLong { url, .. }) => {
             let file = url.expose().rsplit('/').next().unwrap();
             let versioned = file.split_once('.').filter(|(version, _)| version.parse::<u64>().is_ok());

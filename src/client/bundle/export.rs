@@ -18,7 +18,7 @@ use crate::client::{
     Store, StoredFile, Telling, TrustAnchor, Updater, UpdaterSettings, WhenUnreachable, stored_name,
 };
 use crate::crypto::sha256;
-use crate::fs::{persist, temporary_beside};
+use crate::fs::{directory_of, persist, remove_leftovers, temporary_beside};
 use crate::metadata::{Document as _, RoleName, TargetPath, Version};
 use crate::trust::{Connectivity, ExpectRoot, LocalFile};
 
@@ -63,7 +63,7 @@ pub async fn export(
         KeptTargets::In(directory) | KeptTargets::ReadFrom(directory) => Some(directory.clone()),
         KeptTargets::Nowhere => None,
     };
-    let local = updater.settings.mirrors.iter().all(|mirror| mirror.metadata_url.is_of_this_machine());
+    let local = updater.settings.may_be_trial();
     let kept = Arc::new(KeptFetcher { store: Arc::clone(&updater.store), targets, served: Mutex::default() });
     let settings = UpdaterSettings {
         mirrors: vec![mirror(local)],
@@ -109,6 +109,7 @@ fn write(index: &Index, files: &BTreeMap<String, Source>, destination: &Path) ->
         let message = format!("`{}` is not a regular file, and is not replaced", destination.display());
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message).into());
     }
+    remove_leftovers(directory_of(destination));
     let mut file = temporary_beside(destination)?;
     let mut line = serde_json::to_vec(index).map_err(io::Error::from)?;
     line.push(b'\n');

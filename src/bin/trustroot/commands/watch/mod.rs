@@ -5,11 +5,16 @@ mod metrics;
 mod notify;
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use trustroot::client::{CacheMode, History, HistoryEvent, LocalCache, Refreshed, Schedule, Subject, write_durably};
+use trustroot::client::{
+    CacheMode, DefaultFetcher, History, HistoryEvent, LocalCache, Refreshed, Schedule, Subject, remove_leftovers,
+    write_durably,
+};
 use trustroot::metadata::Document as _;
 
 use self::hook::Hook;
@@ -21,7 +26,7 @@ use crate::args::{Format, RefreshOptions};
 use crate::config::TrustName;
 use crate::output;
 use crate::report::{Outcome, Report, ascii_json};
-use crate::ui::{ServiceManager, Session, block_on, now, show_time, told_to_stop, warn};
+use crate::ui::{ServiceManager, Session, block_on, fetcher, now, show_time, told_to_stop, warn};
 
 pub(super) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Report> {
     if session.offline || session.time_is_chosen {
@@ -36,11 +41,15 @@ pub(super) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Rep
         session,
         options,
         schedule: Schedule::new(options.watch.interval, options.watch.jitter),
-        hook: Hook::new(&options.watch.on_change),
+        fetcher: None,
+        hook: Hook::new(&options.watch.on_change, options.watch.on_change_limit),
         metrics: Metrics::default(),
         seen: BTreeMap::new(),
         troubles: BTreeMap::new(),
     };
+    if let Some(directory) = options.watch.metrics.as_deref().and_then(Path::parent) {
+        remove_leftovers(if directory.as_os_str().is_empty() { Path::new(".") } else { directory });
+    }
     for name in &names {
         let newest = watch.newest(name)?;
         watch.seen.insert(name.clone(), newest);
@@ -66,6 +75,8 @@ struct Watch<'a> {
     session: &'a Session,
     options: &'a RefreshOptions,
     schedule: Schedule,
+    /// Keeps its connections from one round to the next.
+    fetcher: Option<Arc<DefaultFetcher>>,
     hook: Option<Hook<'a>>,
     metrics: Metrics,
     seen: BTreeMap<TrustName, Newest>,
@@ -162,13 +173,21 @@ impl Watch<'_> {
             self.metrics.hook_ran(ran.is_ok());
             self.trouble("hook", ran.err());
         }
+        if !well {
+            // The network may be another one by now, or have other certificates.
+            self.fetcher = None;
+        }
         if well { Refreshed::Well(expires) } else { Refreshed::Badly }
     }
 
     /// Refreshes one repository, and says when what is trusted of it expires first.
     async fn refresh(&mut self, session: &Session, name: &TrustName) -> Result<DateTime<Utc>, Report> {
         let trust = session.store()?.load(name)?;
-        let mut updater = session.updater(&trust)?;
+        let fetcher = match &self.fetcher {
+            Some(fetcher) => Arc::clone(fetcher),
+            None => Arc::clone(self.fetcher.insert(fetcher()?)),
+        };
+        let mut updater = session.updater_through(&trust, fetcher)?;
         let refreshed = refresh(session, &trust, &mut updater).await;
         self.metrics.asked(name, updater.traffic());
         let refreshed = match refreshed {
