@@ -26,7 +26,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Without permissions of our own choice a temporary file is its owner's alone.
     let mut file = temporary_in(directory_of(path), tempfile::Builder::new().prefix(TEMPORARY))?;
     file.write_all(bytes)?;
-    persist(file, path)
+    persist(file, path, Survives::PowerFailure)
 }
 
 /// What the new content of a file outlives.
@@ -42,11 +42,7 @@ pub(crate) enum Survives {
 pub(crate) fn replace(path: &Path, bytes: &[u8], survives: Survives) -> io::Result<()> {
     let mut file = temporary_beside(path)?;
     file.write_all(bytes)?;
-    if survives == Survives::PowerFailure {
-        file.as_file().sync_data()?;
-    }
-    file.persist(path).map_err(|error| with_path(&error.error, path))?;
-    Ok(())
+    rename(file, path, survives)
 }
 
 /// Removes the temporary files that killed processes left in a directory, as far as that can be done. Those of a process
@@ -104,11 +100,18 @@ pub(crate) fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFil
     temporary_in(directory_of(path), &builder)
 }
 
-/// Makes a temporary file the content of `path`, durably.
-pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
-    file.as_file().sync_data()?;
+/// Makes a temporary file the content of `path`.
+pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path, survives: Survives) -> io::Result<()> {
+    rename(file, path, survives)?;
+    if survives == Survives::PowerFailure { sync_directory(directory_of(path)) } else { Ok(()) }
+}
+
+fn rename(file: tempfile::NamedTempFile, path: &Path, survives: Survives) -> io::Result<()> {
+    if survives == Survives::PowerFailure {
+        file.as_file().sync_data()?;
+    }
     file.persist(path).map_err(|error| with_path(&error.error, path))?;
-    sync_directory(directory_of(path))
+    Ok(())
 }
 
 /// The directory that a file is in.

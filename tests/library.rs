@@ -74,6 +74,26 @@ fn the_blocking_client_does_what_the_async_one_does() {
 }
 
 #[test]
+fn a_copy_is_used_where_it_is_the_target_and_nothing_of_it_is_where_it_is_not() {
+    let repository = repository();
+    let mut updater = blocking_updater(&repository, Arc::new(MemoryStore::default())).unwrap();
+    let found = updater.find(&TargetPath::new("hello").unwrap()).unwrap().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("copy");
+    for (content, fetched) in [("hello, world", 0), ("HELLO, WORLD", 1), ("HELLO", 1), ("hello, world!", 1)] {
+        write_durably(&copy, content.as_bytes()).unwrap();
+        repository.shelf().take_requests();
+        let destination = directory.path().join(format!("from {content}"));
+        updater.download(&found, &destination, Some(&copy), |_| ()).unwrap();
+        assert_eq!(std::fs::read(&destination).unwrap(), b"hello, world", "{content}");
+        assert_eq!(repository.shelf().take_requests().len(), fetched, "{content}");
+        assert_eq!(updater.target_bytes(&found, Some(&copy)).unwrap(), b"hello, world", "{content}");
+        assert_eq!(repository.shelf().take_requests().len(), fetched, "{content}");
+        assert_eq!(std::fs::read(&copy).unwrap(), content.as_bytes());
+    }
+}
+
+#[test]
 fn the_blocking_client_refuses_to_stop_an_async_runtime() {
     let repository = repository();
     let store = Arc::new(MemoryStore::default());

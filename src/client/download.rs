@@ -14,7 +14,7 @@ use super::fetcher::{Answer, Body, EntityTag, FetchError, FetchRequest};
 use super::settings::KeptTargets;
 use super::{SafeUrl, UpdateError, Updater, stored_name};
 use crate::crypto::Digester;
-use crate::fs::{directory_of, persist, remove_leftovers, temporary_beside};
+use crate::fs::{Survives, directory_of, persist, remove_leftovers, temporary_beside};
 use crate::metadata::HashAlgorithm;
 use crate::trust::{Connectivity, FoundTarget};
 
@@ -56,8 +56,16 @@ impl Updater {
         remove_leftovers(directory_of(destination));
         let mut file = TargetFile { file: temporary_beside(destination)?, so_far: 0, progress: &mut progress };
         self.stream_target(target, copy, &mut file).await?;
-        persist(file.file, destination)?;
+        persist(file.file, destination, self.survival(destination))?;
         Ok(Downloaded { path, was_there: false })
+    }
+
+    /// A target that is only kept is checked whenever it is used, and fetched again where it is damaged.
+    fn survival(&self, destination: &Path) -> Survives {
+        match &self.settings.kept_targets {
+            KeptTargets::In(directory) if destination.parent() == Some(directory) => Survives::Crash,
+            _ => Survives::PowerFailure,
+        }
     }
 
     /// Fetches a target into memory, or reads it from `copy` where that is a file with the right hashes.
@@ -121,9 +129,13 @@ impl Updater {
         sink: &mut impl TargetSink,
     ) -> Result<(), UpdateError> {
         if let Some(copy) = copy
-            && is_target(copy, target)?
+            && may_be_target(copy, target)?
         {
-            return read_target(copy, target, |bytes| sink.take(bytes));
+            // Checked as it is read, once; where it turns out to be something else, what was taken of it is forgotten.
+            match read_target(copy, target, |bytes| sink.take(bytes)) {
+                Err(UpdateError::WrongTargetLength { .. } | UpdateError::WrongTargetHash { .. }) => sink.restart()?,
+                other => return other,
+            }
         }
         let (length, limit) = (target.file.length, self.settings.limits.target);
         if length > limit {
@@ -404,15 +416,22 @@ impl<'a> TargetCheck<'a> {
 /// # Errors
 /// When it is there but cannot be read.
 pub fn is_target(path: &Path, target: &FoundTarget) -> io::Result<bool> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() && metadata.len() == target.file.length => {}
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => return Ok(false),
+    if !may_be_target(path, target)? {
+        return Ok(false);
     }
     match read_target(path, target, |_| Ok(())) {
         Ok(()) => Ok(true),
         Err(UpdateError::Io(error)) => Err(error),
         Err(_) => Ok(false),
+    }
+}
+
+/// Whether there is a file of the target's length.
+fn may_be_target(path: &Path, target: &FoundTarget) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.is_file() && metadata.len() == target.file.length),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -22,14 +22,15 @@ pub struct LocalCache {
     mode: CacheMode,
 }
 
-/// Root, timestamp and snapshot are the floors that trust may not fall below, so they must not be lost. Targets
-/// metadata is named by the snapshot to the byte or version: damaged, it is fetched again.
+/// The newest root, timestamp and snapshot are the floors that trust may not fall below, so they must not be lost. The
+/// roots before are asked for again where the chain has a gap; targets metadata is named by the snapshot to the byte or
+/// version. Damaged, either is fetched again.
 fn survival(file: &StoredFile) -> Survives {
     match file {
-        StoredFile::Metadata(
-            LocalFile::Root(_) | LocalFile::Role(RoleName::Root | RoleName::Timestamp | RoleName::Snapshot),
-        ) => Survives::PowerFailure,
-        StoredFile::Metadata(LocalFile::Role(_))
+        StoredFile::Metadata(LocalFile::Role(RoleName::Root | RoleName::Timestamp | RoleName::Snapshot)) => {
+            Survives::PowerFailure
+        }
+        StoredFile::Metadata(LocalFile::Role(_) | LocalFile::Root(_))
         | StoredFile::Notes
         | StoredFile::Journal
         | StoredFile::Superseded(_) => Survives::Crash,
@@ -78,13 +79,10 @@ impl Store for LocalCache {
     /// Also clears away what killed updates left.
     fn settle(&self) -> io::Result<()> {
         for below in ["root_history", "history", "client", ""] {
-            let directory = self.directory.join(below);
-            if directory.exists() {
-                sync_directory(&directory)?;
-                remove_leftovers(&directory);
-            }
+            remove_leftovers(&self.directory.join(below));
         }
-        Ok(())
+        // What must not be lost lies at the top.
+        if self.directory.exists() { sync_directory(&self.directory) } else { Ok(()) }
     }
 
     fn try_lock(&self) -> io::Result<Option<StoreLock>> {

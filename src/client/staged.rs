@@ -67,6 +67,11 @@ impl Staged {
         self.files.is_empty()
     }
 
+    /// Whether something is staged that trust may not fall below.
+    pub(super) fn moves_floors(&self) -> bool {
+        self.files.iter().any(|staged| is_floor(&staged.file))
+    }
+
     /// Whether somebody else has written a floor since it was read here, and something else than is staged. What is
     /// staged was then judged against floors that are not the newest.
     pub(super) fn was_overtaken(&self, store: &dyn Store) -> io::Result<bool> {

@@ -22,14 +22,17 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// When it is there but cannot be read.
     fn read(&self, file: &StoredFile) -> io::Result<Option<Vec<u8>>>;
 
-    /// Replaces a file: who reads it sees the old content or the new one, whatever happens on the way. A file that was
-    /// written before another must not be lost while the other is kept.
+    /// Replaces a file: who reads it sees the old content or the new one, whatever happens to the process.
+    ///
+    /// The newest root, the timestamp and the snapshot are what trust may not fall below: of those, one that was written
+    /// before another must not be lost while the other is kept, in a power failure either. What else is lost or damaged is
+    /// fetched again.
     ///
     /// # Errors
     /// When it cannot be written; it then has its old content.
     fn write(&self, file: &StoredFile, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes everything written so far outlive a power failure.
+    /// Makes what trust may not fall below, as written so far, outlive a power failure.
     ///
     /// # Errors
     /// When that cannot be said.

@@ -622,7 +622,7 @@ impl Updater {
         if self.staged.was_overtaken(&*self.store)? {
             return Ok(Commit::Overtaken);
         }
-        let unsettled = !self.staged.is_empty();
+        let unsettled = self.staged.moves_floors();
         // Before what it is about: if we crash in between, the next update accepts the same again, and notes it once.
         let noted: Vec<Noted> = self.staged.news().filter_map(noted).collect();
         if !noted.is_empty()

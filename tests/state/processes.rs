@@ -141,6 +141,40 @@ fn two_hundred_processes_at_once_on_one_cache_all_succeed() {
     setting.is_tidy_after_news();
 }
 
+#[test]
+fn a_long_target_is_written_once_and_a_short_one_is_kept_besides() {
+    let mut setting = Setting::new();
+    let content = vec![b'x'; (64 << 20) + 1];
+    setting.repository.add_target("targets", "long", &content);
+    setting.repository.add_target("targets", "short", &content[..1000]);
+    setting.repository.publish();
+    setting.write();
+    let get = |arguments: &[&str]| {
+        let output = setting.command(&[&["get"], arguments].concat()).current_dir(setting.directory.path()).output();
+        output.unwrap().status.code().unwrap()
+    };
+    let kept = || {
+        let files = walkdir::WalkDir::new(setting.home()).into_iter().map(Result::unwrap);
+        let mut targets: Vec<_> = files.filter(|file| file.path().parent().unwrap().ends_with("targets")).collect();
+        targets.sort_by_key(|file| file.file_name().to_owned());
+        targets.iter().map(|file| file.file_name().to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for name in ["long", "short"] {
+        assert_eq!(get(&[name, "--output", name]), 0);
+        assert_eq!(get(&[name, "--output", name, "--offline"]), 0, "it is there already");
+    }
+    assert_eq!(fs_err::read(setting.directory.path().join("long")).unwrap(), content);
+    assert_eq!(kept(), ["short"]);
+    assert_eq!(get(&["short", "--output", "again", "--offline"]), 0);
+    assert_eq!(get(&["long", "--output", "again", "--offline"]), 3);
+    assert_eq!(fs_err::read(setting.directory.path().join("again")).unwrap(), content[..1000]);
+    // Where it is written nowhere else, it is kept.
+    assert_eq!(get(&["long", "--output", "-"]), 0);
+    assert_eq!(kept(), ["long", "short"]);
+    assert_eq!(get(&["long", "--output", "again", "--offline"]), 0);
+    assert_eq!(fs_err::read(setting.directory.path().join("again")).unwrap(), content);
+}
+
 /// Numbers that are the same in every run (xorshift).
 struct Numbers(u64);
 

@@ -354,6 +354,8 @@ pub(crate) struct ChangesOptions {
 }
 
 /// Download a target that a trusted role names
+///
+/// It is kept for `--offline` as well, unless it is longer than 64 MiB and written to a file, where it is found again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Download a file of keys

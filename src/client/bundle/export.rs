@@ -18,7 +18,7 @@ use crate::client::{
     Store, StoredFile, Telling, TrustAnchor, Updater, UpdaterSettings, WhenUnreachable, stored_name,
 };
 use crate::crypto::sha256;
-use crate::fs::{directory_of, persist, remove_leftovers, temporary_beside};
+use crate::fs::{Survives, directory_of, persist, remove_leftovers, temporary_beside};
 use crate::metadata::{Document as _, RoleName, TargetPath, Version};
 use crate::trust::{Connectivity, ExpectRoot, LocalFile};
 
@@ -125,7 +125,7 @@ fn write(index: &Index, files: &BTreeMap<String, Source>, destination: &Path) ->
         }
         length += copied;
     }
-    persist(file, destination)?;
+    persist(file, destination, Survives::PowerFailure)?;
     Ok(length)
 }
 

@@ -15,6 +15,10 @@ use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path, show_time, warn};
 
+/// Longest target that is kept beside the file it is written to, in bytes. A longer one would be written twice, and take
+/// its space twice; the file is found again where it was written.
+const MOST_KEPT_BESIDES: u64 = 64 << 20;
+
 /// Longest target that is printed, in bytes: it is held in memory until it is verified.
 pub(super) const MOST_PRINTED: usize = 256 << 20;
 
@@ -113,6 +117,11 @@ impl Destination<'_> {
     }
 }
 
+/// Whether a target is kept for `--offline`, given whether it is written to a file of the user's.
+pub(super) fn is_kept(found: &FoundTarget, written: bool) -> bool {
+    !written || found.file.length <= MOST_KEPT_BESIDES
+}
+
 /// A target that was looked up and fetched.
 pub(crate) struct Fetched {
     pub(crate) found: FoundTarget,
@@ -124,7 +133,7 @@ pub(crate) struct Fetched {
 /// Looks a target up and fetches it: to `destination`, or into memory where none is given. One that is longer than
 /// `most` bytes is refused before it is fetched.
 ///
-/// It is kept for `--offline` as well, unless the time was chosen.
+/// It is kept for `--offline` as well, unless the time was chosen or [`is_kept`] says no.
 pub(crate) async fn target(
     session: &Session,
     trust: &Trust,
@@ -146,7 +155,7 @@ pub(crate) async fn target(
     let progress = session.progress(format!("fetching {path}"), Some(found.file.length));
     let kept = trust.target_file(path);
     let mut copy = Some(kept.as_path());
-    if !session.time_is_chosen && !session.offline {
+    if !session.time_is_chosen && !session.offline && is_kept(&found, destination.is_some()) {
         let keep = match fs::create_dir_all(kept.parent().unwrap_or(&kept)) {
             Ok(()) => updater.download(&found, &kept, None, |so_far| progress.set_position(so_far)).await.map(drop),
             Err(error) => Err(error.into()),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use trustroot::client::{Agreed, ConsensusError, MultiRepository, RepositoryMap, UpdateError, is_target};
 use trustroot::trust::FoundTarget;
 
-use super::get::{Destination, MOST_PRINTED};
+use super::get::{Destination, MOST_PRINTED, is_kept};
 use crate::args::GetOptions;
 use crate::config::Trust;
 use crate::freshness::heed;
@@ -71,11 +71,12 @@ pub(super) fn run(session: &Session, options: &GetOptions, map_path: &Path, map:
             Destination { path, may_replace: options.output.is_some() }.refuse_to_replace(&agreed.found)?;
         }
         let progress = session.progress(format!("fetching {}", options.target), Some(agreed.found.file.length));
-        let kept = keep(session, &trusts, &mut repositories, &agreed, |so_far| progress.set_position(so_far)).await;
+        let advance = |so_far| progress.set_position(so_far);
+        let kept = keep(session, &trusts, &mut repositories, &agreed, path.is_some(), advance).await;
         let kept = kept.map_err(failed)?;
         let (bytes, was_there) = match path.as_deref() {
             Some(path) => {
-                let copied = repositories.download(&agreed, path, kept.as_deref(), |_| {}).await;
+                let copied = repositories.download(&agreed, path, kept.as_deref(), advance).await;
                 (None, copied.map_err(failed)?.was_there)
             }
             None => (Some(repositories.target_bytes(&agreed, kept.as_deref()).await.map_err(failed)?), false),
@@ -130,6 +131,7 @@ async fn keep(
     trusts: &[Trust],
     repositories: &mut MultiRepository,
     agreed: &Agreed,
+    written: bool,
     progress: impl FnMut(u64),
 ) -> Result<Option<std::path::PathBuf>, ConsensusError> {
     let agreeing = |trust: &&Trust| agreed.by.iter().any(|(name, _)| name == trust.name.as_str());
@@ -138,7 +140,8 @@ async fn keep(
     if let Some(kept) = files().find(|file| is_target(file, &agreed.found).unwrap_or_default()) {
         return Ok(Some(kept));
     }
-    let Some(file) = files().next().filter(|_| !session.time_is_chosen && !session.offline) else { return Ok(None) };
+    let keeps = !session.time_is_chosen && !session.offline && is_kept(&agreed.found, written);
+    let Some(file) = files().next().filter(|_| keeps) else { return Ok(None) };
     let kept = match fs::create_dir_all(file.parent().unwrap_or(&file)) {
         Ok(()) => repositories.download(agreed, &file, None, progress).await,
         Err(error) => Err(ConsensusError::Repository { name: String::new(), source: Box::new(error.into()) }),
