@@ -283,7 +283,8 @@ fn a_watch_notifies_an_abstract_socket() {
 fn changed_with_hook(arguments: &[&str], hook: &[&str]) -> (Machine, Running, String) {
     let mut machine = Machine::new();
     machine.pin_directory();
-    assert_eq!(machine.run(&["refresh"]).0, 0);
+    // Builders that were looked up are watched.
+    assert_eq!(machine.run(&["lookup", OPPY]).0, 0);
     let watch = ["refresh", "--watch", "--interval", "1s", "--metrics", "metrics.prom"];
     let mut command = machine.command(&[&watch, arguments, &["--on-change"], hook].concat());
     let errors = std::fs::File::create(machine.path("errors")).unwrap();

@@ -4,6 +4,7 @@
 //! the I/O: it never prints, never reads a clock for trust, and leaves the environment to its caller: see
 //! [`HttpSettings::from_variables`].
 
+mod arriving;
 mod asking;
 pub mod blocking;
 pub mod bundle;

@@ -83,7 +83,7 @@ fn a_role_that_an_example_key_may_sign_for_answers_nothing() {
     let refusal = refusal_of(client.find("open/tool"));
 
     assert_eq!(refusal.code(), "example-key");
-    assert_eq!(refusal.to_string(), "targets v5 lists the example key `mallory`, whose secret half everybody has");
+    assert_eq!(refusal.to_string(), "targets v3 lists the example key `mallory`, whose secret half everybody has");
     assert_eq!(client.trusted_version("open"), None);
     // It fails the look-ups that need it, and no others.
     assert_eq!(client.finds_in("tool").as_deref(), Some("closed"));

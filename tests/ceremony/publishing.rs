@@ -273,7 +273,7 @@ fn a_namespace_that_is_still_delegated_to_is_published_even_if_the_configuration
 #[test]
 fn nothing_is_published_into_a_working_copy_or_through_a_link() {
     let registry = Registry::with_builder();
-    let keys = [trustroot::crypto::SecretKey::from_pem(&registry.key("online").to_unencrypted_pem(), None).unwrap()];
+    let keys = [SecretKey::from_pem(&registry.key("online").to_unencrypted_pem(), None).unwrap()];
     let into = block_on(PublishPlan::prove(&registry.copy(), &registry.path(""), &keys, registry.start_time()));
     assert!(matches!(into, Err(PublishError::WorkingCopy { .. })));
     std::fs::create_dir_all(registry.published()).unwrap();

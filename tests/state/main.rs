@@ -13,5 +13,6 @@ mod faults;
 mod mirrors;
 #[cfg(feature = "cli")]
 mod processes;
+mod resume;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod system_calls;

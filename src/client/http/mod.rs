@@ -149,7 +149,9 @@ impl HttpFetcher {
         }
         if let Some((offset, tag)) = &request.resume {
             insert(RANGE, &format!("bytes={offset}-"));
-            insert(IF_RANGE, tag.as_str());
+            if let Some(tag) = tag {
+                insert(IF_RANGE, tag.as_str());
+            }
         }
         if let Some(authorization) = authorization(&request.url) {
             headers.insert(AUTHORIZATION, authorization);
@@ -199,7 +201,7 @@ fn judge(request: &FetchRequest, status: u16, headers: &HeaderMap) -> Result<Jud
         (200, ..) => Ok(Judged::Body { offset: 0 }),
         (206, _, Some((offset, tag))) => {
             let range = field(headers, CONTENT_RANGE).is_some_and(|range| is_rest(range, *offset));
-            let same = headers.get(ETAG).is_none_or(|now| now == tag.as_str());
+            let same = headers.get(ETAG).is_none_or(|now| tag.as_ref().is_none_or(|tag| now == tag.as_str()));
             Ok(if range && same { Judged::Body { offset: *offset } } else { Judged::NoRest })
         }
         (416, _, Some(_)) => Ok(Judged::NoRest),
