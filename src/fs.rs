@@ -24,8 +24,8 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// I/O errors, with the path; the file then has its old content.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Without permissions of our own choice a temporary file is its owner's alone.
-    let mut file = temporary_in(directory_of(path), tempfile::Builder::new().prefix(TEMPORARY))?;
-    file.write_all(bytes)?;
+    let mut file = temporary_in(path, tempfile::Builder::new().prefix(TEMPORARY))?;
+    file.write_all(bytes).map_err(|error| with_path(&error, path))?;
     persist(file, path, Survives::PowerFailure)
 }
 
@@ -41,7 +41,7 @@ pub(crate) enum Survives {
 /// Replaces the content of `path`, so that readers see the old or the new.
 pub(crate) fn replace(path: &Path, bytes: &[u8], survives: Survives) -> io::Result<()> {
     let mut file = temporary_beside(path)?;
-    file.write_all(bytes)?;
+    file.write_all(bytes).map_err(|error| with_path(&error, path))?;
     rename(file, path, survives)
 }
 
@@ -74,10 +74,10 @@ fn is_temporary(name: &str) -> bool {
     random.is_some_and(|random| random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// A temporary file that is locked for as long as this process has it open, where files can be locked.
-fn temporary_in(directory: &Path, builder: &tempfile::Builder<'_, '_>) -> io::Result<tempfile::NamedTempFile> {
+/// A temporary file beside `path`, locked for as long as this process has it open, where files can be locked.
+fn temporary_in(path: &Path, builder: &tempfile::Builder<'_, '_>) -> io::Result<tempfile::NamedTempFile> {
     loop {
-        let file = builder.tempfile_in(directory)?;
+        let file = builder.tempfile_in(directory_of(path)).map_err(|error| with_path(&error, path))?;
         match file.as_file().try_lock() {
             // Before it was locked, somebody may have taken it for left over.
             Ok(()) if fs::symlink_metadata(file.path()).is_ok() => return Ok(file),
@@ -97,7 +97,7 @@ pub(crate) fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFil
         // The process's umask decides, as for any file that a program creates.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    temporary_in(directory_of(path), &builder)
+    temporary_in(path, &builder)
 }
 
 /// Makes a temporary file the content of `path`.
@@ -108,7 +108,7 @@ pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path, survives: Surv
 
 fn rename(file: tempfile::NamedTempFile, path: &Path, survives: Survives) -> io::Result<()> {
     if survives == Survives::PowerFailure {
-        file.as_file().sync_data()?;
+        file.as_file().sync_data().map_err(|error| with_path(&error, path))?;
     }
     file.persist(path).map_err(|error| with_path(&error.error, path))?;
     Ok(())
@@ -122,8 +122,11 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
     }
 }
 
-fn with_path(error: &io::Error, path: &Path) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot replace `{}`: {error}", path.display()))
+/// The error with the file that was meant. The name of a temporary one, which would stand in it, says nothing to anybody.
+pub(crate) fn with_path(error: &io::Error, path: &Path) -> io::Error {
+    let reason =
+        error.get_ref().and_then(std::error::Error::source).map_or_else(|| error.to_string(), ToString::to_string);
+    io::Error::new(error.kind(), format!("cannot write `{}`: {reason}", path.display()))
 }
 
 /// Reads a file of at most `limit` bytes. Returns `None` where it does not exist.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use fs_err as fs;
 
-use crate::fs::{Survives, directory_of, persist, remove_leftovers, temporary_beside};
+use crate::fs::{Survives, directory_of, persist, remove_leftovers, temporary_beside, with_path};
 use crate::trust::FoundTarget;
 
 /// The shortest target of which parts are kept, in bytes: others are soon had again.
@@ -29,6 +29,8 @@ const PART: &str = ".trustroot-part-";
 
 /// A target that is arriving.
 pub(super) struct Arriving {
+    /// What it becomes, for messages.
+    destination: PathBuf,
     file: File,
     name: Name,
     /// What an earlier run left, locked, until it has been copied.
@@ -54,7 +56,12 @@ impl Arriving {
         let digest = target.file.hashes.iter().map(|(_, digest)| hex::encode(digest)).max_by_key(String::len);
         let digest = digest.filter(|_| cfg!(unix) && target.file.length >= LEAST);
         let Some(part) = digest.map(|digest| directory.join(format!("{PART}{}", &digest[..32]))) else {
-            return Ok(Self { file, name: Name::Temporary(temporary), earlier: None });
+            return Ok(Self {
+                destination: destination.to_owned(),
+                file,
+                name: Name::Temporary(temporary),
+                earlier: None,
+            });
         };
         remove_other_parts(directory, &part, target.file.length, now);
         let (name, earlier) = match Earlier::open(&part)? {
@@ -66,7 +73,7 @@ impl Arriving {
                 Err(error) => (Name::Temporary(error.path), None),
             },
         };
-        Ok(Self { file, name, earlier })
+        Ok(Self { destination: destination.to_owned(), file, name, earlier })
     }
 
     /// Takes over what an earlier run left, at most as much as the target is long, and hands it to `taken`.
@@ -81,7 +88,7 @@ impl Arriving {
             }
             let piece = Bytes::copy_from_slice(&buffer[..length]);
             taken(&piece);
-            self.file.write_all(&piece)?;
+            self.write(&piece)?;
         }
         self.name = match std::mem::replace(&mut self.name, Name::Part(PathBuf::new())) {
             // Whoever has this name locked may replace what it stands for.
@@ -95,7 +102,7 @@ impl Arriving {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+        self.file.write_all(bytes).map_err(|error| with_path(&error, &self.destination))
     }
 
     /// Forgets everything that has arrived.
@@ -104,8 +111,8 @@ impl Arriving {
         self.file.rewind()
     }
 
-    /// Makes it the content of `destination`.
-    pub(super) fn finish(self, destination: &Path, survives: Survives) -> io::Result<()> {
+    /// Makes it the content of its destination.
+    pub(super) fn finish(self, survives: Survives) -> io::Result<()> {
         let path = match self.name {
             Name::Temporary(path) => path,
             Name::NotYet(path, part) => {
@@ -115,7 +122,7 @@ impl Arriving {
             }
             Name::Part(path) => tempfile::TempPath::try_from_path(path)?,
         };
-        persist(tempfile::NamedTempFile::from_parts(self.file, path), destination, survives)
+        persist(tempfile::NamedTempFile::from_parts(self.file, path), &self.destination, survives)
     }
 
     /// Leaves what has arrived to the next run if that `may_go_on`, and clears it away else.

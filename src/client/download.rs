@@ -59,7 +59,7 @@ impl Updater {
         let file = Arriving::beside(destination, target, self.start.time())?;
         let mut file = TargetFile { file, so_far: 0, progress: &mut progress };
         match self.stream_target(target, copy, &mut file).await {
-            Ok(()) => file.file.finish(destination, self.survival(destination))?,
+            Ok(()) => file.file.finish(self.survival(destination))?,
             Err(error) => {
                 file.file.give_up(error.is_unreachable());
                 return Err(error);

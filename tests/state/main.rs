@@ -9,6 +9,8 @@
 mod support;
 
 mod clock_and_notes;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod disks;
 mod faults;
 mod mirrors;
 #[cfg(feature = "cli")]

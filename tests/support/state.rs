@@ -30,6 +30,12 @@ impl State {
         Self(described.filter(|(name, _)| name != ".lock" && !name.starts_with("history")).collect())
     }
 
+    /// All but the entries whose names begin so.
+    pub fn without(mut self, beginning: &str) -> Self {
+        self.0.retain(|name, _| !name.starts_with(beginning));
+        self
+    }
+
     /// The entries that were added, changed or removed since `before`.
     pub fn moved_since(&self, before: &Self) -> Vec<String> {
         let names = self.0.keys().chain(before.0.keys()).filter(|name| self.0.get(*name) != before.0.get(*name));

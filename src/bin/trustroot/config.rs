@@ -471,7 +471,8 @@ impl TrustStore {
         // Of an earlier one that was interrupted.
         remove_leftovers(&directory);
         // `trust.toml` comes last: without it the directory does not count, and the command can be run again.
-        write_durably(&directory.join("root.json"), pin.root).map_err(|error| Report::io(&error))?;
+        write_durably(&directory.join("root.json"), pin.root)
+            .map_err(|error| Report::io(&error).still("nothing was pinned"))?;
         self.write(name, pin, &policy.unwrap_or_default())?;
         self.load(name)
     }
@@ -495,7 +496,8 @@ impl TrustStore {
         // A home may be shared by all users of a machine; credentials are not.
         let mut urls = [pin.metadata_url, pin.target_url].into_iter().chain(&policy.mirrors);
         let write = if urls.any(SafeUrl::holds_credentials) { write_private } else { write_durably };
-        write(&self.home.join(name.as_str()).join("trust.toml"), text.as_bytes()).map_err(|error| Report::io(&error))
+        let written = write(&self.home.join(name.as_str()).join("trust.toml"), text.as_bytes());
+        written.map_err(|error| Report::io(&error).still("nothing changed"))
     }
 
     /// Forgets a repository.
