@@ -20,7 +20,7 @@ use trustroot::client::{
     CacheMode, DefaultFetcher, Fetcher, HttpSettings, KeptTargets, LocalCache, SafeUrl, TrustAnchor, UpdateError,
     Updater, UpdaterSettings,
 };
-use trustroot::trust::UpdateStart;
+use trustroot::trust::{TrustedSet, UpdateStart};
 use trustroot::verify::{
     ArtifactDigests, BuilderRequest, MAX_TRUSTED_ROOT_BYTES, TransparencyLogs, verify_with_builder,
 };
@@ -139,6 +139,10 @@ impl Controller {
         let mut logs = Vec::new();
         for (realm, _, bytes) in updater.time_authorities(&builder.entry, MAX_TRUSTED_ROOT_BYTES as u64).await? {
             logs.push((realm, TransparencyLogs::from_trusted_root(&bytes)?));
+        }
+        // The updater has judged by the time of its refresh.
+        if let Some(expires) = updater.trusted().map(TrustedSet::expires).filter(|expires| *expires <= now) {
+            return Err(format!("what is trusted has expired: {expires}").into());
         }
         // What follows needs nothing but memory: others may ask meanwhile.
         drop(current);

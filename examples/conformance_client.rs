@@ -8,6 +8,9 @@
 //! ```
 //!
 //! Exit status 0 for success, 1 for anything else. It uses nothing but the library.
+//!
+//! The suite compares the order in which requests arrive. An updater asks for several files at once, which arrive in any
+//! order; so this asks for one after the other, in the order of the specification.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -15,7 +18,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use trustroot::client::{
-    CacheMode, DefaultFetcher, HttpSettings, LocalCache, SafeUrl, TrustAnchor, Updater, UpdaterSettings,
+    AskFuture, CacheMode, DefaultFetcher, FetchFuture, FetchRequest, Fetcher, HttpSettings, LocalCache, SafeUrl,
+    TrustAnchor, Updater, UpdaterSettings,
 };
 use trustroot::metadata::TargetPath;
 use trustroot::trust::UpdateStart;
@@ -30,6 +34,26 @@ fn main() -> ExitCode {
             }
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Asks for one file after the other: for the next once the answer for the one before has begun.
+#[derive(Debug)]
+struct InOrder(DefaultFetcher, tokio::sync::Mutex<()>);
+
+impl Fetcher for InOrder {
+    fn fetch<'a>(&'a self, url: &'a SafeUrl) -> FetchFuture<'a> {
+        Box::pin(async {
+            let _turn = self.1.lock().await;
+            self.0.fetch(url).await
+        })
+    }
+
+    fn ask<'a>(&'a self, request: &'a FetchRequest) -> AskFuture<'a> {
+        Box::pin(async {
+            let _turn = self.1.lock().await;
+            self.0.ask(request).await
+        })
     }
 }
 
@@ -83,7 +107,7 @@ async fn update(options: &Options, download: bool) -> Result<(), Box<dyn Error>>
         TrustAnchor::Cached,
         UpdaterSettings::new(metadata_url, target_url),
         LocalCache::new(&options.metadata_dir, CacheMode::ReadWrite),
-        Arc::new(DefaultFetcher::new(HttpSettings::default())),
+        Arc::new(InOrder(DefaultFetcher::new(HttpSettings::default()), tokio::sync::Mutex::new(()))),
         start,
     )?;
     updater.refresh().await?;

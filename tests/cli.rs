@@ -9,9 +9,16 @@
 #[path = "../examples/demo_repository.rs"]
 mod demo_repository;
 
+#[allow(dead_code, reason = "its `main` is for the command line")]
+#[path = "../examples/sign_attestation.rs"]
+mod sign_attestation;
+
 use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
+
+/// `tests/guides.rs` runs these.
+const NEED_A_SHELL: [&str; 3] = ["first-trust-root.md", "post-quantum-root.md", "several-repositories.md"];
 
 /// The files whose commands are run.
 fn transcripts() -> Vec<PathBuf> {
@@ -23,9 +30,7 @@ fn transcripts() -> Vec<PathBuf> {
             .map(|entry| entry.unwrap().into_path())
             .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
     };
-    // `tests/guides.rs` runs those that need a shell.
-    let needs_a_shell =
-        |path: &PathBuf| path.ends_with("first-trust-root.md") || path.ends_with("post-quantum-root.md");
+    let needs_a_shell = |path: &PathBuf| NEED_A_SHELL.iter().any(|name| path.ends_with(name));
     below("docs/guides").chain(below("tests/cli")).filter(|path| !needs_a_shell(path)).collect()
 }
 
@@ -158,6 +163,57 @@ fn names_of_files_cannot_draw_on_the_terminal() {
     let printed = String::from_utf8(printed).unwrap();
     assert!(!printed.contains('\u{1b}') && !printed.contains("\nverified: everything"), "{printed}");
 }
+
+/// Every command by its words, such as `trust add`, as the help lists them.
+fn commands(sandbox: &Sandbox, words: &[&str]) -> Vec<String> {
+    let (status, help) = sandbox.run(&[words, &["--help"]].concat());
+    let help = String::from_utf8(help).unwrap();
+    assert_eq!(status, 0, "{help}");
+    let listed = help.split_once("\nCommands:\n").map_or("", |(_, rest)| rest.split("\n\n").next().unwrap());
+    // Descriptions go on further to the right.
+    let names = listed.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let mut all = Vec::new();
+    for name in names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help") {
+        let words = [words, &[name]].concat();
+        all.push(words.join(" "));
+        all.extend(commands(sandbox, &words));
+    }
+    all
+}
+
+#[test]
+fn every_command_has_its_help_shown_and_is_completed() {
+    let sandbox = Sandbox::new();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/help.md")).unwrap();
+    let commands = commands(&sandbox, &[]);
+    assert!(commands.len() > 30 && commands.contains(&"trust add".to_owned()), "{commands:?}");
+    let missing: Vec<&String> =
+        commands.iter().filter(|words| !page.contains(&format!("$ trustroot {words} --help\n"))).collect();
+    assert!(missing.is_empty(), "tests/cli/help.md does not show the help of {missing:?}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (status, completions) = sandbox.run(&["completions", shell]);
+        let completions = String::from_utf8(completions).unwrap();
+        assert_eq!(status, 0);
+        for words in &commands {
+            let last = words.rsplit(' ').next().unwrap();
+            assert!(completions.contains(last), "{shell} does not complete {words}");
+        }
+    }
+    let (_, bash) = sandbox.run(&["completions", "bash"]);
+    let bash = String::from_utf8(bash).unwrap();
+    for words in &commands {
+        let words = format!("trustroot {words}");
+        let (parent, last) = words.rsplit_once(' ').unwrap();
+        let case = format!("{},{last})", parent.replace(' ', "__subcmd__"));
+        assert!(bash.contains(&case), "bash does not complete {words}: {case}");
+    }
+}
+
+#[path = "cli/several.rs"]
+mod several;
+
+#[path = "cli/policies.rs"]
+mod policies;
 
 /// A map under which both repositories must agree, for `oppy` and another one.
 const MAP: &str = r#"{"repositories": {"oppy": [], "second": []},

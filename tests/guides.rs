@@ -151,19 +151,55 @@ fn what_a_ceremony_refuses_is_said_as_documented() {
     });
 }
 
+fn two_hours_ago() -> chrono::DateTime<chrono::Utc> {
+    #[expect(clippy::disallowed_methods, reason = "the commands of guides run now")]
+    let now = chrono::Utc::now();
+    now - chrono::Duration::hours(2)
+}
+
+/// Two repositories that agree, and the next version of one that does not.
+#[test]
+fn the_guide_to_several_repositories_works_as_written() {
+    const GUIDE: &str = "docs/guides/several-repositories.md";
+    run(GUIDE, |sandbox| {
+        let now = two_hours_ago();
+        let ours = Registry::at(now).and_builder();
+        let mut theirs = Registry::other(now).and_builder();
+        for (name, registry) in [("ours", &ours), ("theirs", &theirs)] {
+            registry.publish().unwrap();
+            registry.serve_from(&sandbox.join(name));
+            let root = registry.path("repository/1.root.json");
+            std::fs::copy(root, sandbox.join(format!("{name}.root.json"))).unwrap();
+        }
+        // The map of the guide is the one that is used.
+        let guide = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(GUIDE)).unwrap();
+        let map = guide.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        write_durably(&sandbox.join("map.json"), map.as_bytes()).unwrap();
+        let artifact = b"hello, world\n";
+        write_durably(&sandbox.join("hello-1.0.tgz"), artifact).unwrap();
+        let good = sign_attestation::attest("hello-1.0.tgz", artifact, OPPY, ours.key("builder-v1")).unwrap();
+        write_durably(&sandbox.join("hello.json"), good.to_string().as_bytes()).unwrap();
+
+        theirs.add_person("thief");
+        let key = |registry: &Registry, person: &str| {
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, registry.key(person).canonical_spki())
+        };
+        let (old, new) = (key(&theirs, "builder-v1"), key(&theirs, "thief"));
+        theirs.edit("builders/oppy/v1.toml", |text| text.replace(&old, &new));
+        theirs.now += chrono::Duration::minutes(1);
+        theirs.hold("oppy", &["oppy-dev"]).unwrap();
+        theirs.publish().unwrap();
+        theirs.serve_from(&sandbox.join("theirs.next"));
+    });
+}
+
 /// The README is a verifier's first session, with a repository that was published two hours ago.
 #[test]
 fn the_readme_works_as_written() {
     run("README.md", |sandbox| {
-        #[expect(clippy::disallowed_methods, reason = "the commands of the README run now")]
-        let now = chrono::Utc::now() - chrono::Duration::hours(2);
-        let registry = Registry::at(now).and_builder();
+        let registry = Registry::at(two_hours_ago()).and_builder();
         registry.publish().unwrap();
-        for (path, content) in registry.files("public") {
-            let path = sandbox.join("public").join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            write_durably(&path, &content).unwrap();
-        }
+        registry.serve_from(&sandbox.join("public"));
         std::fs::copy(registry.path("repository/1.root.json"), sandbox.join("1.root.json")).unwrap();
         let artifact = b"hello, world\n";
         write_durably(&sandbox.join("hello-1.0.tgz"), artifact).unwrap();

@@ -252,6 +252,15 @@ fn the_admission_controller_allows_only_what_the_builder_built() {
     assert_eq!(decide(artifact, &good, OPPY, later), Ok("L3"));
     let error = decide(artifact, &good, OPPY, now + TimeDelta::minutes(61)).unwrap_err();
     assert!(error.starts_with("what is trusted was refreshed last at"), "{error}");
+    // What has expired since the last refresh answers no more, though that was not long ago.
+    std::fs::rename(registry.path("away"), registry.published()).unwrap();
+    let timestamp = registry.published().join("timestamp.json");
+    let timestamp: serde_json::Value = serde_json::from_slice(&std::fs::read(timestamp).unwrap()).unwrap();
+    let expires: DateTime<Utc> = timestamp["signed"]["expires"].as_str().unwrap().parse().unwrap();
+    block_on(controller.refresh(expires - TimeDelta::minutes(5))).unwrap();
+    assert_eq!(decide(artifact, &good, OPPY, expires - TimeDelta::minutes(1)), Ok("L3"));
+    let error = decide(artifact, &good, OPPY, expires).unwrap_err();
+    assert!(error.starts_with("what is trusted has expired"), "{error}");
 }
 
 #[test]

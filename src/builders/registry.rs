@@ -456,15 +456,10 @@ impl<T: MapDocument> Search<'_, T> {
             let id = self.asked.clone();
             return Err(RegistryError::NoDocument { namespace: self.namespace.clone(), id });
         };
-        let of_namespace = matches!(answer.role, RoleName::Delegated(role) if self.namespace.owns_role(role));
-        if !of_namespace || *answer.path != wanted.path {
-            let (path, found) = (answer.path.clone(), answer.role.clone());
-            return Err(RegistryError::WrongRole { path, expected: self.entry.role.clone(), found });
+        if *answer.path != wanted.path {
+            return Err(self.wrong_role(answer.path, answer.role));
         }
-        if answer.role.as_str() == self.entry.role && answer.version < self.entry.min_version {
-            let (role, found) = (self.entry.role.clone(), Some(answer.version));
-            return Err(RegistryError::StaleNamespace { role, found, least: self.entry.min_version });
-        }
+        self.may_answer(answer.path, answer.role, answer.version)?;
         let document = T::read(answer.bytes)
             .map_err(|problem| RegistryError::MalformedDocument { id: wanted.id.clone(), problem })?;
         if *document.id() != wanted.id {
@@ -481,6 +476,26 @@ impl<T: MapDocument> Search<'_, T> {
         }
         self.found = Some((document, Source::of(&answer)));
         Ok(())
+    }
+
+    /// Whether this role, in this version of its metadata, may answer for the document at `path`.
+    ///
+    /// # Errors
+    /// When another role may, or the catalog asks for a newer version.
+    pub fn may_answer(&self, path: &TargetPath, role: &RoleName, version: Version) -> Result<(), RegistryError> {
+        if !matches!(role, RoleName::Delegated(role) if self.namespace.owns_role(role)) {
+            return Err(self.wrong_role(path, role));
+        }
+        if role.as_str() == self.entry.role && version < self.entry.min_version {
+            let (role, found) = (self.entry.role.clone(), Some(version));
+            return Err(RegistryError::StaleNamespace { role, found, least: self.entry.min_version });
+        }
+        Ok(())
+    }
+
+    fn wrong_role(&self, path: &TargetPath, found: &RoleName) -> RegistryError {
+        let (path, found) = (path.clone(), found.clone());
+        RegistryError::WrongRole { path, expected: self.entry.role.clone(), found }
     }
 
     /// Goes on with the ID before the ref: in the same namespace only, and only if nothing is held against either.

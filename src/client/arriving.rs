@@ -101,6 +101,10 @@ impl Arriving {
         Ok(())
     }
 
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes).map_err(|error| with_path(&error, &self.destination))
     }

@@ -1,5 +1,7 @@
-//! The client for programs that are not async: the same [`Updater`](super::Updater), which waits.
+//! The client for programs that are not async: the same [`Updater`](super::Updater), which waits, and the same
+//! [`MultiRepository`](super::MultiRepository).
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,8 +9,9 @@ use std::sync::Arc;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::{
-    Downloaded, Fetcher, Freshness, History, LookupError, MirrorHealth, Store, Subject, Traffic, TrustAnchor,
-    UpdateError, Updater as Async, UpdaterSettings,
+    Agreed, AgreedDocument, AgreedRegistry, ConsensusError, Downloaded, Fetcher, Freshness, History, LookupError,
+    MirrorHealth, MultiRepository as AsyncMulti, RepositoryMap, Store, Subject, Traffic, TrustAnchor, UpdateError,
+    Updater as Async, UpdaterSettings,
 };
 use crate::builders::{BuilderId, Found, MapDocument, NamespaceEntry, Realm, Registry};
 use crate::metadata::{RoleName, TargetPath, Version};
@@ -45,8 +48,7 @@ use crate::trust::{FoundTarget, TrustedSet, UpdateStart};
 #[derive(Debug)]
 pub struct Updater {
     updater: Async,
-    /// `None` only while it is dropped.
-    runtime: Option<Runtime>,
+    runtime: Waiting,
 }
 
 impl Updater {
@@ -61,9 +63,8 @@ impl Updater {
         fetcher: Arc<dyn Fetcher>,
         start: UpdateStart,
     ) -> Result<Self, UpdateError> {
-        refuse_inside_runtime()?;
-        let updater = Async::new(anchor, settings, store, fetcher, start)?;
-        Ok(Self { updater, runtime: Some(Builder::new_current_thread().enable_all().build()?) })
+        let runtime = Waiting::new()?;
+        Ok(Self { updater: Async::new(anchor, settings, store, fetcher, start)?, runtime })
     }
 
     /// See [`super::Updater::refresh`].
@@ -180,13 +181,131 @@ impl Updater {
     }
 
     fn wait<T, E: From<UpdateError>>(&mut self, work: impl AsyncFnOnce(&mut Async) -> Result<T, E>) -> Result<T, E> {
-        refuse_inside_runtime()?;
-        let runtime = self.runtime.as_ref().expect("it is there until the drop");
-        runtime.block_on(work(&mut self.updater))
+        self.runtime.wait(work(&mut self.updater))
     }
 }
 
-impl Drop for Updater {
+/// Several repositories, of which enough must agree: [`super::MultiRepository`], whose functions return when they are
+/// done. Like [`Updater`] it refuses to be used from within an async runtime.
+///
+/// ```no_run
+/// use trustroot::client::{RepositoryMap, blocking};
+/// use trustroot::metadata::TargetPath;
+///
+/// # fn f(map: &[u8], ours: trustroot::client::Updater, theirs: trustroot::client::Updater)
+/// # -> Result<(), Box<dyn std::error::Error>> {
+/// let updaters = [("ours".to_owned(), ours), ("theirs".to_owned(), theirs)].into();
+/// let mut repositories = blocking::MultiRepository::new(RepositoryMap::parse(map)?, updaters)?;
+/// let agreed = repositories.find(&TargetPath::new("tool")?)?;
+/// repositories.download(&agreed, "tool".as_ref(), None, |_| {})?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct MultiRepository {
+    repositories: AsyncMulti,
+    runtime: Waiting,
+}
+
+impl MultiRepository {
+    /// Makes one from an updater for each repository that the map names: [`super::Updater`]s that have not been used, as
+    /// they share one runtime here. Nothing is fetched yet.
+    ///
+    /// # Errors
+    /// As [`super::MultiRepository::new`], from within an async runtime, and when the system gives no runtime.
+    pub fn new(map: RepositoryMap, updaters: BTreeMap<String, Async>) -> Result<Self, ConsensusError> {
+        let runtime = Waiting::new()?;
+        Ok(Self { repositories: AsyncMulti::new(map, updaters)?, runtime })
+    }
+
+    /// See [`super::MultiRepository::updaters`].
+    pub fn updaters(&self) -> &BTreeMap<String, Async> {
+        self.repositories.updaters()
+    }
+
+    /// See [`super::MultiRepository::find`].
+    ///
+    /// # Errors
+    /// See [`ConsensusError`].
+    pub fn find(&mut self, path: &TargetPath) -> Result<Agreed, ConsensusError> {
+        self.runtime.wait(self.repositories.find(path))
+    }
+
+    /// See [`super::MultiRepository::download`].
+    ///
+    /// # Errors
+    /// See [`ConsensusError`]. `destination` then has its old content.
+    pub fn download(
+        &mut self,
+        agreed: &Agreed,
+        destination: &Path,
+        copy: Option<&Path>,
+        progress: impl FnMut(u64),
+    ) -> Result<Downloaded, ConsensusError> {
+        self.runtime.wait(self.repositories.download(agreed, destination, copy, progress))
+    }
+
+    /// See [`super::MultiRepository::target_bytes`].
+    ///
+    /// # Errors
+    /// See [`ConsensusError`].
+    pub fn target_bytes(&mut self, agreed: &Agreed, copy: Option<&Path>) -> Result<Vec<u8>, ConsensusError> {
+        self.runtime.wait(self.repositories.target_bytes(agreed, copy))
+    }
+
+    /// See [`super::MultiRepository::registry`].
+    ///
+    /// # Errors
+    /// See [`ConsensusError`].
+    pub fn registry(&mut self) -> Result<AgreedRegistry, ConsensusError> {
+        self.runtime.wait(self.repositories.registry())
+    }
+
+    /// See [`super::MultiRepository::look_up`].
+    ///
+    /// # Errors
+    /// See [`ConsensusError`].
+    pub fn look_up<T: MapDocument>(
+        &mut self,
+        registry: &AgreedRegistry,
+        id: &BuilderId,
+    ) -> Result<AgreedDocument<T>, ConsensusError> {
+        self.runtime.wait(self.repositories.look_up(registry, id))
+    }
+
+    /// See [`super::MultiRepository::time_authorities`].
+    ///
+    /// # Errors
+    /// See [`ConsensusError`].
+    pub fn time_authorities(
+        &mut self,
+        entry: &NamespaceEntry,
+        limit: u64,
+    ) -> Result<Vec<(Realm, Agreed, Vec<u8>)>, ConsensusError> {
+        self.runtime.wait(self.repositories.time_authorities(entry, limit))
+    }
+}
+
+/// A private runtime, on the thread that calls.
+#[derive(Debug)]
+struct Waiting {
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Waiting {
+    fn new() -> Result<Self, UpdateError> {
+        refuse_inside_runtime()?;
+        Ok(Self { runtime: Some(Builder::new_current_thread().enable_all().build()?) })
+    }
+
+    fn wait<T, E: From<UpdateError>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        refuse_inside_runtime()?;
+        self.runtime.as_ref().expect("it is there until the drop").block_on(work)
+    }
+}
+
+impl Drop for Waiting {
     /// Waits for nothing, so that it may be dropped anywhere: dropped as it is, a runtime panics within another one.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {

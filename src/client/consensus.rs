@@ -2,14 +2,16 @@
 //!
 //! Each repository is verified by itself, from its own root; none is trusted with what another one says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use futures_util::future::join_all;
 
 use super::map::{Mapping, RepositoryMap};
 use super::{Downloaded, UpdateError, Updater};
-use crate::metadata::{Document, Hashes, TargetPath};
+use crate::builders::RegistryError;
+use crate::crypto::VerifyingKey;
+use crate::metadata::{Document, Envelope, Hashes, Root, TargetPath};
 use crate::trust::FoundTarget;
 
 /// Several repositories, and the map that says which of them must agree about which targets.
@@ -29,7 +31,7 @@ use crate::trust::FoundTarget;
 #[derive(Debug)]
 pub struct MultiRepository {
     map: RepositoryMap,
-    updaters: BTreeMap<String, Updater>,
+    pub(super) updaters: BTreeMap<String, Updater>,
 }
 
 /// A target that enough repositories agree about.
@@ -42,6 +44,39 @@ pub struct Agreed {
     pub by: Vec<(String, FoundTarget)>,
     /// How many had to.
     pub threshold: usize,
+    /// The other repositories of the mapping, and why each does not count.
+    pub others: Vec<(String, Dissent)>,
+}
+
+/// Why a repository does not count among those that agree.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Dissent {
+    /// It does not name the target.
+    #[error("it does not name the target")]
+    NotNamed,
+    /// It names the target with another length or other hashes.
+    #[error("it names another content")]
+    OtherContent,
+    /// It could not be asked, was refused, or has a word that does not count.
+    #[error("{message}")]
+    Failed {
+        /// The stable name of the error.
+        code: &'static str,
+        /// The error, for people.
+        message: String,
+    },
+}
+
+impl Dissent {
+    /// The stable name of this kind of dissent, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotNamed => "no-such-target",
+            Self::OtherContent => "other-content",
+            Self::Failed { code, .. } => code,
+        }
+    }
 }
 
 /// Why there is no target that enough repositories agree about.
@@ -89,8 +124,36 @@ pub enum ConsensusError {
         /// Why.
         source: Box<UpdateError>,
     },
+    /// The rules of the builder map refuse what a repository says, and without it there is no agreement.
+    #[error("{name}: {source}")]
+    Registry {
+        /// The repository.
+        name: String,
+        /// Why.
+        source: Box<RegistryError>,
+    },
+    /// A repository names a document of the builder map, and is none of those that agree about the catalog, which says
+    /// who may sign that document. Without it there is no agreement.
+    #[error("{name} names the document {path}, and is none of the repositories that agree about the catalog")]
+    OtherCatalog {
+        /// The repository.
+        name: String,
+        /// The document.
+        path: TargetPath,
+    },
+    /// None of the repositories that were to be asked has a catalog.
+    #[error("none of {} has a catalog, {path}", .asked.join(", "))]
+    NoCatalog {
+        /// Where it would stand.
+        path: TargetPath,
+        /// The repositories.
+        asked: Vec<String>,
+    },
+    /// Something on this machine is in the way, whichever repository is asked.
+    #[error(transparent)]
+    Local(#[from] UpdateError),
     /// Two names stand for one repository, which would count twice.
-    #[error("`{first}` and `{second}` are the same repository: they have the same root")]
+    #[error("`{first}` and `{second}` are the same repository: they have a root, or the keys that sign it, in common")]
     SameRepository {
         /// One name.
         first: String,
@@ -100,6 +163,10 @@ pub enum ConsensusError {
 }
 
 impl ConsensusError {
+    fn of(name: &str, error: UpdateError) -> Self {
+        Self::Repository { name: name.to_owned(), source: Box::new(error) }
+    }
+
     /// The stable name of this kind of error, for programs.
     pub fn code(&self) -> &'static str {
         match self {
@@ -108,6 +175,10 @@ impl ConsensusError {
             Self::NotNamed { .. } => "no-such-target",
             Self::Disagree { .. } => "no-agreement",
             Self::Repository { source, .. } => source.code(),
+            Self::Registry { source, .. } => source.code(),
+            Self::OtherCatalog { .. } => "other-catalog",
+            Self::NoCatalog { .. } => "no-catalog",
+            Self::Local(error) => error.code(),
             Self::SameRepository { .. } => "same-repository",
         }
     }
@@ -116,6 +187,7 @@ impl ConsensusError {
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Repository { source, .. } => source.is_refusal(),
+            Self::Local(error) => error.is_refusal(),
             _ => true,
         }
     }
@@ -134,6 +206,11 @@ impl MultiRepository {
         Ok(Self { map, updaters })
     }
 
+    /// Makes one of a single repository, which answers for every target.
+    pub fn of_one(name: &str, updater: Updater) -> Self {
+        Self { map: RepositoryMap::of_one(name), updaters: [(name.to_owned(), updater)].into() }
+    }
+
     /// The updaters by name.
     pub fn updaters(&self) -> &BTreeMap<String, Updater> {
         &self.updaters
@@ -146,13 +223,23 @@ impl MultiRepository {
     /// # Errors
     /// See [`ConsensusError`].
     pub async fn find(&mut self, path: &TargetPath) -> Result<Agreed, ConsensusError> {
+        self.find_where(path, |_, _| Ok(())).await
+    }
+
+    /// Looks for a target like [`MultiRepository::find`], and leaves out what a repository says where `may_count` says
+    /// so. Such a repository is as one that cannot be asked: it never leads to a later mapping.
+    pub(super) async fn find_where(
+        &mut self,
+        path: &TargetPath,
+        may_count: impl Fn(&str, &FoundTarget) -> Result<(), ConsensusError>,
+    ) -> Result<Agreed, ConsensusError> {
         let mut asked = Vec::new();
         for mapping in self.map.mappings().to_vec() {
             if !mapping.covers(path) {
                 continue;
             }
             asked.extend(mapping.repositories.iter().cloned());
-            if let Some(agreed) = self.find_by(&mapping, path).await? {
+            if let Some(agreed) = self.find_by(&mapping, path, &may_count).await? {
                 return Ok(agreed);
             }
             if mapping.terminating {
@@ -162,13 +249,18 @@ impl MultiRepository {
         if asked.is_empty() {
             return Err(ConsensusError::NotMapped { path: path.clone() });
         }
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         asked.retain(|name| seen.insert(name.clone()));
         Err(ConsensusError::NotNamed { path: path.clone(), asked })
     }
 
     /// `None` means that all repositories of the mapping were asked and none names the target.
-    async fn find_by(&mut self, mapping: &Mapping, path: &TargetPath) -> Result<Option<Agreed>, ConsensusError> {
+    async fn find_by(
+        &mut self,
+        mapping: &Mapping,
+        path: &TargetPath,
+        may_count: &impl Fn(&str, &FoundTarget) -> Result<(), ConsensusError>,
+    ) -> Result<Option<Agreed>, ConsensusError> {
         let mut answers = BTreeMap::new();
         let wanted = self.updaters.iter_mut().filter(|(name, _)| mapping.repositories.contains(name));
         for (name, answer) in
@@ -176,13 +268,16 @@ impl MultiRepository {
         {
             answers.insert(name, answer);
         }
-        let (mut said, mut failure) = (Vec::new(), None);
+        let (mut said, mut others, mut failure) = (Vec::new(), Vec::new(), None);
         for name in &mapping.repositories {
-            match answers.remove(name).expect("every repository of a mapping has an updater") {
+            let answer = answers.remove(name).expect("every repository of a mapping has an updater");
+            let answer = answer.map_err(|error| ConsensusError::of(name, error));
+            let counts = |found: &Option<FoundTarget>| found.as_ref().map_or(Ok(()), |found| may_count(name, found));
+            match answer.and_then(|found| counts(&found).map(|()| found)) {
                 Ok(found) => said.push((name.clone(), found)),
                 Err(error) => {
-                    let source = Box::new(error);
-                    failure.get_or_insert(ConsensusError::Repository { name: name.clone(), source });
+                    others.push((name.clone(), Dissent::Failed { code: error.code(), message: error.to_string() }));
+                    failure.get_or_insert(error);
                 }
             }
         }
@@ -193,7 +288,10 @@ impl MultiRepository {
         if by.len() >= mapping.threshold {
             let mut first = by[0].1.clone();
             first.file.hashes = joined(&by).expect("they agree");
-            return Ok(Some(Agreed { found: first, by, threshold: mapping.threshold }));
+            for (name, found) in said.iter().filter(|(name, _)| by.iter().all(|(agreeing, _)| agreeing != name)) {
+                others.push((name.clone(), if found.is_some() { Dissent::OtherContent } else { Dissent::NotNamed }));
+            }
+            return Ok(Some(Agreed { found: first, by, threshold: mapping.threshold, others }));
         }
         match failure {
             // It could have named the target, and agreed.
@@ -206,14 +304,18 @@ impl MultiRepository {
         }
     }
 
-    /// One repository under two names is one.
+    /// One repository under two names is one, also where a mirror withholds the newer roots under one of them.
     fn refuse_same_repository(&self, said: &[(String, Option<FoundTarget>)]) -> Result<(), ConsensusError> {
-        let mut roots = BTreeMap::new();
+        let mut before: Vec<(&String, RootHolders)> = Vec::new();
         for (name, _) in said {
-            let Some(trusted) = self.updaters[name].trusted() else { continue };
-            if let Some(first) = roots.insert(trusted.root().to_json().to_canonical(), name.clone()) {
-                return Err(ConsensusError::SameRepository { first, second: name.clone() });
+            let updater = &self.updaters[name];
+            let Some(trusted) = updater.trusted() else { continue };
+            let anchor = Envelope::parse(&updater.anchor).and_then(|root| root.unverified::<Root>()).ok();
+            let holders = RootHolders::of(anchor.as_ref().into_iter().chain([&**trusted.root()]));
+            if let Some((first, _)) = before.iter().find(|(_, other)| holders.could_be(other)) {
+                return Err(ConsensusError::SameRepository { first: (*first).clone(), second: name.clone() });
             }
+            before.push((name, holders));
         }
         Ok(())
     }
@@ -230,22 +332,9 @@ impl MultiRepository {
         copy: Option<&Path>,
         mut progress: impl FnMut(u64),
     ) -> Result<Downloaded, ConsensusError> {
-        let mut failure = None;
-        for (name, _) in &agreed.by {
-            let updater = self.updaters.get_mut(name).expect("who agrees has an updater");
-            match updater.download(&agreed.found, destination, copy, &mut progress).await {
-                Ok(downloaded) => return Ok(downloaded),
-                Err(error @ UpdateError::Io(_)) => {
-                    let source = Box::new(error);
-                    return Err(ConsensusError::Repository { name: name.clone(), source });
-                }
-                Err(error) => {
-                    let source = Box::new(error);
-                    failure.get_or_insert(ConsensusError::Repository { name: name.clone(), source });
-                }
-            }
-        }
-        Err(failure.expect("at least one repository agrees"))
+        let found = agreed.found.clone();
+        self.first_to_give(agreed, async |updater| updater.download(&found, destination, copy, &mut progress).await)
+            .await
     }
 
     /// Fetches a target into memory, like [`MultiRepository::download`].
@@ -253,18 +342,52 @@ impl MultiRepository {
     /// # Errors
     /// The failure of the first repository, where no other one has the target either.
     pub async fn target_bytes(&mut self, agreed: &Agreed, copy: Option<&Path>) -> Result<Vec<u8>, ConsensusError> {
+        self.first_to_give(agreed, async |updater| updater.target_bytes(&agreed.found, copy).await).await
+    }
+
+    /// Fetches from the first of the repositories that agree and can give it. An error of this machine ends it: it would
+    /// be the same with the next one.
+    pub(super) async fn first_to_give<T>(
+        &mut self,
+        agreed: &Agreed,
+        mut fetch: impl AsyncFnMut(&mut Updater) -> Result<T, UpdateError>,
+    ) -> Result<T, ConsensusError> {
         let mut failure = None;
         for (name, _) in &agreed.by {
             let updater = self.updaters.get_mut(name).expect("who agrees has an updater");
-            match updater.target_bytes(&agreed.found, copy).await {
-                Ok(bytes) => return Ok(bytes),
+            match fetch(updater).await {
+                Ok(fetched) => return Ok(fetched),
+                Err(error @ UpdateError::Io(_)) => return Err(error.into()),
                 Err(error) => {
-                    let source = Box::new(error);
-                    failure.get_or_insert(ConsensusError::Repository { name: name.clone(), source });
+                    failure.get_or_insert(ConsensusError::of(name, error));
                 }
             }
         }
         Err(failure.expect("at least one repository agrees"))
+    }
+}
+
+/// Who can sign for a repository's root: under the root that was pinned, and under the newest.
+struct RootHolders(Vec<(Vec<u8>, BTreeSet<Vec<u8>>, u64)>);
+
+impl RootHolders {
+    fn of<'a>(roots: impl Iterator<Item = &'a Root>) -> Self {
+        let one = |root: &Root| {
+            let key = |keyid| Some(VerifyingKey::from_metadata(root.keys.get(keyid)?).ok()?.canonical_spki().to_vec());
+            let keys = root.root.keyids.iter().filter_map(key).collect();
+            (root.to_json().to_canonical(), keys, root.root.threshold.get())
+        };
+        Self(roots.map(one).collect())
+    }
+
+    /// Whether they may be one repository: a root is the same, or the keys that are in both roots can sign for one of
+    /// them. Whoever holds those speaks for both.
+    fn could_be(&self, other: &Self) -> bool {
+        self.0.iter().any(|(root, keys, threshold)| {
+            other.0.iter().any(|(other_root, other_keys, other_threshold)| {
+                root == other_root || keys.intersection(other_keys).count() as u64 >= *threshold.min(other_threshold)
+            })
+        })
     }
 }
 

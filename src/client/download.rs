@@ -1,6 +1,7 @@
 //! Downloads targets: streams them to where they belong while their length and hashes are checked, and goes on where a
 //! download broke off.
 
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -56,10 +57,12 @@ impl Updater {
         if is_target(destination, target)? {
             return Ok(Downloaded { path, was_there: true });
         }
+        let survives = self.survival(destination);
         let file = Arriving::beside(destination, target, self.start.time())?;
-        let mut file = TargetFile { file, so_far: 0, progress: &mut progress };
+        let syncing = Syncing::begin(file.file(), target, survives)?;
+        let mut file = TargetFile { file, so_far: 0, progress: &mut progress, syncing };
         match self.stream_target(target, copy, &mut file).await {
-            Ok(()) => file.file.finish(self.survival(destination))?,
+            Ok(()) => file.finish(survives)?,
             Err(error) => {
                 file.file.give_up(error.is_unreachable());
                 return Err(error);
@@ -154,13 +157,17 @@ impl Updater {
         }
         let mut rounds = self.settings.retries;
         let order = self.order.clone();
+        self.meter.allow(self.settings.patience.for_target(length));
         let mut stream = Stream { target, sink, check: TargetCheck::new(target), part: None };
         if stream.take_over()? {
             return Ok(());
         }
         loop {
             let mut failure: Option<UpdateError> = None;
-            for index in &order {
+            for (place, index) in order.iter().enumerate() {
+                if !self.meter.share_with(order.len() - place - 1) && failure.is_some() {
+                    break;
+                }
                 match self.stream_from(*index, &mut stream).await {
                     Ok(()) => return Ok(()),
                     Err(
@@ -175,7 +182,7 @@ impl Updater {
             }
             let failure = failure.expect("there is a mirror, and all have failed");
             match failure {
-                UpdateError::Fetch(error) if rounds.wait_after(&error).await => {}
+                UpdateError::Fetch(error) if rounds.wait_after(&error, &self.meter).await => {}
                 other => return Err(other),
             }
         }
@@ -191,7 +198,8 @@ impl Updater {
             stream.restart()?;
         }
         let left = target.file.length - stream.check.length();
-        stream.part = Some(Part { url: Some(url.clone()), tag: body.tag().cloned(), length: stream.check.length() });
+        let tag = body.tag().filter(|tag| tag.is_strong()).cloned();
+        stream.part = Some(Part { url: Some(url.clone()), tag, length: stream.check.length() });
         let (check, sink, part) = (&mut stream.check, &mut *stream.sink, &mut stream.part);
         let streamed = take(body, left, &self.meter, |chunk| {
             check.update(chunk);
@@ -347,6 +355,16 @@ struct TargetFile<'a, P> {
     file: Arriving,
     so_far: u64,
     progress: &'a mut P,
+    syncing: Option<Syncing>,
+}
+
+impl<P> TargetFile<'_, P> {
+    fn finish(self, survives: Survives) -> io::Result<()> {
+        if let Some(syncing) = self.syncing {
+            syncing.finish()?;
+        }
+        self.file.finish(survives)
+    }
 }
 
 impl<P: FnMut(u64)> TargetSink for TargetFile<'_, P> {
@@ -363,12 +381,55 @@ impl<P: FnMut(u64)> TargetSink for TargetFile<'_, P> {
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.so_far += bytes.len() as u64;
         (self.progress)(self.so_far);
-        self.file.write(bytes)
+        self.file.write(bytes)?;
+        if let Some(syncing) = &mut self.syncing {
+            syncing.wrote(bytes.len() as u64);
+        }
+        Ok(())
     }
 
     fn restart(&mut self) -> io::Result<()> {
         self.so_far = 0;
         self.file.restart()
+    }
+}
+
+/// From how many bytes on a long target is synced while it still arrives, so that there is little left to wait for.
+const SYNCED_ASIDE: u64 = 32 << 20;
+
+/// Syncs a file that is being written, on a thread of its own.
+struct Syncing {
+    /// Holds one request: there may be one more while the disk is busy, and no more than that.
+    requests: SyncSender<()>,
+    thread: JoinHandle<io::Result<()>>,
+    unsynced: u64,
+}
+
+impl Syncing {
+    /// `None` where it is not worth a thread, or there is none to be had.
+    fn begin(file: &File, target: &FoundTarget, survives: Survives) -> io::Result<Option<Self>> {
+        if target.file.length < 2 * SYNCED_ASIDE || survives == Survives::Crash {
+            return Ok(None);
+        }
+        let file = file.try_clone()?;
+        let (requests, waiting) = sync_channel(1);
+        let sync = move || waiting.into_iter().try_for_each(|()| file.sync_data());
+        let thread = std::thread::Builder::new().name("trustroot-sync".to_owned()).spawn(sync);
+        Ok(thread.ok().map(|thread| Self { requests, thread, unsynced: 0 }))
+    }
+
+    fn wrote(&mut self, bytes: u64) {
+        self.unsynced += bytes;
+        // Where the disk is slower than the network, it is asked again later.
+        if self.unsynced >= SYNCED_ASIDE && self.requests.try_send(()).is_ok() {
+            self.unsynced = 0;
+        }
+    }
+
+    /// The system tells of a failed write once, and this thread may have been the one that it told.
+    fn finish(self) -> io::Result<()> {
+        drop(self.requests);
+        self.thread.join().expect("syncing does not panic")
     }
 }
 

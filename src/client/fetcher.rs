@@ -5,17 +5,23 @@ use std::future::Future;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use fs_err as fs;
 use percent_encoding::percent_decode_str;
 
+use super::asking::Waiting;
 use super::{HttpFetcher, HttpSettings, SafeUrl};
 
 /// Asks for files by URL. What comes back is not trusted.
 ///
 /// Implement this to fetch from elsewhere; [`DefaultFetcher`] does HTTP and files.
+///
+/// Its futures need not end in time, as an [`Updater`](super::Updater) waits no longer than its
+/// [`Patience`](super::Patience) allows and then drops them; but they must not block the thread.
 pub trait Fetcher: fmt::Debug + Send + Sync {
     /// Starts to fetch `url`.
     fn fetch<'a>(&'a self, url: &'a SafeUrl) -> FetchFuture<'a>;
@@ -36,7 +42,7 @@ pub type FetchFuture<'a> = Pin<Box<dyn Future<Output = Result<Body, FetchError>>
 pub type AskFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, FetchError>> + Send + 'a>>;
 
 /// What is asked for, and what of it is here already.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct FetchRequest {
     /// The file.
@@ -45,18 +51,38 @@ pub struct FetchRequest {
     /// (`If-None-Match`, RFC 9110 section 13.1.2).
     pub known: Option<EntityTag>,
     /// How many bytes from the start are here already, of the content with this tag: where the file still has it, only
-    /// the rest need be sent (`Range` with `If-Range`, RFC 9110 sections 13.1.5 and 14.2). Without a tag the rest of
-    /// whatever the file has now will do: whoever asks so checks the whole by its hash.
+    /// the rest need be sent (`Range` with `If-Range`, RFC 9110 sections 13.1.5 and 14.2). The tag must be a strong one.
+    /// Without one the rest of whatever the file has now will do: whoever asks so checks the whole by its hash.
     pub resume: Option<(u64, Option<EntityTag>)>,
     /// Whether the file may come compressed (`Accept-Encoding`); not with `resume`, as ranges are those of what is
     /// sent. Good for metadata; a target may have to be resumed one day.
     pub compressed: bool,
+    /// Where a fetcher counts the requests that it makes beyond the first, so that they show in
+    /// [`Traffic`](super::Traffic).
+    pub further: FurtherRequests,
+}
+
+/// Counts the requests that one question leads to beyond the first: where redirects lead, and for a whole file where
+/// its rest is not to be had. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct FurtherRequests(Arc<AtomicU64>);
+
+impl FurtherRequests {
+    /// Counts one more.
+    pub fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were counted; from now on it counts from zero.
+    pub(super) fn take(&self) -> u64 {
+        self.0.swap(0, Ordering::Relaxed)
+    }
 }
 
 impl FetchRequest {
     /// Asks for a whole file, which may come compressed.
     pub fn whole(url: SafeUrl) -> Self {
-        Self { url, known: None, resume: None, compressed: true }
+        Self { url, known: None, resume: None, compressed: true, further: FurtherRequests::default() }
     }
 }
 
@@ -70,17 +96,18 @@ pub enum Answer {
     Unchanged,
 }
 
-/// A strong entity tag: names one content of a file to the byte (RFC 9110 section 8.8.3).
+/// An entity tag: names the content of a file (RFC 9110 section 8.8.3), a strong one to the byte, a weak one as far as
+/// the server thinks that it matters. nginx weakens the tags of what it compresses.
 ///
 /// It comes from an untrusted server, so it only ever saves bytes: what it stands for is verified as if it had been sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntityTag(String);
 
 impl EntityTag {
-    /// Takes a tag as it stands in an `ETag` field, quotes included; `None` for a weak or malformed one, and for one of
+    /// Takes a tag as it stands in an `ETag` field, quotes and `W/` included; `None` for a malformed one, and for one of
     /// more than 256 bytes.
     pub fn parse(text: &str) -> Option<Self> {
-        let opaque = text.strip_prefix('"')?.strip_suffix('"')?;
+        let opaque = text.strip_prefix("W/").unwrap_or(text).strip_prefix('"')?.strip_suffix('"')?;
         let fits = text.len() <= 256 && opaque.bytes().all(|byte| byte == 0x21 || (0x23..=0x7e).contains(&byte));
         fits.then(|| Self(text.to_owned()))
     }
@@ -88,6 +115,11 @@ impl EntityTag {
     /// The tag as it stands in a header field, quotes included.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it names a content to the byte, so that the rest of it can be asked for.
+    pub fn is_strong(&self) -> bool {
+        !self.0.starts_with("W/")
     }
 }
 
@@ -163,7 +195,8 @@ impl Body {
     /// Hands the pieces to `sink` until the end, refusing to take more than `limit` bytes.
     ///
     /// A sender who claims too much is refused at once. One who is too slow is refused as well: less than
-    /// 1 KiB/s on average, over any half minute, is the slow retrieval attack.
+    /// 1 KiB/s on average, over any half minute, is the slow retrieval attack, and so is silence for longer than
+    /// [`Patience::default`](super::Patience) allows.
     ///
     /// # Errors
     /// [`FetchError`], or whatever `sink` returns.
@@ -172,7 +205,7 @@ impl Body {
         limit: u64,
         sink: impl FnMut(&Bytes) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.stream_counting(limit, sink, &mut 0).await
+        self.stream_counting(limit, sink, Waiting::default(), &mut 0).await
     }
 
     /// Like [`Body::stream`], with the bytes that came over the wire in `wire`, however it ends.
@@ -180,6 +213,7 @@ impl Body {
         mut self,
         limit: u64,
         mut sink: impl FnMut(&Bytes) -> Result<(), E>,
+        waiting: Waiting,
         wire: &mut u64,
     ) -> Result<(), E> {
         let too_long = FetchError::TooLong { url: self.url.clone(), limit };
@@ -189,8 +223,7 @@ impl Body {
         let (mut since, mut taken_then) = (tokio::time::Instant::now(), 0_u64);
         let mut taken = 0_u64;
         loop {
-            let next = self.chunks.next().await;
-            let Some(chunk) = next? else { return Ok(()) };
+            let Some(chunk) = waiting.within(&self.url, self.chunks.next()).await? else { return Ok(()) };
             taken += chunk.len() as u64;
             *wire = self.chunks.wire_bytes().unwrap_or(taken);
             if taken > limit {
@@ -278,6 +311,14 @@ pub enum FetchError {
         /// How long was waited.
         after: Duration,
     },
+    /// The time that there was for an update, a look-up or a download was over before the answer was there.
+    #[error("{url} was not fetched in time: there were {} s for all that its mirror was asked", seconds(*.allowed))]
+    DeadlinePassed {
+        /// The URL.
+        url: SafeUrl,
+        /// How long there was, for this mirror.
+        allowed: Duration,
+    },
     /// The answer comes too slowly.
     #[error("{url} sends less than {SLOWEST} bytes a second")]
     TooSlow {
@@ -308,6 +349,11 @@ pub enum FetchError {
     },
 }
 
+/// To the nearest second: a share of a minute is a little less than that.
+fn seconds(time: Duration) -> u64 {
+    time.saturating_add(Duration::from_millis(500)).as_secs()
+}
+
 impl FetchError {
     /// The stable name of this kind of error, for programs.
     pub fn code(&self) -> &'static str {
@@ -316,6 +362,7 @@ impl FetchError {
             Self::Status { .. } => "http-status",
             Self::Transport { .. } => "transport",
             Self::TimedOut { .. } => "timed-out",
+            Self::DeadlinePassed { .. } => "deadline-passed",
             Self::TooSlow { .. } => "too-slow",
             Self::TooLong { .. } => "too-long",
             Self::Redirect { .. } => "redirect",

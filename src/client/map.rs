@@ -141,6 +141,13 @@ impl RepositoryMap {
         Ok(Self { repositories: file.repositories, mappings: file.mapping })
     }
 
+    /// A map of one repository, which answers for every target.
+    pub(super) fn of_one(name: &str) -> Self {
+        let repositories = vec![name.to_owned()];
+        let mapping = Mapping { paths: vec!["*".to_owned()], repositories, threshold: 1, terminating: true };
+        Self { repositories: [(name.to_owned(), Vec::new())].into(), mappings: vec![mapping] }
+    }
+
     /// The repositories, with the URLs that the map gives for them: unverified text of the map's.
     pub fn repositories(&self) -> impl Iterator<Item = (&str, &[String])> {
         self.repositories.iter().map(|(name, urls)| (name.as_str(), urls.as_slice()))

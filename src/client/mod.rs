@@ -4,6 +4,7 @@
 //! the I/O: it never prints, never reads a clock for trust, and leaves the environment to its caller: see
 //! [`HttpSettings::from_variables`].
 
+mod agreed_registry;
 mod arriving;
 mod asking;
 pub mod blocking;
@@ -27,12 +28,13 @@ mod update_error;
 mod updater;
 mod watch;
 
+pub use agreed_registry::{AgreedDocument, AgreedRegistry};
 pub use asking::Traffic;
-pub use consensus::{Agreed, ConsensusError, MultiRepository};
+pub use consensus::{Agreed, ConsensusError, Dissent, MultiRepository};
 pub use download::{Downloaded, is_target};
 pub use fetcher::{
     Answer, AskFuture, Body, ChunkFuture, Chunks, DefaultFetcher, EntityTag, FetchError, FetchFuture, FetchRequest,
-    Fetcher, FileFetcher,
+    Fetcher, FileFetcher, FurtherRequests,
 };
 pub use history::{History, HistoryEvent, Subject};
 pub use http::{Authorities, HttpFetcher, HttpSettings, Proxies, ProxyUrl, ProxyUrlError, VariableError};
@@ -41,7 +43,9 @@ pub use local_cache::{LocalCache, stored_name};
 pub use map::{MapError, Mapping, RepositoryMap};
 pub use registry::LookupError;
 pub use safe_url::{SafeUrl, UrlError};
-pub use settings::{Clock, KeptTargets, Mirror, Retries, Telling, TrustAnchor, UpdaterSettings, WhenUnreachable};
+pub use settings::{
+    Clock, KeptTargets, Mirror, Patience, Retries, Telling, TrustAnchor, UpdaterSettings, WhenUnreachable,
+};
 pub use store::{CacheMode, MemoryStore, Store, StoreLock, StoredFile};
 pub use update_error::UpdateError;
 pub use updater::{Freshness, MirrorHealth, Updater};

@@ -4,14 +4,13 @@
 //! answer for what is decided by [`Registry`]; this file only carries the answers.
 
 use super::history::{Content, Noted, Subject};
-use super::{UpdateError, Updater};
+use super::{UpdateError, Updater, UpdaterSettings};
 use crate::builders::{
     Answer, Builder, BuilderId, Found, MAX_DOCUMENT_BYTES, MapDocument, NamespaceEntry, Realm, Registry, RegistryError,
     Verifier, catalog_path,
 };
 use crate::example_keys::example_key_name;
 use crate::metadata::TargetPath;
-use crate::printable::Printable;
 use crate::trust::FoundTarget;
 
 /// Most documents that are looked up again.
@@ -33,22 +32,17 @@ pub enum LookupError {
         /// Where it would stand.
         path: TargetPath,
     },
-    /// The document lists a key whose secret half everybody has, and the repository is not of this machine.
-    #[error("the document of {} lists the example key `{name}`, whose secret half everybody has", Printable(id.as_str()))]
-    ExampleKey {
-        /// Whom it is about.
-        id: BuilderId,
-        /// The name of the key.
-        name: &'static str,
-    },
 }
 
-/// Refuses a document that lists a signer whose secret key everybody has.
-fn refuse_example_signers<T: MapDocument>(document: &T) -> Result<(), LookupError> {
+/// Refuses a document that lists a signer whose secret key everybody has, unless the repository may be a trial.
+pub(super) fn refuse_example_signers<T: MapDocument>(
+    settings: &UpdaterSettings,
+    document: &T,
+) -> Result<(), UpdateError> {
     let keys = document.signers().iter().filter_map(|signer| signer.key_identity.as_deref());
     match keys.filter_map(example_key_name).next() {
-        None => Ok(()),
-        Some(name) => Err(LookupError::ExampleKey { id: document.id().clone(), name }),
+        Some(name) if !settings.may_be_trial() => Err(UpdateError::ExampleSigner { id: document.id().clone(), name }),
+        _ => Ok(()),
     }
 }
 
@@ -65,7 +59,6 @@ impl LookupError {
             Self::Update(error) => error.code(),
             Self::Registry(error) => error.code(),
             Self::NoCatalog { .. } => "no-catalog",
-            Self::ExampleKey { .. } => "example-key",
         }
     }
 
@@ -73,7 +66,7 @@ impl LookupError {
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Update(error) => error.is_refusal(),
-            Self::Registry(_) | Self::NoCatalog { .. } | Self::ExampleKey { .. } => true,
+            Self::Registry(_) | Self::NoCatalog { .. } => true,
         }
     }
 }
@@ -118,9 +111,7 @@ impl Updater {
             last = document;
         }
         let found = search.finish()?;
-        if !self.settings.may_be_trial() {
-            refuse_example_signers(&found.document)?;
-        }
+        refuse_example_signers(&self.settings, &found.document)?;
         if let Some((target, bytes)) = last {
             let id = found.document.id().to_string();
             let subject = if T::SPEAKS_ABOUT_RESOURCES { Subject::Verifier(id) } else { Subject::Builder(id) };

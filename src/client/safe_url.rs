@@ -51,6 +51,12 @@ impl SafeUrl {
         Self(url)
     }
 
+    /// Whether it is `base` or leads below it, host and credentials included.
+    pub fn is_below(&self, base: &Self) -> bool {
+        let (url, base) = (self.expose(), base.expose());
+        url.strip_prefix(base).is_some_and(|rest| rest.is_empty() || base.ends_with('/') || rest.starts_with('/'))
+    }
+
     /// Follows a `Location` header. Credentials stay with the host that they were given for; none are taken from the
     /// header.
     pub(crate) fn redirected(&self, location: &str) -> Result<Self, UrlError> {
@@ -68,16 +74,10 @@ impl SafeUrl {
 
     /// Whether it leads nowhere but to this machine: a `file` URL, or `http` to a loopback address or `localhost`.
     ///
-    /// Trial repositories, signed with example keys, are taken from there alone.
+    /// Trial repositories, signed with example keys, are taken from there alone. So no proxy is asked for such a URL,
+    /// and no redirect leads from it to another machine.
     pub fn is_of_this_machine(&self) -> bool {
-        match (self.0.scheme(), self.0.host()) {
-            // A `file` URL with a host may lead to another machine.
-            ("file", None) => true,
-            ("http", Some(Host::Domain(name))) => name == "localhost",
-            ("http", Some(Host::Ipv4(address))) => address.is_loopback(),
-            ("http", Some(Host::Ipv6(address))) => address.is_loopback(),
-            _ => false,
-        }
+        leads_to_this_machine(&self.0)
     }
 
     /// Whether there is something in it that `Display` hides.
@@ -93,6 +93,18 @@ impl SafeUrl {
     /// The URL with everything in it, for storing in the user's own configuration. Not for messages.
     pub fn expose(&self) -> &str {
         self.0.as_str()
+    }
+}
+
+/// See [`SafeUrl::is_of_this_machine`].
+pub(super) fn leads_to_this_machine(url: &Url) -> bool {
+    match (url.scheme(), url.host()) {
+        // A `file` URL with a host may lead to another machine.
+        ("file", None) => true,
+        ("http", Some(Host::Domain(name))) => name == "localhost",
+        ("http", Some(Host::Ipv4(address))) => address.is_loopback(),
+        ("http", Some(Host::Ipv6(address))) => address.is_loopback(),
+        _ => false,
     }
 }
 
@@ -124,6 +136,18 @@ mod tests {
         assert_eq!(url.to_string(), "https://example.org/tuf");
         assert!(!format!("{url:?}").contains("secret"));
         assert!(!format!("{:?}", SafeUrl::parse("user:secret@example.org").unwrap_err()).contains("secret"));
+    }
+
+    #[test]
+    fn what_is_below_has_the_whole_of_the_base_before_it() {
+        let below = |url: &str, base: &str| SafeUrl::parse(url).unwrap().is_below(&SafeUrl::parse(base).unwrap());
+        assert!(below("https://h.example/repo", "https://h.example/repo"));
+        assert!(below("https://h.example/repo/metadata", "https://h.example/repo"));
+        assert!(below("https://h.example/repo/metadata", "https://h.example/repo/"));
+        assert!(below("https://h.example/repo", "https://h.example"));
+        assert!(!below("https://h.example/repo2", "https://h.example/repo"));
+        assert!(!below("https://h.example/repo", "https://h.example/repo/metadata"));
+        assert!(!below("https://h.example.org/repo", "https://h.example/repo"));
     }
 
     #[test]

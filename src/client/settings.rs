@@ -52,6 +52,8 @@ pub struct UpdaterSettings {
     pub connectivity: Connectivity,
     /// How often a file is asked for.
     pub retries: Retries,
+    /// How long answers are waited for.
+    pub patience: Patience,
     /// Where targets of the builder map are kept.
     pub kept_targets: KeptTargets,
     /// Whether the time of the update is the present.
@@ -75,6 +77,7 @@ impl UpdaterSettings {
             root_policy: RootPolicy::default(),
             connectivity: Connectivity::Online,
             retries: Retries::default(),
+            patience: Patience::default(),
             kept_targets: KeptTargets::Nowhere,
             clock: Clock::Present,
             max_staleness: None,
@@ -118,6 +121,12 @@ impl UpdaterSettings {
     #[must_use]
     pub fn retries(self, retries: Retries) -> Self {
         Self { retries, ..self }
+    }
+
+    /// Sets how long answers are waited for.
+    #[must_use]
+    pub fn patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// Sets where targets of the builder map are kept.
@@ -244,6 +253,35 @@ impl Retries {
 
     /// Asking once.
     pub const NONE: Self = Self { attempts: 1, delay: Duration::ZERO };
+}
+
+/// How long answers are waited for, whoever fetches them. Slow retrieval is an attack: see also [`Body::stream`], which
+/// gives up on a body that comes too slowly.
+///
+/// [`Body::stream`]: super::Body::stream
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For an answer to begin, redirects included, and then for each further piece of it.
+    pub silence: Duration,
+    /// For a refresh, and for each look-up, from beginning to end: all files, mirrors and attempts together, where each
+    /// mirror has its share of the time that is left. A download has as much for each 16 MiB of its target that have
+    /// begun.
+    pub update: Duration,
+}
+
+impl Default for Patience {
+    /// A minute, and a quarter of an hour.
+    fn default() -> Self {
+        Self { silence: Duration::from_secs(60), update: Duration::from_secs(15 * 60) }
+    }
+}
+
+impl Patience {
+    /// How long a download of a target of `length` bytes may take.
+    pub(super) fn for_target(self, length: u64) -> Duration {
+        let parts = u32::try_from(length.div_ceil(16 << 20).max(1)).unwrap_or(u32::MAX);
+        self.update.saturating_mul(parts)
+    }
 }
 
 /// How far a clock may go back before it is refused: what keeping time by a network does.

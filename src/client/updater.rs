@@ -99,6 +99,9 @@ pub struct MirrorHealth {
 /// How often an update that was overtaken by another process starts over before it keeps the others out.
 const MOST_OVERTAKEN: u32 = 3;
 
+/// How seldom it is noted that everything is still current, at most.
+const CONFIRMED_AGAIN: Duration = Duration::from_secs(60);
+
 /// How long another process is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -133,6 +136,7 @@ impl Updater {
                 .ok_or_else(|| UpdateError::NoRoot { store: store.describe() })?,
         };
         let order = (0..settings.mirrors.len()).collect();
+        let meter = Meter::new(settings.patience);
         Ok(Self {
             settings,
             store: Arc::new(store),
@@ -149,7 +153,7 @@ impl Updater {
             order,
             kept: Vec::new(),
             not_kept: None,
-            meter: Meter::default(),
+            meter,
         })
     }
 
@@ -209,6 +213,7 @@ impl Updater {
     pub async fn refresh(&mut self) -> Result<&TrustedSet, UpdateError> {
         if self.trusted.is_none() {
             self.read_notes()?;
+            self.meter.allow(self.settings.patience.update);
             let refreshed = match self.settings.connectivity {
                 Connectivity::Online => self.refresh_online().await,
                 Connectivity::Offline => self.use_kept(self.start).await,
@@ -269,13 +274,14 @@ impl Updater {
     }
 
     /// Notes that the repository has confirmed everything: not more than once a minute, since that alone is hardly worth
-    /// a write.
+    /// a write; more often where the limit on staleness is so short that this would count.
     fn confirm(&mut self) {
         if self.settings.clock != Clock::Present {
             return;
         }
         let Some(told) = self.settings.telling.confirmed_at(self.start.time()) else { return };
-        let soon = self.notes.confirmed_at.is_some_and(|before| told - before < chrono::TimeDelta::minutes(1));
+        let seldom = self.settings.max_staleness.map_or(CONFIRMED_AGAIN, |limit| (limit / 20).min(CONFIRMED_AGAIN));
+        let soon = self.notes.confirmed_at.is_some_and(|before| (told - before).to_std().is_ok_and(|age| age < seldom));
         if !soon || !self.staged.is_empty() {
             self.notes.confirmed_at = self.notes.confirmed_at.max(Some(told));
         }
@@ -335,6 +341,9 @@ impl Updater {
         let mut failure: Option<UpdateError> = None;
         loop {
             for (place, &index) in order.iter().enumerate() {
+                if !self.meter.share_with(order.len() - place - 1) && failure.is_some() {
+                    break;
+                }
                 let done = match &mut job {
                     Job::Refresh => self
                         .update_from(index, Connectivity::Online, self.start, retries)
@@ -362,7 +371,7 @@ impl Updater {
             }
             let failure = failure.as_ref().expect("there is a mirror, and all have failed");
             let again = match failure {
-                UpdateError::Fetch(error) if several => rounds.wait_after(error).await,
+                UpdateError::Fetch(error) if several => rounds.wait_after(error, &self.meter).await,
                 _ => false,
             };
             if !again {
@@ -423,7 +432,7 @@ impl Updater {
                             }
                             // It is asked for once more, now that it is needed.
                             Err(error) => {
-                                if !retries.wait_after(&error).await {
+                                if !retries.wait_after(&error, &self.meter).await {
                                     return Err(error.into());
                                 }
                             }
@@ -460,6 +469,27 @@ impl Updater {
         }
     }
 
+    /// Asks the mirrors for a root that is not kept. Nothing about it is verified here.
+    pub(super) async fn older_root(&mut self, version: Version) -> Result<Vec<u8>, UpdateError> {
+        if self.settings.connectivity == Connectivity::Offline {
+            return Err(UpdateError::Offline { role: RoleName::Root });
+        }
+        let file = Request::file_name_of(&RoleName::Root, Some(version));
+        let order = self.order.clone();
+        let mut failure: Option<UpdateError> = None;
+        for (place, index) in order.iter().enumerate() {
+            self.meter.share_with(order.len() - place - 1);
+            let request = FetchRequest::whole(self.settings.mirrors[*index].metadata_url.below(&file));
+            let (retries, limit) = (self.settings.retries, self.settings.limits.root);
+            match retries.fetch_metered(&*self.fetcher, &request, &[], limit, &self.meter).await {
+                Ok(Fetched::Bytes(received, _)) => return Ok(received.into_bytes().to_vec()),
+                Ok(Fetched::Unchanged) => {}
+                Err(error) => failure = Some(UpdateError::Fetch(error).or_earlier(failure.take())),
+            }
+        }
+        Err(failure.unwrap_or(UpdateError::NoMirror))
+    }
+
     /// Looks for a target. `None` means that no trusted role names it.
     ///
     /// Refreshes first where that has not happened. Delegated metadata is fetched as needed.
@@ -468,6 +498,7 @@ impl Updater {
     /// See [`UpdateError`]. A role that cannot be trusted fails only the look-ups that need it.
     pub async fn find(&mut self, path: &TargetPath) -> Result<Option<FoundTarget>, UpdateError> {
         self.refresh().await?;
+        self.meter.allow(self.settings.patience.update);
         let mut trusted = self.trusted.take().expect("refresh has set it");
         let found = match self.settings.connectivity {
             Connectivity::Online => self.ask_mirrors(Job::Find(&mut trusted, path)).await,
@@ -543,9 +574,11 @@ impl Updater {
             let (url, limit) = (metadata_url(mirror, wanted), wanted.max_length);
             let known = kept_timestamp.as_ref().filter(|_| timestamp(wanted));
             let known = known.and_then(|kept| notes.timestamp_tag(&url, kept));
-            let algorithms = wanted.algorithms.clone();
+            let (algorithms, compressed) = (wanted.algorithms.clone(), !timestamp(wanted));
             async move {
-                let request = FetchRequest { known, ..FetchRequest::whole(url) };
+                // What is small, and asked about again and again, is not worth compressing: servers weaken the tags of
+                // what they compress, or drop them.
+                let request = FetchRequest { known, compressed, ..FetchRequest::whole(url) };
                 retries.fetch_metered(fetcher, &request, &algorithms, limit, meter).await
             }
         };

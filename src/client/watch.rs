@@ -56,7 +56,9 @@ impl Schedule {
         };
         #[expect(clippy::cast_precision_loss, reason = "a random number loses nothing by it")]
         let between = (random as f64 / u64::MAX as f64).mul_add(2.0, -1.0);
-        let wait = wait.mul_f64(self.jitter.mul_add(between, 1.0));
+        // A wait of centuries may be too long for a duration once it is stretched.
+        let stretched = wait.as_secs_f64() * self.jitter.mul_add(between, 1.0);
+        let wait = Duration::try_from_secs_f64(stretched).unwrap_or(Duration::MAX);
         let expiring = match refreshed {
             Refreshed::Well(Some(expires)) => (expires - now).to_std().unwrap_or_default() / 2,
             _ => Duration::MAX,
@@ -93,6 +95,13 @@ mod tests {
         assert_eq!(schedule.failures(), 8);
         assert_eq!(schedule.next(Refreshed::Well(None), now(), 0), 32 * MINUTE);
         assert_eq!(schedule.next(Refreshed::Badly, now(), 0), MINUTE);
+    }
+
+    #[test]
+    fn the_longest_interval_can_be_stretched() {
+        let mut schedule = Schedule::new(Duration::MAX, 1.0);
+        assert_eq!(schedule.next(Refreshed::Well(None), now(), u64::MAX), Duration::MAX);
+        assert!(schedule.next(Refreshed::Badly, now(), u64::MAX) > 1000 * MINUTE);
     }
 
     #[test]

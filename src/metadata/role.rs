@@ -167,9 +167,17 @@ impl RoleKeys {
     }
 }
 
+/// Most keyids of one role. Each costs a signature to check, in a document that may be refused.
+const MOST_KEYIDS: usize = 1024;
+
 pub(crate) fn keyids_and_threshold(fields: &mut Fields) -> Result<(BTreeSet<KeyId>, Threshold), FormatError> {
     let mut keyids = BTreeSet::new();
-    for keyid in fields.strings("keyids")? {
+    let listed = fields.strings("keyids")?;
+    if listed.len() > MOST_KEYIDS {
+        let problem = format!("{} keyids, of which a role has at most {MOST_KEYIDS}", listed.len());
+        return Err(FormatError::invalid(fields.path("keyids"), problem));
+    }
+    for keyid in listed {
         let keyid = KeyId::new(keyid);
         if !keyids.insert(keyid.clone()) {
             return Err(FormatError::invalid(fields.path("keyids"), format!("keyid {keyid} is listed twice")));

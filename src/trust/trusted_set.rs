@@ -39,7 +39,8 @@ use chrono::{DateTime, Utc};
 use super::threshold::{Authority, verify, verify_root};
 use super::{DelegationWalk, Limits, Received, Refusal, RootPolicy, Verified};
 use crate::metadata::{
-    Delegation, Document, Envelope, MetaFile, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Version,
+    Delegation, Document, Envelope, Expires, MetaFile, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
+    Version,
 };
 
 /// The time that an update takes as its reference, fixed once (TUF specification section 5.1).
@@ -463,6 +464,14 @@ struct Delegated {
 }
 
 impl TrustedSet {
+    /// When the first of the documents expires that are trusted so far: the top-level roles, and the delegated ones that
+    /// look-ups have needed. Whoever answers from one set for long holds the clock against it.
+    pub fn expires(&self) -> DateTime<Utc> {
+        let delegated = self.delegated.values().map(|delegated| delegated.targets.expires().time());
+        let documents = [self.timestamp.expires(), self.snapshot.expires(), self.targets.expires()];
+        delegated.chain(documents.map(Expires::time)).fold(self.root.expires().time(), std::cmp::min)
+    }
+
     /// The trusted root.
     pub fn root(&self) -> &Verified<Root> {
         &self.root

@@ -5,35 +5,35 @@ use trustroot::builders::{
     Answer, Builder, BuilderId, Found, MapDocument, Namespace, RegistryError, Verifier, builder_path, effective_level,
     namespace_patterns, verifier_path,
 };
-use trustroot::client::{LookupError, SafeUrl};
+use trustroot::client::{LookupError, MultiRepository, SafeUrl};
 use trustroot::metadata::{RoleName, TargetPath, Version};
 
 use crate::support::{LOCAL, SimRepository, block_on};
 
-const ID: &str = "https://oppy.example/slsa/b";
+pub(crate) const ID: &str = "https://oppy.example/slsa/b";
 
-fn id(text: &str) -> BuilderId {
+pub(crate) fn id(text: &str) -> BuilderId {
     BuilderId::parse(text).unwrap()
 }
 
-fn oppy() -> Namespace {
+pub(crate) fn oppy() -> Namespace {
     Namespace::parse("oppy").unwrap()
 }
 
-fn catalog() -> Value {
+pub(crate) fn catalog() -> Value {
     json!({"mediaType": "application/vnd.trustroot.catalog.v1+json", "namespaces": {"oppy": {
         "role": "oppy", "minVersion": 1, "grants": {"builders": ["https://oppy.example/slsa/"]},
         "caps": [{"level": "SLSA_BUILD_LEVEL_2", "validFor": {"start": "2026-01-01T00:00:00Z"}}]}}})
 }
 
-fn builder(id: &str) -> Value {
+pub(crate) fn builder(id: &str) -> Value {
     json!({"mediaType": "application/vnd.trustroot.builder.v1+json", "builderId": id, "status": "active",
         "threshold": 1, "signers": [], "qualifications": [{"level": "SLSA_BUILD_LEVEL_3", "spec": "1.2",
             "validFor": {"start": "2026-01-01T00:00:00Z"}}]})
 }
 
 /// A repository whose namespace `oppy` has the documents given.
-fn repository(catalog: &Value, documents: &[Value]) -> SimRepository {
+pub(crate) fn repository(catalog: &Value, documents: &[Value]) -> SimRepository {
     let mut repository = SimRepository::new();
     repository.delegate("targets", "oppy", &namespace_patterns(&oppy()).each_ref().map(String::as_str));
     repository.delegation("targets", "oppy")["terminating"] = json!(true);
@@ -52,10 +52,24 @@ fn look_up(repository: &SimRepository, text: &str) -> Result<Found<Builder>, Loo
 
 fn look_up_as<T: MapDocument>(repository: &SimRepository, text: &str) -> Result<Found<T>, LookupError> {
     let mut updater = repository.client().new_updater().unwrap();
-    block_on(async {
+    let alone = block_on(async {
         let registry = updater.registry().await?;
         updater.look_up(&registry, &id(text)).await
-    })
+    });
+    // Where several are asked, each is held to the same rules.
+    let mut multi = MultiRepository::of_one("only", repository.client().new_updater().unwrap());
+    let agreed = block_on(async {
+        let registry = multi.registry().await?;
+        multi.look_up::<T>(&registry, &id(text)).await
+    });
+    match (&alone, &agreed) {
+        (Ok(alone), Ok(agreed)) => assert_eq!(format!("{alone:?}"), format!("{:?}", agreed.found)),
+        (Err(alone), Err(agreed)) => {
+            assert_eq!((alone.code(), alone.is_refusal()), (agreed.code(), agreed.is_refusal()));
+        }
+        _ => panic!("{alone:?}, but {agreed:?}"),
+    }
+    alone
 }
 
 fn code(repository: &SimRepository, text: &str) -> &'static str {

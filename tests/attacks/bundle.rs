@@ -51,7 +51,7 @@ impl Scene {
         let mut updater =
             self.online.updater_from(server, |settings| settings.kept_targets = Self::kept(&self.online)).unwrap();
         let path = self.directory.path().join("exported");
-        block_on(export(&mut updater, &questions(&[TOOL]), LIMIT, &path)).unwrap();
+        block_on(export(&mut updater, &questions(&[TOOL]), LIMIT, None, &path)).unwrap();
         fs_err::read(path).unwrap()
     }
 
@@ -540,9 +540,73 @@ fn an_export_of_what_no_role_names_writes_nothing() {
     let scene = Scene::new();
     let mut updater = scene.online.updater_from(scene.online.shelf(), |_| {}).unwrap();
     let path = scene.directory.path().join("bundle");
-    let error = block_on(export(&mut updater, &questions(&["absent"]), LIMIT, &path)).unwrap_err();
+    let error = block_on(export(&mut updater, &questions(&["absent"]), LIMIT, None, &path)).unwrap_err();
     assert_eq!(error.code(), "no-such-target");
     assert!(!path.exists());
+}
+
+/// A scene in which the online client pins root 4 and the other root 1; and the roots by version, from 1.
+fn with_an_older_pin_apart() -> (Scene, Vec<Vec<u8>>) {
+    let mut scene = Scene::new();
+    scene.repository.rotate("root");
+    scene.repository.rotate("timestamp");
+    scene.repository.publish();
+    let root = |version| scene.repository.shelf().get(&format!("metadata/{version}.root.json")).unwrap();
+    let roots: Vec<_> = (1..=4).map(root).collect();
+    scene.online = scene.repository.client().pinning(roots[3].clone());
+    (scene, roots)
+}
+
+/// Exports for whoever pins `from_root`.
+fn exported_from(scene: &Scene, from_root: &[u8]) -> Result<Vec<u8>, BundleError> {
+    let kept = Scene::kept(&scene.online);
+    let mut updater = scene.online.updater_from(scene.online.shelf(), |settings| settings.kept_targets = kept).unwrap();
+    let path = scene.directory.path().join("exported");
+    let exported = block_on(export(&mut updater, &questions(&[TOOL]), LIMIT, Some(from_root), &path));
+    assert_eq!(path.exists(), exported.is_ok(), "whole or not there");
+    exported.map(|_| fs_err::read(path).unwrap())
+}
+
+#[test]
+fn a_machine_that_pinned_an_older_root_is_told_so_or_gets_the_whole_chain() {
+    let (scene, roots) = with_an_older_pin_apart();
+
+    let error = scene.import(&scene.exported()).unwrap_err();
+    assert_eq!((error.code(), error.is_refusal()), ("transport", false));
+    assert!(error.to_string().contains("whose roots begin with version 4"), "{error}");
+    assert_eq!(scene.apart.trusted(), NOTHING);
+    fs_err::remove_file(scene.directory.path().join("exported")).unwrap();
+
+    let whole = exported_from(&scene, &roots[0]).unwrap();
+    // Only what was asked for is kept: the older roots are of no use here.
+    assert_eq!(scene.online.trusted(), "root 4, timestamp 3, snapshot 3, targets 2");
+    scene.import(&whole).unwrap();
+    assert_eq!(scene.apart.trusted(), "root 4, timestamp 3, snapshot 3, targets 2");
+}
+
+#[test]
+fn a_root_that_does_not_lead_to_the_pinned_one_is_not_exported_from() {
+    let (scene, roots) = with_an_older_pin_apart();
+    let mut stranger = SimRepository::new();
+    let keys: Vec<_> = (0..20).map(|_| stranger.new_key()).collect();
+    stranger.authorize("root", &keys[19..], 1);
+    // Of another repository: older than the pin, of its version, and newer.
+    for version in [1, 4, 5] {
+        stranger.set_version("root", version);
+        let exported = exported_from(&scene, &stranger.bytes("root"));
+        assert_eq!(exported.map(drop).unwrap_err().code(), "unrelated-root", "{version}");
+    }
+    // The pin itself, and what follows it, need no more.
+    exported_from(&scene, &roots[3]).unwrap();
+    fs_err::remove_file(scene.directory.path().join("exported")).unwrap();
+    let before = scene.online.state();
+    // A mirror that answers with another root on the way.
+    scene.repository.shelf().put("metadata/3.root.json", crate::support::Answer::Bytes(roots[1].clone()));
+    assert_eq!(exported_from(&scene, &roots[0]).map(drop).unwrap_err().code(), "unrelated-root");
+    scene.repository.shelf().remove("metadata/3.root.json");
+    assert_eq!(exported_from(&scene, &roots[0]).map(drop).unwrap_err().code(), "absent");
+    assert_eq!(scene.online.moved_since(&before), [""; 0]);
+    assert_eq!(scene.apart.trusted(), NOTHING);
 }
 
 /// All that is cached, but for the client's own notes.

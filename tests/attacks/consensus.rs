@@ -1,71 +1,131 @@
 //! Several repositories of which some are in the wrong hands: a target counts only where enough of them agree (TAP 4).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use trustroot::client::{Agreed, ConsensusError, MultiRepository, RepositoryMap};
+use trustroot::client::{
+    Agreed, ConsensusError, Dissent, KeptTargets, MultiRepository, RepositoryMap, UpdateError, Updater, blocking,
+};
 use trustroot::metadata::TargetPath;
 
-use crate::support::{Answer, Client, SimRepository, block_on};
+use crate::support::{Answer, Client, Shelf, SimRepository, block_on};
 
 /// Repositories by name, each with keys of its own, and a client of each.
-struct World {
+pub(crate) struct World {
     repositories: BTreeMap<&'static str, (SimRepository, Client)>,
+    /// Where each of them keeps targets.
+    kept: tempfile::TempDir,
+}
+
+/// What is looked for, by programs of either kind.
+pub(crate) trait Asks<T> {
+    async fn wait(&self, multi: &mut MultiRepository) -> Result<T, ConsensusError>;
+    fn block(&self, multi: &mut blocking::MultiRepository) -> Result<T, ConsensusError>;
+}
+
+/// A target, which is fetched as well.
+struct Get<'a>(&'a str);
+
+impl Asks<(Agreed, Vec<u8>)> for Get<'_> {
+    async fn wait(&self, multi: &mut MultiRepository) -> Result<(Agreed, Vec<u8>), ConsensusError> {
+        let agreed = multi.find(&TargetPath::new(self.0).unwrap()).await?;
+        let bytes = multi.target_bytes(&agreed, None).await?;
+        let directory = tempfile::tempdir().unwrap();
+        multi.download(&agreed, &directory.path().join("file"), None, |_| {}).await?;
+        assert_eq!(fs_err::read(directory.path().join("file")).unwrap(), bytes);
+        Ok((agreed, bytes))
+    }
+
+    fn block(&self, multi: &mut blocking::MultiRepository) -> Result<(Agreed, Vec<u8>), ConsensusError> {
+        let agreed = multi.find(&TargetPath::new(self.0).unwrap())?;
+        let bytes = multi.target_bytes(&agreed, None)?;
+        let directory = tempfile::tempdir().unwrap();
+        multi.download(&agreed, &directory.path().join("file"), None, |_| {})?;
+        assert_eq!(fs_err::read(directory.path().join("file")).unwrap(), bytes);
+        Ok((agreed, bytes))
+    }
 }
 
 impl World {
-    fn new(names: &[&'static str]) -> Self {
+    pub(crate) fn new(names: &[&'static str]) -> Self {
+        Self::of(names.iter().map(|name| (*name, SimRepository::new())).collect())
+    }
+
+    /// Gives each repository keys of its own, and publishes it.
+    pub(crate) fn of(made: Vec<(&'static str, SimRepository)>) -> Self {
         let mut repositories = BTreeMap::new();
-        for (index, name) in names.iter().enumerate() {
-            let mut repository = SimRepository::new();
+        for (index, (name, mut repository)) in made.into_iter().enumerate() {
             // The keys of a repository are made in order.
             for _ in 0..=index {
                 repository.new_key();
             }
             repository.rotate("timestamp");
-            repository.publish_root();
+            repository.rotate("root");
             repository.publish();
-            let client = repository.client();
-            repositories.insert(*name, (repository, client));
+            let mut client = repository.client();
+            // Programs that block wait in real time.
+            client.attempts = 1;
+            repositories.insert(name, (repository, client));
         }
-        Self { repositories }
+        Self { repositories, kept: tempfile::tempdir().unwrap() }
     }
 
     fn put(&mut self, name: &str, path: &str, content: &[u8]) {
-        let (repository, _) = self.repositories.get_mut(name).unwrap();
+        let repository = self.repository(name);
         repository.add_target("targets", path, content);
         repository.publish();
     }
 
-    fn repository(&mut self, name: &str) -> &mut SimRepository {
+    pub(crate) fn repository(&mut self, name: &str) -> &mut SimRepository {
         &mut self.repositories.get_mut(name).unwrap().0
     }
 
-    fn multi(&self, mapping: &str) -> Result<MultiRepository, ConsensusError> {
+    fn map(&self, mapping: &str) -> RepositoryMap {
         let names: Vec<String> = self.repositories.keys().map(|name| format!("\"{name}\": []")).collect();
         let map = format!(r#"{{"repositories": {{{}}}, "mapping": [{mapping}]}}"#, names.join(", "));
-        let map = RepositoryMap::parse(map.as_bytes()).unwrap();
-        let updaters =
-            self.repositories.iter().map(|(name, (_, client))| ((*name).to_owned(), client.new_updater().unwrap()));
-        MultiRepository::new(map, updaters.collect())
+        RepositoryMap::parse(map.as_bytes()).unwrap()
+    }
+
+    /// An updater for each repository, as a new process would make it.
+    fn updaters(&self) -> BTreeMap<String, Updater> {
+        let updater = |(name, (_, client)): (&&str, &(_, Client))| {
+            let kept = KeptTargets::In(self.kept.path().join(name));
+            ((*name).to_owned(), client.updater_from(client.shelf(), |settings| settings.kept_targets = kept).unwrap())
+        };
+        self.repositories.iter().map(updater).collect()
+    }
+
+    /// Everything that the clients keep: metadata, their history, targets.
+    pub(crate) fn kept(&self) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
+        let mut directories: Vec<std::path::PathBuf> = vec![self.kept.path().to_owned()];
+        directories.extend(self.repositories.values().map(|(_, client)| client.cache().directory().to_owned()));
+        let entries = directories.iter().flat_map(walkdir::WalkDir::new).filter_map(Result::ok);
+        let files = entries.filter(|entry| entry.file_type().is_file() && entry.file_name() != ".lock");
+        files.map(|entry| (entry.path().to_owned(), fs_err::read(entry.path()).unwrap())).collect()
+    }
+
+    /// Asks as a program that is async, and again as one that is not: both get the same answer, or the same error.
+    pub(crate) fn ask<T: std::fmt::Debug>(&self, mapping: &str, question: &impl Asks<T>) -> Result<T, ConsensusError> {
+        let mut multi = MultiRepository::new(self.map(mapping), self.updaters())?;
+        let waited = block_on(question.wait(&mut multi));
+        let mut multi = blocking::MultiRepository::new(self.map(mapping), self.updaters())?;
+        let blocked = question.block(&mut multi);
+        assert_eq!(format!("{waited:?}"), format!("{blocked:?}"));
+        waited
     }
 
     /// Looks for a target and fetches it.
     fn get(&self, mapping: &str, path: &str) -> Result<(Agreed, Vec<u8>), ConsensusError> {
-        let mut multi = self.multi(mapping)?;
-        block_on(async {
-            let agreed = multi.find(&TargetPath::new(path).unwrap()).await?;
-            let bytes = multi.target_bytes(&agreed, None).await?;
-            Ok((agreed, bytes))
-        })
+        self.ask(mapping, &Get(path))
     }
 }
 
-const BOTH: &str = r#"{"paths": ["*"], "repositories": ["a", "b"], "threshold": 2}"#;
-const TWO_OF_THREE: &str = r#"{"paths": ["*"], "repositories": ["a", "b", "c"], "threshold": 2}"#;
+pub(crate) const BOTH: &str = r#"{"paths": ["*"], "repositories": ["a", "b"], "threshold": 2}"#;
+pub(crate) const TWO_OF_THREE: &str = r#"{"paths": ["*"], "repositories": ["a", "b", "c"], "threshold": 2}"#;
 /// A second mapping that would take the word of one.
-const B_ALONE: &str = r#", {"paths": ["*"], "repositories": ["b"], "threshold": 1}"#;
+pub(crate) const B_ALONE: &str = r#", {"paths": ["*"], "repositories": ["b"], "threshold": 1}"#;
 
-fn names(agreed: &Agreed) -> Vec<&str> {
+pub(crate) fn names(agreed: &Agreed) -> Vec<&str> {
     agreed.by.iter().map(|(name, _)| name.as_str()).collect()
 }
 
@@ -96,6 +156,8 @@ fn one_compromised_repository_of_three_is_outvoted() {
     world.put("c", "tool", b"good");
     let (agreed, bytes) = world.get(TWO_OF_THREE, "tool").unwrap();
     assert_eq!((names(&agreed), bytes.as_slice()), (vec!["b", "c"], &b"good"[..]));
+    // It is said who does not agree.
+    assert_eq!(agreed.others, [("a".to_owned(), Dissent::OtherContent)]);
 }
 
 #[test]
@@ -169,6 +231,7 @@ fn enough_others_agree_while_a_repository_fails() {
     world.repository("a").answer("timestamp", Answer::Status(500));
     let (agreed, bytes) = world.get(TWO_OF_THREE, "tool").unwrap();
     assert_eq!((names(&agreed), bytes.as_slice()), (vec!["b", "c"], &b"good"[..]));
+    assert!(agreed.others[0].0 == "a" && agreed.others[0].1.code() == "http-status", "{:?}", agreed.others);
 }
 
 #[test]
@@ -202,6 +265,59 @@ fn one_repository_under_two_names_counts_once() {
     let mut multi = MultiRepository::new(RepositoryMap::parse(map.as_bytes()).unwrap(), updaters.into()).unwrap();
     let error = block_on(multi.find(&TargetPath::new("tool").unwrap())).unwrap_err();
     assert_eq!((error.code(), error.is_refusal()), ("same-repository", true));
+}
+
+/// A mirror may withhold the newer roots under one name: the trusted roots then differ.
+#[test]
+fn one_repository_under_two_names_counts_once_where_roots_are_withheld() {
+    let map = r#"{"repositories": {"a": [], "alias": []},
+                  "mapping": [{"paths": ["*"], "repositories": ["a", "alias"], "threshold": 2}]}"#;
+    let map = RepositoryMap::parse(map.as_bytes()).unwrap();
+    let mut world = World::new(&["a"]);
+    world.put("a", "tool", b"evil");
+    let behind = Shelf::default();
+    let repository = world.repository("a");
+    behind.set_now(repository.shelf().now());
+    behind.set_files(repository.shelf().files());
+    let pinned = repository.bytes("root");
+    let alias = Client::new(Arc::new(behind), pinned.clone());
+    // Then a root with the same keys; then one with others, which only shares the pin; then one that is pinned itself.
+    for step in 0..3 {
+        let repository = world.repository("a");
+        match step {
+            0 => repository.publish_root(),
+            1 => drop(repository.rotate("root")),
+            _ => {}
+        }
+        let root = repository.bytes("root");
+        let client = repository.client().pinning(if step == 2 { root } else { pinned.clone() });
+        let updaters = [("a", &client), ("alias", &alias)];
+        let updaters = updaters.map(|(name, client)| (name.to_owned(), client.new_updater().unwrap()));
+        let mut multi = MultiRepository::new(map.clone(), updaters.into()).unwrap();
+        let found = block_on(multi.find(&TargetPath::new("tool").unwrap()));
+        if step == 2 {
+            // Nothing is left in common: whoever pins both says that they are two.
+            assert_eq!(names(&found.unwrap()), ["a", "alias"]);
+            continue;
+        }
+        let error = found.unwrap_err();
+        assert_eq!((error.code(), error.is_refusal()), ("same-repository", true), "{step}: {error}");
+        let roots = ["a", "alias"].map(|name| multi.updaters()[name].trusted().unwrap().root().version.get());
+        assert!(roots[0] > roots[1], "{roots:?}");
+    }
+}
+
+#[test]
+fn a_blocking_program_does_not_stop_an_async_runtime() {
+    let world = World::new(&["a", "b"]);
+    let mut multi = blocking::MultiRepository::new(world.map(BOTH), world.updaters()).unwrap();
+    block_on(async {
+        let made = blocking::MultiRepository::new(world.map(BOTH), world.updaters());
+        assert!(matches!(made, Err(ConsensusError::Local(UpdateError::InsideRuntime))));
+        assert_eq!(multi.find(&TargetPath::new("tool").unwrap()).unwrap_err().code(), "inside-runtime");
+        // It may be dropped anywhere.
+        drop(multi);
+    });
 }
 
 #[test]

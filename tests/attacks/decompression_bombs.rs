@@ -33,9 +33,10 @@ fn encoded(coding: &str, bytes: &[u8]) -> Reply {
 #[test]
 fn what_is_compressed_honestly_is_read() {
     let mut site = Site::with_news();
-    site.reply("metadata/timestamp.json", encoded("gzip", &gzip(&site.repository.bytes("timestamp"))));
+    let snapshot = site.repository.bytes("snapshot");
+    site.reply(&site.repository.file_of("snapshot"), encoded("gzip", &gzip(&snapshot)));
     site.client.refresh().unwrap();
-    assert_eq!(site.client.cached("timestamp"), Some(site.repository.bytes("timestamp")));
+    assert_eq!(site.client.cached("snapshot"), Some(snapshot));
 }
 
 #[test]
@@ -47,7 +48,7 @@ fn bombs_of_either_coding_are_cut_off_and_move_nothing() {
     for (coding, bomb) in [("gzip", gzipped), ("zstd", zstd_bomb(8192))] {
         assert!(bomb.len() < 400_000, "{}", bomb.len());
         let mut site = Site::with_news();
-        site.timestamp_fails(encoded(coding, &bomb), "too-long", coding);
+        site.root_fails(encoded(coding, &bomb), "too-long", coding);
         // A target is asked for as it is.
         site.tool_fails(encoded(coding, &bomb), "transport", coding);
         site.heals();
@@ -83,7 +84,7 @@ fn codings_that_are_broken_or_were_not_asked_for_move_nothing() {
         ("gzip", &[], "transport or malformed"),
         ("zstd", &[], "transport or malformed"),
     ] {
-        site.timestamp_fails(encoded(coding, bytes), code, coding);
+        site.root_fails(encoded(coding, bytes), code, coding);
     }
     site.heals();
 }
@@ -100,7 +101,7 @@ fn what_stands_for_nothing_does_not_go_on_for_ever() {
     ] {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\n\r\n").into_bytes();
         let reply = Reply::Forever([head, first].concat(), Duration::from_micros(100), again);
-        site.timestamp_fails(reply, "transport or too-long", coding);
+        site.root_fails(reply, "transport or too-long", coding);
     }
     site.heals();
 }

@@ -345,3 +345,48 @@ fn nesting_is_bounded_in_every_role() {
         assert_eq!(client.cached(role), trusted);
     }
 }
+
+/// Each keyid of a role may cost a signature to check, whoever signed the document that lists them.
+#[test]
+fn a_role_with_more_than_1024_keyids_is_refused() {
+    let more = |listed: usize| (1..listed).map(|number| json!(format!("{number}"))).collect::<Vec<_>>();
+    for (listed, refused) in [(1_024, false), (1_025, true), (200_000, true)] {
+        let mut repository = SimRepository::new();
+        repository.delegate("targets", "team", &["team/*"]);
+        repository.publish();
+        let mut client = repository.client();
+        client.find("team/tool").unwrap();
+        let targets = client.cached("targets");
+        repository.delegation("targets", "team")["keyids"].as_array_mut().unwrap().extend(more(listed));
+        repository.bump("targets");
+        repository.publish();
+
+        let found = client.refresh().and_then(|()| client.find("team/tool").map(drop));
+
+        if refused {
+            let refusal = refusal_of(found);
+            let expected = format!("{listed} keyids, of which a role has at most 1024");
+            assert!(refusal.code() == "malformed" && refusal.to_string().contains(&expected), "{refusal}");
+            assert_eq!(client.cached("targets"), targets);
+        } else {
+            found.unwrap();
+        }
+    }
+    for (listed, refused) in [(1_024, false), (1_025, true)] {
+        let mut repository = SimRepository::new();
+        let mut client = repository.client();
+        client.refresh().unwrap();
+        let before = client.state();
+        repository.draft("root")["roles"]["timestamp"]["keyids"].as_array_mut().unwrap().extend(more(listed));
+        repository.publish_root();
+
+        let refreshed = client.refresh();
+
+        if refused {
+            assert_eq!(refusal_of(refreshed).code(), "malformed");
+            assert_eq!(client.state(), before);
+        } else {
+            refreshed.unwrap();
+        }
+    }
+}

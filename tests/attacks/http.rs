@@ -162,8 +162,18 @@ impl Site {
     /// Insists that a refresh fails like this, whatever the server meant by `reply`, and that nothing moved; and that
     /// all is well again once the server is.
     pub(crate) fn timestamp_fails(&mut self, reply: impl Into<Reply>, code: &str, what: &str) {
+        self.metadata_fails("metadata/timestamp.json", reply, code, what);
+    }
+
+    /// The same for the next root, which, unlike a timestamp, may come compressed.
+    pub(crate) fn root_fails(&mut self, reply: impl Into<Reply>, code: &str, what: &str) {
+        self.metadata_fails("metadata/2.root.json", reply, code, what);
+        self.replies.lock().unwrap().remove("metadata/2.root.json");
+    }
+
+    fn metadata_fails(&mut self, path: &str, reply: impl Into<Reply>, code: &str, what: &str) {
         self.connect_anew();
-        self.reply("metadata/timestamp.json", reply);
+        self.reply(path, reply);
         let before = self.client.state();
         let error = self.client.refresh().expect_err(what);
         assert!(code.split(" or ").any(|code| code == error.code()), "{what}: {error}");
@@ -191,6 +201,90 @@ impl Site {
         assert_eq!(self.client.trusted(), "root 1, timestamp 3, snapshot 3, targets 3");
         assert_eq!(self.client.downloaded("tool").unwrap(), b"better");
     }
+}
+
+#[test]
+fn redirects_that_drip_are_given_up() {
+    let mut site = Site::with_news();
+    site.connect_anew();
+    // Each comes long before anybody loses patience with the server, and five are followed.
+    let drip = |to: &str| Reply::Forever(Vec::new(), Duration::from_millis(300), redirect(to).into_bytes());
+    site.reply("metadata/timestamp.json", drip("/metadata/timestamp.json"));
+    let before = site.client.state();
+    let fetcher = site.client.network.clone().unwrap();
+    let little = |settings: &mut trustroot::client::UpdaterSettings| settings.patience.silence = LITTLE_PATIENCE;
+    let mut updater = site.client.updater_from(fetcher, little).unwrap();
+
+    run(async {
+        let error = updater.refresh().await.unwrap_err();
+        assert_eq!((error.code(), error.is_refusal()), ("timed-out", false));
+    });
+
+    assert_eq!(site.client.state(), before);
+    site.heals();
+}
+
+/// nginx weakens the tags of what it compresses, and some servers give no others. A warm refresh is as cheap there: the
+/// timestamp is not sent again, and what is kept is verified as if it had been.
+#[test]
+fn a_timestamp_is_not_sent_again_where_tags_are_weak() {
+    for always_weak in [false, true] {
+        let repository = SimRepository::new();
+        let timestamp = repository.bytes("timestamp");
+        let server = Server::answering(move |head: &str| {
+            let head = head.to_lowercase();
+            if !head.starts_with("get /metadata/timestamp.json ") {
+                return Reply::from(status(404));
+            }
+            let tag = if always_weak || head.contains("gzip") { "W/\"a\"" } else { "\"a\"" };
+            if head.contains(&format!("if-none-match: {}\r\n", tag.to_lowercase())) {
+                return format!("HTTP/1.1 304 Not Modified\r\netag: {tag}\r\nconnection: close\r\n\r\n").into();
+            }
+            Reply::Bytes(with_head(&format!("HTTP/1.1 200 OK\r\netag: {tag}"), &timestamp))
+        });
+        let mut client = repository.client();
+        client.refresh().unwrap();
+        let before = client.state();
+        client.metadata_url = SafeUrl::parse(&format!("{}/metadata", server.url)).unwrap();
+        client.network = Some(Arc::new(DefaultFetcher::new(HttpSettings::default())));
+        client.refresh().unwrap();
+        let sent = server.heads().len();
+
+        let mut updater = client.new_updater().unwrap();
+        run(async { assert!(updater.refresh().await.is_ok()) });
+
+        let timestamp =
+            server.heads().split_off(sent).into_iter().find(|head| head.contains("timestamp.json")).unwrap();
+        let timestamp = timestamp.to_lowercase();
+        assert!(timestamp.contains("accept-encoding: identity\r\n"), "{timestamp}");
+        assert!(timestamp.contains("if-none-match: "), "{timestamp}");
+        assert_eq!((updater.traffic().requests, updater.traffic().bytes), (2, 0), "{always_weak}");
+        let mut moved = client.moved_since(&before);
+        moved.retain(|file| file != "client/notes.json");
+        assert_eq!(moved, [""; 0]);
+    }
+}
+
+/// What was asked of others on the way is traffic too.
+#[test]
+fn requests_that_redirects_lead_to_are_counted() {
+    let mut site = Site::with_news();
+    for role in ["2.root", "timestamp"] {
+        site.reply(&format!("metadata/{role}.json"), redirect(&format!("/elsewhere/{role}.json")));
+    }
+    site.reply(
+        "elsewhere/timestamp.json",
+        Reply::Bytes(with_head("HTTP/1.1 200 OK", &site.repository.bytes("timestamp"))),
+    );
+    site.connect_anew();
+    let before = site.server.heads().len();
+    let mut updater = site.client.new_updater().unwrap();
+
+    run(async { assert!(updater.refresh().await.is_ok()) });
+
+    // Root and timestamp twice each; snapshot and targets.
+    assert_eq!(site.server.heads().len() - before, 6);
+    assert_eq!(updater.traffic().requests, 6);
 }
 
 pub(crate) fn with_head(head: &str, body: &[u8]) -> Vec<u8> {
@@ -542,6 +636,10 @@ fn redirects_that_are_not_followed_move_nothing() {
         "http://".to_owned(),
         "http://[::1".to_owned(),
         "http:// /".to_owned(),
+        // From this machine, where example keys are let in, to another.
+        "http://192.0.2.1/timestamp.json".to_owned(),
+        "https://192.0.2.1/timestamp.json".to_owned(),
+        "http://localhost.example/timestamp.json".to_owned(),
         // To itself, without end.
         "timestamp.json".to_owned(),
         "?".to_owned(),
@@ -552,7 +650,8 @@ fn redirects_that_are_not_followed_move_nothing() {
         site.timestamp_fails(redirect(&location), "redirect", &location);
     }
     // Neither text nor a URL.
-    let raw = b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1/\xff\xfe\r\ncontent-length: 0\r\n\r\n";
+    let raw =
+        b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1/\xff\xfe\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     site.timestamp_fails(Reply::Bytes(raw.to_vec()), "http-status", "raw bytes");
     let nothing = "HTTP/1.1 302 Found\r\nlocation:\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     site.timestamp_fails(nothing, "redirect", "an empty place");

@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod agreed_builder_map;
 mod arbitrary_software;
 mod builder_map;
 mod bundle;

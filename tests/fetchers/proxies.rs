@@ -83,6 +83,16 @@ fn url(scheme: &str) -> SafeUrl {
     SafeUrl::parse(&format!("{scheme}://{NAME}/hello")).unwrap()
 }
 
+/// A URL of the server that a proxy is asked for: with `http`, none is for loopback addresses.
+fn proxied_url(server: &Server) -> SafeUrl {
+    match server.url("hello") {
+        url if url.scheme() == "http" => {
+            SafeUrl::parse(&format!("http://0.0.0.0:{}/hello", server.address.port())).unwrap()
+        }
+        url => url,
+    }
+}
+
 #[test]
 fn https_goes_through_a_tunnel_that_sees_nothing_of_it() {
     run(async {
@@ -140,14 +150,38 @@ fn hosts_that_are_excepted_are_reached_directly() {
     run(async {
         for server in [Server::http().await, Server::https().await] {
             let proxy = Tunnels::http(server.address, AGREED).await;
-            for except in ["127.0.0.1", "example.org,127.0.0.0/8", " 127.0.0.1 , x"] {
-                let except = except.to_owned();
+            // Plain loopback addresses are reached directly anyway.
+            let (url, host) = match server.url("hello").scheme() {
+                "http" => (format!("http://0.0.0.0:{}/hello", server.address.port()), "0.0.0"),
+                _ => (server.url("hello").expose().to_owned(), "127.0.0"),
+            };
+            let last = url.split([':', '/', '.']).nth(6).unwrap();
+            for except in [format!("{host}.{last}"), format!("example.org,{host}.0/24"), format!(" {host}.{last} , x")]
+            {
                 let (http, https) = (Some(proxy.url("http", "")), Some(proxy.url("http", "")));
                 let fetcher = through(&server, Proxies { http, https, except });
-                fetcher.fetch(&server.url("hello")).await.unwrap();
+                fetcher.fetch(&SafeUrl::parse(&url).unwrap()).await.unwrap();
             }
             assert!(proxy.heads().is_empty());
         }
+    });
+}
+
+/// Example keys are let in from this machine alone, and what a proxy answers may come from anywhere.
+#[test]
+fn no_proxy_answers_for_this_machine() {
+    run(async {
+        let server = Server::http().await;
+        let proxy = Server::answering("http", |_| answer(200, &[], "from elsewhere")).await;
+        let http = Some(ProxyUrl::parse(proxy.url("").expose()).unwrap());
+        let fetcher = through(&server, Proxies { http, ..Proxies::default() });
+        for host in ["127.0.0.1", "localhost"] {
+            let url = SafeUrl::parse(&format!("http://{host}:{}/hello", server.address.port())).unwrap();
+            assert!(url.is_of_this_machine());
+            let content = fetcher.fetch(&url).await.unwrap().bytes(1_000_000).await.unwrap();
+            assert!(content == hello(), "{host}");
+        }
+        assert!(proxy.asked().is_empty());
     });
 }
 
@@ -174,7 +208,7 @@ fn a_proxy_that_is_not_there_is_not_gone_round() {
             let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
             let all = Some(ProxyUrl::parse(&format!("http://user:secret@{gone}")).unwrap());
             let fetcher = through(&server, Proxies { http: all.clone(), https: all, ..Proxies::default() });
-            let error = fetcher.fetch(&server.url("hello")).await.unwrap_err();
+            let error = fetcher.fetch(&proxied_url(&server)).await.unwrap_err();
             assert_eq!(error.code(), "transport");
             assert!(!format!("{error} {error:?} {fetcher:?}").contains("secret"), "{error:?}");
             assert_eq!(server.connections(), 0);

@@ -203,6 +203,24 @@ impl Registry {
         SecretKey::from_pem(&self.key(person).to_unencrypted_pem(), None).unwrap()
     }
 
+    /// Another registry: those who hold its keys are others, of the same names.
+    pub fn other(now: DateTime<Utc>) -> Self {
+        let mut registry = Self::at(now);
+        for (person, seed) in [("alice", 5), ("bob", 6), ("carol", 7), ("online", 8)] {
+            registry.add_key(person, SecretKey::ed25519_from_seed(&[seed; 32]).unwrap());
+        }
+        registry
+    }
+
+    /// Copies what is published, as a server would have it.
+    pub fn serve_from(&self, directory: &Path) {
+        for (path, content) in self.files("public") {
+            let path = directory.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            write_durably(&path, &content).unwrap();
+        }
+    }
+
     /// Every file below a directory, with its content.
     pub fn files(&self, below: &str) -> BTreeMap<PathBuf, Vec<u8>> {
         files(&self.path(below))

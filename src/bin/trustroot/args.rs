@@ -1,4 +1,5 @@
-//! The command line.
+//! The command line. What a command is for stands at its variant: its options are only put together where it is the one that
+//! was asked for.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -61,20 +62,50 @@ pub(crate) enum Format {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
     /// Pin the root of a repository, or see what is pinned
     #[command(subcommand)]
     Trust(TrustCommand),
+    /// Bring trusted metadata up to date
+    ///
+    /// Follows the chain of roots from the pinned one, then timestamp, snapshot and targets. What is refused changes
+    /// nothing; running it again is always safe.
     Refresh(RefreshOptions),
+    /// Show how fresh what is kept is: versions, expiries, and when the repository confirmed it
+    ///
+    /// Asks no repository. Everything is verified from the pinned root, also what has expired. Delegated roles are among it
+    /// where they were needed here before. Exit status 0 means that all is well, 1 that something has expired or is stale,
+    /// or will within the time of `--warn-within`, 3 that it could not be told.
     Status(StatusOptions),
+    /// Show what changed since a time: keys of builders, levels, grants, root keys, versions
+    ///
+    /// Asks no repository: it compares the versions that this machine has had. Of builders and verifiers, only those that
+    /// were looked up here are known.
     Changes(ChangesOptions),
+    /// Download a target that a trusted role names
+    ///
+    /// It is kept for `--offline` as well, unless it is longer than 64 MiB and written to a file, where it is found again.
     Get(GetOptions),
+    /// Show who a builder or verifier is: keys, level and status, and where each fact comes from
     Lookup(LookupOptions),
+    /// Check that an attestation vouches for a file
+    ///
+    /// By the name of a builder (`--builder`): its provenance, signed with keys that the repository delivers for it, at the
+    /// level asked for. By the name of a verifier (`--verifier`): its summary. Or with a file of keys (`--key-target`, in
+    /// npm's `keys.json` shape), which says nothing about levels. Exit status 0 means yes, 1 no, 3 that it could not be told.
     Verify(VerifyOptions),
     /// Carry a repository to machines without a network, in one file
     #[command(subcommand)]
     Bundle(BundleCommand),
+    /// Show what a metadata file says and who signed it, without trusting it
+    ///
+    /// Everything shown comes from the file itself and is labelled as unverified.
     Inspect(InspectOptions),
+    /// Begin a trust root: write a working copy to edit and review
+    ///
+    /// Writes `trustroot.toml`, which says who holds keys and who signs what. With `--keyholder`, people and their keys are
+    /// filled in; anything can be changed afterwards. Nothing that is there is overwritten.
     Init(InitOptions),
     /// Write and check who holds which part of a trust root
     #[command(subcommand)]
@@ -85,8 +116,19 @@ pub(crate) enum Command {
     /// Sign the next version of a role, together with others
     #[command(subcommand)]
     Ceremony(CeremonyCommand),
+    /// Publish what has been signed to a directory that a web server serves
+    ///
+    /// Signs snapshot and timestamp with the online keys where they are due. Real clients upgrade to the result in memory
+    /// before anything is written. Run it again at any time: what is there already is left alone.
     Publish(PublishOptions),
+    /// Serve a published repository over HTTP, for trials and small installations
+    ///
+    /// Prints one line with the address, then answers until it is interrupted. Clients trust nothing that it says: what they
+    /// get is checked against their pinned root.
     Serve(ServeOptions),
+    /// Check a working copy: what is wrong, what is not signed yet, and what is due
+    ///
+    /// Exit status 1 means that something is to be done.
     Check(CheckOptions),
     /// Make the keys that people and services sign with, or look at one
     #[command(subcommand)]
@@ -102,8 +144,16 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum TrustCommand {
+    /// Pin the root of a repository
+    ///
+    /// The root file, or its digest, must reach you by a way that you trust more than the repository: with your
+    /// operating system, from colleagues, from a ceremony's record. Nothing is downloaded unless no file is given.
     Add(Box<TrustAddOptions>),
+    /// Change how a repository is asked, and what happens where it does not answer
+    ///
+    /// What is not named stays as it is. The pin always stays: to pin another root, remove and add.
     Set(Box<TrustSetOptions>),
     /// List the repositories that are trusted
     List,
@@ -123,10 +173,6 @@ pub(crate) enum TrustCommand {
     },
 }
 
-/// Pin the root of a repository
-///
-/// The root file, or its digest, must reach you by a way that you trust more than the repository: with your
-/// operating system, from colleagues, from a ceremony's record. Nothing is downloaded unless no file is given.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Pin a repository by a root file
@@ -180,11 +226,8 @@ pub(crate) struct TrustAddOptions {
     pub(crate) policy: PolicyOptions,
 }
 
-/// Change how a repository is asked, and what happens where it does not answer
-///
-/// What is not named stays as it is. The pin always stays: to pin another root, remove and add.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["mirror", "no_mirrors", "max_staleness", "when_unreachable", "expired_grace"]), after_help = "Examples:
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["mirror", "no_mirrors", "deadline", "max_staleness", "when_unreachable", "expired_grace"]), after_help = "Examples:
   Use what is kept for up to a week where the repository cannot be reached
   $ trustroot trust set example --when-unreachable use-kept --max-staleness 7d
 
@@ -202,7 +245,7 @@ pub(crate) struct TrustSetOptions {
     pub(crate) no_mirrors: bool,
 }
 
-/// How a repository is asked, and what happens where it does not answer.
+// How a repository is asked, and what happens where it does not answer.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PolicyOptions {
     /// Where else its metadata is, with its targets at `targets` below; repeat it for several
@@ -210,6 +253,12 @@ pub(crate) struct PolicyOptions {
     /// Mirrors are trusted with nothing: what comes from them is verified alike. Those that fail are asked later.
     #[arg(long, value_name = "URL")]
     pub(crate) mirror: Vec<String>,
+
+    /// How long a refresh or a look-up may take, all places and attempts together: such as 90s or 5m; or `none`
+    ///
+    /// A download may take as long for each 16 MiB of its target that have begun. [default: 15m]
+    #[arg(long, value_name = "PERIOD", value_parser = parse_limit)]
+    pub(crate) deadline: Option<Limit>,
 
     /// How long ago the repository may have confirmed what is kept, where it is not asked now: such as 36h or 7d; or `none`
     ///
@@ -233,6 +282,7 @@ impl PolicyOptions {
     /// Whether the user spoke of the policy at all.
     pub(crate) fn is_given(&self) -> bool {
         !self.mirror.is_empty()
+            || self.deadline.is_some()
             || self.max_staleness.is_some()
             || self.when_unreachable.is_some()
             || self.expired_grace.is_some()
@@ -259,10 +309,6 @@ fn parse_limit(text: &str) -> Result<Limit, String> {
     if text == "none" { Ok(Limit::None) } else { text.parse().map(Limit::Of) }
 }
 
-/// Bring trusted metadata up to date
-///
-/// Follows the chain of roots from the pinned one, then timestamp, snapshot and targets. What is refused changes
-/// nothing; running it again is always safe.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Refresh everything that is trusted
@@ -313,12 +359,6 @@ pub(crate) struct WatchOptions {
     pub(crate) on_change: Vec<OsString>,
 }
 
-/// Show how fresh what is kept is: versions, expiries, and when the repository confirmed it
-///
-/// Asks no repository. Everything is verified from the pinned root, also what has expired. Delegated roles are among it
-/// where they were needed here before. Exit status 0 means that all
-/// is well, 1 that something has expired or is stale, or will within the time of `--warn-within`, 3 that it could not be
-/// told.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Alarm where something expires within three days, or was not confirmed for one
@@ -336,10 +376,6 @@ pub(crate) struct StatusOptions {
     pub(crate) max_age: Option<Duration>,
 }
 
-/// Show what changed since a time: keys of builders, levels, grants, root keys, versions
-///
-/// Asks no repository: it compares the versions that this machine has had. Of builders and verifiers, only those that
-/// were looked up here are known.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   See which keys changed since an incident began
@@ -353,9 +389,6 @@ pub(crate) struct ChangesOptions {
     pub(crate) since: DateTime<Utc>,
 }
 
-/// Download a target that a trusted role names
-///
-/// It is kept for `--offline` as well, unless it is longer than 64 MiB and written to a file, where it is found again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Download a file of keys
@@ -384,26 +417,27 @@ pub(crate) struct GetOptions {
     pub(crate) output: Option<PathBuf>,
 }
 
-/// Show who a builder or verifier is: keys, level and status, and where each fact comes from
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   See which keys a builder signs with, and its level today
-  $ trustroot lookup https://oppy.example/slsa/builder/v1")]
+  $ trustroot lookup https://oppy.example/slsa/builder/v1
+
+  Take its document only where enough repositories agree about it, as a map says
+  $ trustroot lookup https://oppy.example/slsa/builder/v1 --map map.json")]
 pub(crate) struct LookupOptions {
     /// The builder's ID, exactly as its provenance gives it; or a verifier's
     #[arg(value_parser = parse_id)]
     pub(crate) id: BuilderId,
 
-    /// Which repository [default: the only one]
+    /// Which repository [default: those that `map.json` says, else the only one]
     #[arg(long, value_name = "NAME")]
     pub(crate) trust: Option<TrustName>,
+
+    /// Which repositories must agree about which targets (TAP 4) [default: `map.json` in the home, if it is there]
+    #[arg(long, value_name = "FILE", conflicts_with = "trust")]
+    pub(crate) map: Option<PathBuf>,
 }
 
-/// Check that an attestation vouches for a file
-///
-/// By the name of a builder (`--builder`): its provenance, signed with keys that the repository delivers for it, at the
-/// level asked for. By the name of a verifier (`--verifier`): its summary. Or with a file of keys (`--key-target`, in
-/// npm's `keys.json` shape), which says nothing about levels. Exit status 0 means yes, 1 no, 3 that it could not be told.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("by").required(true).args(["builder", "verifier", "key_target"]), group = clap::ArgGroup::new("what").required(true).args(["artifact", "digest"]), after_help = "Examples:
   Check that a builder built a file, at Build L3
@@ -468,9 +502,13 @@ pub(crate) struct VerifyOptions {
     #[arg(long, value_name = "USAGE", default_value = "npm:attestations")]
     pub(crate) key_usage: String,
 
-    /// Which repository [default: the only one]
+    /// Which repository [default: those that `map.json` says, else the only one]
     #[arg(long, value_name = "NAME")]
     pub(crate) trust: Option<TrustName>,
+
+    /// Which repositories must agree about which targets (TAP 4) [default: `map.json` in the home, if it is there]
+    #[arg(long, value_name = "FILE", conflicts_with = "trust")]
+    pub(crate) map: Option<PathBuf>,
 
     /// With `--key-target`: the target that names the transparency logs whose word on the signing time is taken
     ///
@@ -489,8 +527,17 @@ fn parse_digest(text: &str) -> Result<ArtifactDigests, String> {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum BundleCommand {
+    /// Write a bundle: metadata from the pinned root on, and what answers the questions that you name
+    ///
+    /// The repository is asked first, unless `--offline` is given. Before anything is written, a new client that has nothing
+    /// but the pinned root and the bundle answers the same questions.
     Export(BundleExportOptions),
+    /// Take the news of a repository from a bundle
+    ///
+    /// A bundle is trusted no more than any mirror: everything is verified from the pinned root, and what is older than what
+    /// is trusted is refused. Nothing is asked of the network.
     Import(BundleImportOptions),
     /// Show what a bundle says that it holds, without trusting it
     Inspect {
@@ -499,17 +546,16 @@ pub(crate) enum BundleCommand {
     },
 }
 
-/// Write a bundle: metadata from the pinned root on, and what answers the questions that you name
-///
-/// The repository is asked first, unless `--offline` is given. Before anything is written, a new client that has nothing
-/// but the pinned root and the bundle answers the same questions.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Carry what is needed to verify what a builder built
   $ trustroot bundle export example --output news.bundle --builder https://oppy.example/slsa/builder/v1
 
   Carry the keys of a registry
-  $ trustroot bundle export sigstore --output news.bundle --target registry.npmjs.org/keys.json")]
+  $ trustroot bundle export sigstore --output news.bundle --target registry.npmjs.org/keys.json
+
+  For a machine that pinned an older root
+  $ trustroot bundle export example --output news.bundle --all-kept --from-root 1.root.json")]
 pub(crate) struct BundleExportOptions {
     /// Which repository
     pub(crate) name: TrustName,
@@ -529,12 +575,14 @@ pub(crate) struct BundleExportOptions {
     /// Carry every target that earlier commands have kept here and that is still named
     #[arg(long)]
     pub(crate) all_kept: bool,
+
+    /// The root that the other side has pinned, where it is older than the one that is pinned here
+    ///
+    /// It must lead to yours. Roots between the two are asked of the repository. [default: the pinned root]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from_root: Option<PathBuf>,
 }
 
-/// Take the news of a repository from a bundle
-///
-/// A bundle is trusted no more than any mirror: everything is verified from the pinned root, and what is older than what
-/// is trusted is refused. Nothing is asked of the network.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Take the news from a stick
@@ -548,9 +596,6 @@ pub(crate) struct BundleImportOptions {
     pub(crate) trust: Option<TrustName>,
 }
 
-/// Show what a metadata file says and who signed it, without trusting it
-///
-/// Everything shown comes from the file itself and is labelled as unverified.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Look at a root before pinning it
@@ -571,7 +616,7 @@ pub(crate) struct InspectOptions {
     pub(crate) role: Option<String>,
 }
 
-/// Where a trust root is worked on.
+// Where a trust root is worked on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct WorkingCopyOptions {
     /// The working copy of the trust root
@@ -579,10 +624,6 @@ pub(crate) struct WorkingCopyOptions {
     pub(crate) directory: PathBuf,
 }
 
-/// Begin a trust root: write a working copy to edit and review
-///
-/// Writes `trustroot.toml`, which says who holds keys and who signs what. With `--keyholder`, people and their keys are
-/// filled in; anything can be changed afterwards. Nothing that is there is overwritten.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Begin a trust root that any two of three people can change
@@ -630,13 +671,14 @@ fn parse_holder(text: &str) -> Result<Holder, String> {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum NamespaceCommand {
+    /// Let an organisation keep the keys of its own builders, within what is granted here
+    ///
+    /// Writes the namespace to `trustroot.toml`. It takes effect once top-level targets have been signed and published.
     Add(NamespaceAddOptions),
 }
 
-/// Let an organisation keep the keys of its own builders, within what is granted here
-///
-/// Writes the namespace to `trustroot.toml`. It takes effect once top-level targets have been signed and published.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Let Oppy vouch for the builders below one prefix, up to Build L3
@@ -682,8 +724,16 @@ pub(crate) struct NamespaceAddOptions {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum BuilderCommand {
+    /// Write a builder's document, to be reviewed and signed by its namespace
+    ///
+    /// Nothing is trusted until the namespace has signed it and it is published.
     Add(BuilderAddOptions),
+    /// Add a key to a builder, beside those that it has
+    ///
+    /// How a key is rotated: add the new one, publish, let the builder use it, then set the old one's `status` to `retired`
+    /// in the builder's file.
     AddKey(BuilderAddKeyOptions),
     /// List the builders and verifiers of the working copy
     List {
@@ -702,9 +752,6 @@ pub(crate) enum BuilderCommand {
     },
 }
 
-/// Write a builder's document, to be reviewed and signed by its namespace
-///
-/// Nothing is trusted until the namespace has signed it and it is published.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Add a builder with one key, at Build L3
@@ -747,10 +794,6 @@ pub(crate) struct BuilderAddOptions {
     pub(crate) working_copy: WorkingCopyOptions,
 }
 
-/// Add a key to a builder, beside those that it has
-///
-/// How a key is rotated: add the new one, publish, let the builder use it, then set the old one's `status` to `retired`
-/// in the builder's file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Add next year's key
@@ -776,17 +819,27 @@ pub(crate) struct BuilderAddKeyOptions {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum CeremonyCommand {
+    /// Propose the next version of a role, as the configuration has it
+    ///
+    /// Run again, it gives a running event a new proposal; what was signed before no longer counts.
     Start(CeremonyStartOptions),
+    /// Show who has signed, who can still sign, and what to do next
     Status(CeremonyStatusOptions),
+    /// Show what an event would change, and the digest to compare
+    ///
+    /// Computed on this machine from the last signed version and the proposed bytes. Nothing is signed.
     Review(CeremonyReviewOptions),
+    /// Review an event and sign it
+    ///
+    /// Shows what would change from the version you trust, then asks for four words of the payload's digest: compare all 32
+    /// with a second machine first. Nothing is uploaded; the signature is a file in the event.
     Sign(CeremonySignOptions),
+    /// Put an event that enough people have signed among what is signed
     Finish(CeremonyFinishOptions),
 }
 
-/// Propose the next version of a role, as the configuration has it
-///
-/// Run again, it gives a running event a new proposal; what was signed before no longer counts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Propose the first root
@@ -806,7 +859,6 @@ pub(crate) struct CeremonyStartOptions {
     pub(crate) working_copy: WorkingCopyOptions,
 }
 
-/// Show who has signed, who can still sign, and what to do next
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   See where all events stand
@@ -819,9 +871,6 @@ pub(crate) struct CeremonyStatusOptions {
     pub(crate) working_copy: WorkingCopyOptions,
 }
 
-/// Show what an event would change, and the digest to compare
-///
-/// Computed on this machine from the last signed version and the proposed bytes. Nothing is signed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Review on a second machine, and read the words aloud
@@ -837,7 +886,7 @@ pub(crate) struct CeremonyReviewOptions {
     pub(crate) working_copy: WorkingCopyOptions,
 }
 
-/// A root that whoever signs or reviews trusts.
+// A root that whoever signs or reviews trusts.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PinOptions {
     /// The SHA-256 of a root of this repository that you trust, from your own records
@@ -849,10 +898,6 @@ pub(crate) struct PinOptions {
     pub(crate) trust: Option<TrustName>,
 }
 
-/// Review an event and sign it
-///
-/// Shows what would change from the version you trust, then asks for four words of the payload's digest: compare all 32
-/// with a second machine first. Nothing is uploaded; the signature is a file in the event.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Sign the second root with a key in a file
@@ -875,7 +920,6 @@ pub(crate) struct CeremonySignOptions {
     pub(crate) working_copy: WorkingCopyOptions,
 }
 
-/// Put an event that enough people have signed among what is signed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Finish the second root
@@ -896,10 +940,6 @@ pub(crate) struct CeremonyFinishOptions {
     pub(crate) working_copy: WorkingCopyOptions,
 }
 
-/// Publish what has been signed to a directory that a web server serves
-///
-/// Signs snapshot and timestamp with the online keys where they are due. Real clients upgrade to the result in memory
-/// before anything is written. Run it again at any time: what is there already is left alone.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Publish to a directory
@@ -927,10 +967,6 @@ pub(crate) struct PublishOptions {
     pub(crate) working_copy: WorkingCopyOptions,
 }
 
-/// Serve a published repository over HTTP, for trials and small installations
-///
-/// Prints one line with the address, then answers until it is interrupted. Clients trust nothing that it says: what they
-/// get is checked against their pinned root.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Serve to this machine, at a port that is free
@@ -947,9 +983,6 @@ pub(crate) struct ServeOptions {
     pub(crate) listen: std::net::SocketAddr,
 }
 
-/// Check a working copy: what is wrong, what is not signed yet, and what is due
-///
-/// Exit status 1 means that something is to be done.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Check before a ceremony, and every day
@@ -964,15 +997,17 @@ fn parse_level(text: &str) -> Result<BuildLevel, String> {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum KeyCommand {
+    /// Make a secret key
+    ///
+    /// Writes the secret key, encrypted and for its owner alone, and its public half with the ending `.pub`. A file that
+    /// is there already is never replaced.
     Generate(KeyGenerateOptions),
+    /// Show what a key file holds, without its secret
     Inspect(KeyInspectOptions),
 }
 
-/// Make a secret key
-///
-/// Writes the secret key, encrypted and for its owner alone, and its public half with the ending `.pub`. A file that
-/// is there already is never replaced.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Make a key, asking for its passphrase
@@ -1009,7 +1044,6 @@ pub(crate) enum KeyType {
     MlDsa65,
 }
 
-/// Show what a key file holds, without its secret
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   See the fingerprint of a public key
@@ -1081,4 +1115,32 @@ fn parse_sha256(text: &str) -> Result<[u8; 32], String> {
     let mut digest = [0; 32];
     hex::decode_to_slice(text, &mut digest).map_err(|_| "expected 64 hexadecimal digits".to_owned())?;
     Ok(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// What each command is for, shortly and at length.
+    fn purposes(command: &clap::Command, above: &str, said: &mut Vec<String>) {
+        for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
+            let name = format!("{above} {}", command.get_name());
+            let (short, long) = (command.get_about(), command.get_long_about());
+            said.push(format!("{name}: {}\n{}", short.unwrap_or_default(), long.unwrap_or_default()));
+            purposes(command, &name, said);
+        }
+    }
+
+    #[test]
+    fn what_a_command_is_for_is_not_changed_by_its_options() {
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        let mut command = Args::command();
+        purposes(&command, "trustroot", &mut before);
+        command.build();
+        purposes(&command, "trustroot", &mut after);
+        assert!(before.len() > 30, "{before:?}");
+        assert_eq!(before, after);
+    }
 }

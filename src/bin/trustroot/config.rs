@@ -97,6 +97,9 @@ impl Trust {
         let mut settings = UpdaterSettings::new(self.metadata_url.clone(), self.target_url.clone());
         settings.mirrors = self.places();
         settings.root_policy = self.root_policy;
+        if let Some(deadline) = self.policy.deadline {
+            settings.patience.update = deadline.duration();
+        }
         settings.max_staleness = self.policy.max_staleness.map(Period::duration);
         settings.when_unreachable = match (self.policy.when_unreachable, self.policy.expired_grace) {
             (_, Some(grace)) => WhenUnreachable::UseExpired(ExpiredGrace::accepting(grace.duration())),
@@ -160,6 +163,8 @@ impl Unreachable {
 pub(crate) struct Policy {
     /// Where else its metadata is; targets are at `targets` below.
     pub(crate) mirrors: Vec<SafeUrl>,
+    /// How long a refresh or a look-up may take; the default of [`Patience`](trustroot::client::Patience) where absent.
+    pub(crate) deadline: Option<Period>,
     pub(crate) max_staleness: Option<Period>,
     pub(crate) when_unreachable: Unreachable,
     pub(crate) expired_grace: Option<Period>,
@@ -181,6 +186,8 @@ struct TrustFile {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     mirrors: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    deadline: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     max_staleness: Option<String>,
     #[serde(default, skip_serializing_if = "Unreachable::is_fail")]
     when_unreachable: Unreachable,
@@ -197,6 +204,7 @@ impl TrustFile {
             post_quantum_from: pin.root_policy.post_quantum_from.map(|from| from.to_rfc3339()),
             pinned_by: pin.pinned_by,
             mirrors: policy.mirrors.iter().map(|url| url.expose().to_owned()).collect(),
+            deadline: policy.deadline.map(|period| period.to_string()),
             max_staleness: policy.max_staleness.map(|period| period.to_string()),
             when_unreachable: policy.when_unreachable,
             expired_grace: policy.expired_grace.map(|period| period.to_string()),
@@ -214,6 +222,7 @@ impl TrustFile {
         let mirrors = self.mirrors.iter().map(|url| SafeUrl::parse(url).map_err(|error| format!("mirrors: {error}")));
         Ok(Policy {
             mirrors: mirrors.collect::<Result<_, _>>()?,
+            deadline: period("deadline", &self.deadline)?,
             max_staleness: period("max_staleness", &self.max_staleness)?,
             when_unreachable: self.when_unreachable,
             expired_grace: period("expired_grace", &self.expired_grace)?,
@@ -357,7 +366,7 @@ impl TrustStore {
             for url in urls {
                 let problem = |what: String| unusable_map(path, format!("the repository `{name}`: {what}"));
                 let url = SafeUrl::parse(url).map_err(|error| problem(error.to_string()))?;
-                if !trust.places().iter().any(|place| place.metadata_url.expose().starts_with(url.expose())) {
+                if !trust.places().iter().any(|place| place.metadata_url.is_below(&url)) {
                     return Err(problem(format!("it is not asked at {url}"))
                         .hint("leave the URL out, or make it a mirror: `trustroot trust set NAME --mirror URL`"));
                 }

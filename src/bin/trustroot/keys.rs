@@ -14,7 +14,7 @@ use crate::ui::{Session, show_path, warn};
 /// Longest passphrase file, in bytes.
 const LONGEST_PASSPHRASE_FILE: u64 = 1024;
 
-/// Which secret key is used, and what opens it.
+// Which secret key is used, and what opens it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct KeyOptions {
     /// The secret key to sign with, as a PEM file

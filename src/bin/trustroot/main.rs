@@ -1,6 +1,7 @@
 //! The `trustroot` command: parses, runs, reports. What it does is in the library and in `commands`.
 
 mod args;
+mod asked;
 mod commands;
 mod config;
 mod freshness;

@@ -204,6 +204,8 @@ pub(crate) fn update_failed(name: &str, error: &UpdateError, time_is_chosen: boo
         UpdateError::Io(error) => report.hint_by_kind(error.kind()),
         UpdateError::ExampleKey(listed) => example_key(report, listed)
             .still("nothing changed: what was trusted before is still trusted"),
+        UpdateError::ExampleSigner { .. } => trials_only(report)
+            .still("nothing changed: what was trusted before is still trusted"),
         UpdateError::Fetch(_) => report
             .still("nothing changed: what was trusted before is still trusted")
             .hint("this says nothing about trust; try again, or use what is kept with `--offline`"),
@@ -211,10 +213,13 @@ pub(crate) fn update_failed(name: &str, error: &UpdateError, time_is_chosen: boo
     }
 }
 
-/// What to do where a root lists an example key.
+/// What to do where a document lists an example key.
 pub(crate) fn example_key(report: Report, listed: &ExampleKeyListed) -> Report {
+    trials_only(report.fact("keyid", Printable(listed.keyid.as_str()).to_string()))
+}
+
+fn trials_only(report: Report) -> Report {
     report
-        .fact("keyid", Printable(listed.keyid.as_str()).to_string())
         .hint("example keys are for trials on one machine: such a repository is taken by `file` URL, or by http from this machine")
         .hint("if this is meant to be a real repository, tell its maintainers to replace that key, and trust nothing it said")
 }

@@ -5,6 +5,7 @@ use std::io;
 use crate::client::LookupError;
 use crate::metadata::TargetPath;
 use crate::printable::Printable;
+use crate::trust::Refusal;
 
 /// Why a bundle could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -31,12 +32,22 @@ pub enum BundleError {
         /// The target.
         path: TargetPath,
     },
+    /// The root that the bundle was to start from does not lead to the one that is pinned here.
+    #[error("the root to start from does not lead to the pinned one{}", because(.reason.as_deref()))]
+    UnrelatedRoot {
+        /// What was refused on the way from one to the other, if that is why.
+        reason: Option<Box<Refusal>>,
+    },
     /// What is kept changed while it was exported.
     #[error("what is kept changed while it was exported")]
     Changed,
     /// A question could not be answered.
     #[error(transparent)]
     Lookup(Box<LookupError>),
+}
+
+fn because(reason: Option<&Refusal>) -> String {
+    reason.map(|reason| format!(": {reason}")).unwrap_or_default()
 }
 
 impl From<LookupError> for BundleError {
@@ -53,6 +64,7 @@ impl BundleError {
             Self::Malformed { .. } => "malformed-bundle",
             Self::Damaged { .. } => "damaged-bundle",
             Self::NoSuchTarget { .. } => "no-such-target",
+            Self::UnrelatedRoot { .. } => "unrelated-root",
             Self::Changed => "export-overtaken",
             Self::Lookup(error) => error.code(),
         }

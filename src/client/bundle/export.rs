@@ -20,7 +20,7 @@ use crate::client::{
 use crate::crypto::sha256;
 use crate::fs::{Survives, directory_of, persist, remove_leftovers, temporary_beside};
 use crate::metadata::{Document as _, RoleName, TargetPath, Version};
-use crate::trust::{Connectivity, ExpectRoot, LocalFile};
+use crate::trust::{Connectivity, ExpectRoot, LocalFile, Refusal};
 
 /// What was exported.
 #[derive(Debug)]
@@ -39,7 +39,11 @@ pub struct Exported {
 }
 
 /// Answers `questions` through `updater`, which must keep metadata and targets, and writes a bundle with what a client
-/// needs that pins the same root. The bundle is whole or not there. `limit` is as for [`super::import`].
+/// needs that pins the same root, or the older one in `from_root`. The bundle is whole or not there. `limit` is as for
+/// [`super::import`].
+///
+/// Roots between the older one and that of the updater are asked for where they are not kept. The chain must lead to the
+/// updater's root: it is this that makes the older one of this repository.
 ///
 /// What is written was verified twice: as it came, and once more by a new client that had nothing but the root and what
 /// is in the bundle.
@@ -50,6 +54,7 @@ pub async fn export(
     updater: &mut Updater,
     questions: &Questions,
     limit: u64,
+    from_root: Option<&[u8]>,
     destination: &Path,
 ) -> Result<Exported, BundleError> {
     let answers = answer(updater, questions, limit).await?;
@@ -63,8 +68,13 @@ pub async fn export(
         KeptTargets::In(directory) | KeptTargets::ReadFrom(directory) => Some(directory.clone()),
         KeptTargets::Nowhere => None,
     };
+    let anchor: Bytes = from_root.unwrap_or(&updater.anchor).to_vec().into();
+    let roots = match from_root {
+        Some(from_root) => roots_before(updater, from_root).await?,
+        None => BTreeMap::new(),
+    };
     let local = updater.settings.may_be_trial();
-    let kept = Arc::new(KeptFetcher { store: Arc::clone(&updater.store), targets, served: Mutex::default() });
+    let kept = Arc::new(KeptFetcher { store: Arc::clone(&updater.store), roots, targets, served: Mutex::default() });
     let settings = UpdaterSettings {
         mirrors: vec![mirror(local)],
         connectivity: Connectivity::Online,
@@ -75,10 +85,10 @@ pub async fn export(
         telling: Telling::Present,
         ..updater.settings.clone()
     };
-    let anchor = TrustAnchor::Pinned(updater.anchor.clone());
     let fetcher = Arc::clone(&kept) as Arc<dyn Fetcher>;
+    let pinned = TrustAnchor::Pinned(anchor.to_vec());
     let mut replayed =
-        Updater::new(anchor, settings, MemoryStore::default(), fetcher, updater.start).map_err(LookupError::from)?;
+        Updater::new(pinned, settings, MemoryStore::default(), fetcher, updater.start).map_err(LookupError::from)?;
     answer(&mut replayed, questions, limit).await?;
     let same = match (updater.trusted(), replayed.trusted()) {
         (Some(before), Some(after)) => before.timestamp().version() == after.timestamp().version(),
@@ -88,13 +98,13 @@ pub async fn export(
         return Err(BundleError::Changed);
     }
 
-    let pinned = ExpectRoot::begin(&updater.anchor, updater.start).map_err(|_| BundleError::Changed)?;
+    let pinned = ExpectRoot::begin(&anchor, updater.start).map_err(|_| BundleError::Changed)?;
     let version = pinned.trusted().version;
     let mut files = std::mem::take(&mut *kept.served.lock().unwrap_or_else(PoisonError::into_inner));
-    files.insert(format!("metadata/{}.root.json", version.get()), Source::Bytes(updater.anchor.clone().into()));
+    files.insert(format!("metadata/{}.root.json", version.get()), Source::Bytes(anchor.clone()));
     let index = Index {
         media_type: MEDIA_TYPE.to_owned(),
-        first_root: FirstRoot { version: version.get(), sha256: hex::encode(sha256(&updater.anchor)) },
+        first_root: FirstRoot { version: version.get(), sha256: hex::encode(sha256(&anchor)) },
         // Rounded down: what is carried must not seem newer than it is.
         confirmed_at: updater.freshness().confirmed_at.map(|time| time.trunc_subsecs(0)),
         questions: questions.clone(),
@@ -102,6 +112,38 @@ pub async fn export(
     };
     let length = write(&index, &files, destination)?;
     Ok(Exported { first_root: index.first_root, confirmed_at: index.confirmed_at, files: index.files, length, answers })
+}
+
+/// The roots from the one after `first` up to the one that `updater` starts from, to which they must lead; nothing where
+/// `first` is no older than that.
+async fn roots_before(updater: &mut Updater, first: &[u8]) -> Result<BTreeMap<Version, Bytes>, BundleError> {
+    let pinned = ExpectRoot::begin(&updater.anchor, updater.start).map_err(|_| BundleError::Changed)?;
+    let pinned = pinned.trusted().version;
+    let unrelated = |reason: Refusal| BundleError::UnrelatedRoot { reason: Some(Box::new(reason)) };
+    let mut chain = ExpectRoot::begin(first, updater.start).map_err(unrelated)?;
+    let mut roots = BTreeMap::new();
+    if chain.trusted().version >= pinned {
+        let same = match chain.trusted().version {
+            version if version == pinned => Some(updater.anchor.clone()),
+            version => updater.store.read(&StoredFile::Metadata(LocalFile::Root(version)))?,
+        };
+        return if same.as_deref() == Some(first) {
+            Ok(roots)
+        } else {
+            Err(BundleError::UnrelatedRoot { reason: None })
+        };
+    }
+    updater.meter.allow(updater.settings.patience.update);
+    while let Some(version) = chain.trusted().version.next().filter(|version| *version <= pinned) {
+        let bytes = match updater.store.read(&StoredFile::Metadata(LocalFile::Root(version)))? {
+            _ if version == pinned => updater.anchor.clone(),
+            Some(kept) => kept,
+            None => updater.older_root(version).await.map_err(LookupError::from)?,
+        };
+        chain.root(&bytes).map_err(unrelated)?;
+        roots.insert(version, bytes.into());
+    }
+    Ok(roots)
 }
 
 fn write(index: &Index, files: &BTreeMap<String, Source>, destination: &Path) -> Result<u64, BundleError> {
@@ -149,6 +191,8 @@ impl Source {
 /// Answers from what is kept, and remembers with what.
 struct KeptFetcher {
     store: Arc<dyn Store>,
+    /// Roots that are not kept, or older than those that are.
+    roots: BTreeMap<Version, Bytes>,
     targets: Option<PathBuf>,
     served: Mutex<BTreeMap<String, Source>>,
 }
@@ -194,6 +238,11 @@ impl KeptFetcher {
             Some((_, role)) => vec![role_of(role).map(LocalFile::Role), role_of(name).map(LocalFile::Role)],
             None => vec![role_of(name).map(LocalFile::Role)],
         };
+        if let Some((version, "root")) = versioned
+            && let Some(bytes) = Version::new(version).and_then(|version| self.roots.get(&version))
+        {
+            return Ok(Some(bytes.clone()));
+        }
         for place in places.into_iter().flatten() {
             if let Some(bytes) = self.store.read(&StoredFile::Metadata(place))? {
                 return Ok(Some(bytes.into()));

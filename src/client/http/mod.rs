@@ -76,7 +76,12 @@ impl HttpFetcher {
 
     async fn follow(&self, mut request: FetchRequest) -> Result<Answer, FetchError> {
         let url = request.url.clone();
-        for _ in 0..=MOST_REDIRECTS {
+        // A weak tag stands for contents that differ: their parts do not fit together.
+        request.resume.take_if(|(_, tag)| tag.as_ref().is_some_and(|tag| !tag.is_strong()));
+        for asked in 0..=MOST_REDIRECTS {
+            if asked > 0 {
+                request.further.add_one();
+            }
             let location = match self.ask_once(&request).await? {
                 Reply::Answer(answer) => return Ok(answer),
                 Reply::Redirect(location) => location,
@@ -89,6 +94,9 @@ impl HttpFetcher {
             let next = request.url.redirected(&location).map_err(|_| refused("the new place is not on the web"))?;
             if next.scheme() == "file" {
                 return Err(refused("the new place is not on the web"));
+            }
+            if request.url.is_of_this_machine() && !next.is_of_this_machine() {
+                return Err(refused("it leads from this machine to another"));
             }
             if request.url.scheme() == "https" && next.scheme() != "https" {
                 return Err(refused("it leads from https to http"));

@@ -14,6 +14,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use url::Url;
 
+use super::super::safe_url::leads_to_this_machine;
 use super::settings::{Authorities, HttpSettings};
 
 /// The head of an answer, and its body as it comes over the wire.
@@ -53,8 +54,12 @@ impl Transport {
         }
     }
 
-    /// Whether a proxy is asked for a URL of scheme `http`.
+    /// Whether a proxy is asked for a URL of scheme `http`. Never for one of this machine: what it answers would pass for
+    /// this machine's.
     fn is_proxied(&self, settings: &HttpSettings, url: &Url) -> bool {
+        if leads_to_this_machine(url) {
+            return false;
+        }
         let Some(proxy) = &settings.proxies.http else { return false };
         let matcher = self
             .proxied

@@ -12,8 +12,9 @@ use trustroot::metadata::TargetPath;
 use trustroot::verify::MAX_TRUSTED_ROOT_BYTES;
 
 use super::RoleLine;
-use super::get::not_named;
+use super::trust::read_root;
 use crate::args::{BundleCommand, BundleExportOptions, BundleImportOptions};
+use crate::asked::not_named;
 use crate::config::Trust;
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
@@ -154,6 +155,7 @@ fn write(session: &Session, options: &BundleExportOptions) -> Result<(), Report>
         targets: options.targets.iter().cloned().collect(),
         builders: options.builders.iter().cloned().collect(),
     };
+    let from_root = options.from_root.as_deref().map(read_root).transpose()?;
     let mut updater = session.updater(&trust)?;
     let progress = session.progress(format!("collecting {} from {}", trust.name, trust.metadata_url), None);
     let exported = session.block_on(async {
@@ -165,7 +167,7 @@ fn write(session: &Session, options: &BundleExportOptions) -> Result<(), Report>
                 }
             }
         }
-        let exported = export(&mut updater, &questions, LONGEST_PROOF, &options.output).await;
+        let exported = export(&mut updater, &questions, LONGEST_PROOF, from_root.as_deref(), &options.output).await;
         exported.map_err(|error| failed(session, &trust, &options.output, error).still("no bundle was written"))
     });
     progress.finish_and_clear();
@@ -265,7 +267,7 @@ fn failed(session: &Session, trust: &Trust, file: &Path, error: BundleError) -> 
 fn bad(file: &Path, error: &BundleError) -> Report {
     let refused = match error {
         BundleError::Lookup(error) => error.is_refusal(),
-        BundleError::Malformed { .. } | BundleError::Damaged { .. } => true,
+        BundleError::Malformed { .. } | BundleError::Damaged { .. } | BundleError::UnrelatedRoot { .. } => true,
         _ => false,
     };
     let outcome = if refused { Outcome::No } else { Outcome::CouldNotTell };
@@ -273,6 +275,9 @@ fn bad(file: &Path, error: &BundleError) -> Report {
     match error {
         BundleError::Malformed { .. } => report.still("nothing was taken from it"),
         BundleError::Damaged { .. } => report.still("nothing was taken from it").hint("copy or export it again"),
+        BundleError::UnrelatedRoot { .. } => {
+            report.hint("name a root of this repository, as the other side has pinned it")
+        }
         BundleError::Changed => report.hint("another command was at work; run this one again"),
         BundleError::Lookup(error) if matches!(**error, LookupError::NoCatalog { .. }) => {
             report.hint("this repository says nothing about builders: leave out `--builder`")

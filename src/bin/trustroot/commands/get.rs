@@ -1,16 +1,18 @@
 //! `trustroot get`
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde::Serialize;
-use trustroot::client::{UpdateError, Updater, is_target};
+use serde_json::{Value, json};
+use trustroot::client::{Agreed, ConsensusError, UpdateError, is_target};
 use trustroot::metadata::TargetPath;
 use trustroot::trust::FoundTarget;
 
 use crate::args::GetOptions;
-use crate::config::Trust;
-use crate::freshness::{Currency, heed};
+use crate::asked::{Asked, Heeded, others_json};
+use crate::freshness::Currency;
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path, show_time, warn};
@@ -20,25 +22,86 @@ use crate::ui::{Session, show_path, show_time, warn};
 const MOST_KEPT_BESIDES: u64 = 64 << 20;
 
 /// Longest target that is printed, in bytes: it is held in memory until it is verified.
-pub(super) const MOST_PRINTED: usize = 256 << 20;
+const MOST_PRINTED: usize = 256 << 20;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Got {
-    trust: String,
     target: String,
     length: u64,
-    hashes: std::collections::BTreeMap<&'static str, String>,
-    named_by: String,
-    named_by_version: u64,
+    hashes: BTreeMap<&'static str, String>,
+    #[serde(flatten)]
+    whose: Whose,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     /// Whether the file was there already, with the right content.
     was_there: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     judged_at: Option<String>,
-    #[serde(flatten)]
-    currency: Currency,
+}
+
+/// Who names the target.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Whose {
+    #[serde(rename_all = "camelCase")]
+    One {
+        trust: String,
+        named_by: String,
+        named_by_version: u64,
+        #[serde(flatten)]
+        currency: Currency,
+    },
+    #[serde(rename_all = "camelCase")]
+    Several {
+        map: String,
+        threshold: usize,
+        /// The repositories that agree, and the role of each that names the target.
+        agreed_by: Vec<Value>,
+        others: Value,
+        #[serde(skip)]
+        names: Vec<String>,
+    },
+}
+
+impl Whose {
+    fn of(asked: &Asked, agreed: &Agreed, heeded: &Heeded) -> Self {
+        let Some(map) = asked.map() else {
+            let (trust, found) = &agreed.by[0];
+            return Self::One {
+                trust: trust.clone(),
+                named_by: found.role.to_string(),
+                named_by_version: found.version.get(),
+                currency: heeded.of(trust).cloned().unwrap_or_default(),
+            };
+        };
+        let agreed_by = agreed.by.iter().map(|(name, found)| {
+            let mut said = json!(heeded.of(name));
+            said["trust"] = json!(name);
+            said["namedBy"] = json!(found.role.to_string());
+            said["version"] = json!(found.version.get());
+            said
+        });
+        Self::Several {
+            map,
+            threshold: agreed.threshold,
+            agreed_by: agreed_by.collect(),
+            others: others_json(agreed),
+            names: agreed.by.iter().map(|(name, _)| name.clone()).collect(),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::One { trust, named_by, named_by_version, .. } => {
+                format!("named by {named_by} v{named_by_version} of {trust}")
+            }
+            Self::Several { names, threshold, .. } => match names.as_slice() {
+                [one] => format!("named by {one}, 1 of {threshold} needed"),
+                several => format!("agreed on by {}, {} of {threshold} needed", several.join(" and "), several.len()),
+            },
+        }
+    }
 }
 
 impl Show for Got {
@@ -46,66 +109,46 @@ impl Show for Got {
         let place = self.path.as_deref().unwrap_or("-");
         let verb = if self.was_there { "already there:" } else { "wrote" };
         let judged = self.judged_at.as_ref().map(|time| format!(", judged at {time}")).unwrap_or_default();
-        format!(
-            "{verb} {place} ({} bytes, named by {} v{} of {}{judged})\n",
-            self.length, self.named_by, self.named_by_version, self.trust
-        )
+        format!("{verb} {place} ({} bytes, {}{judged})\n", self.length, self.whose.text())
     }
 }
 
 pub(crate) fn run(session: &Session, options: &GetOptions) -> Result<(), Report> {
-    if options.trust.is_none()
-        && let Some((path, map)) = session.store()?.map(options.map.as_deref())?
-    {
-        return super::get_agreed::run(session, options, &path, map);
-    }
-    let trust = session.trust(options.trust.as_ref())?;
+    let mut asked = Asked::of(session, options.trust.as_ref(), options.map.as_deref())?;
     let printed = options.output.as_deref() == Some(Path::new("-"));
     let path = (!printed).then(|| options.output.clone().unwrap_or_else(|| options.target.file_name().into()));
-    let (fetched, currency) = session.block_on(async {
-        let mut updater = session.updater(&trust)?;
-        let destination = path.as_deref().map(|path| Destination { path, may_replace: options.output.is_some() });
-        let most = printed.then_some(MOST_PRINTED);
-        let got = target(session, &trust, &mut updater, &options.target, destination, most).await;
-        session.note_traffic(updater.traffic());
-        let got = got?.ok_or_else(|| not_named(&trust, &options.target))?;
-        Ok((got, heed(session, &trust, &updater)))
-    })?;
-    let (found, was_there) = match fetched {
-        Fetched { bytes: Some(bytes), .. } => return output::raw(&bytes),
-        Fetched { found, was_there, .. } => (found, was_there),
-    };
+    let destination = path.as_deref().map(|path| Destination { path, may_replace: options.output.is_some() });
+    let most = printed.then_some(MOST_PRINTED);
+    let fetched = session.block_on(target(session, &mut asked, &options.target, destination, most));
+    asked.note_traffic(session);
+    let fetched = fetched?;
+    let heeded = asked.heed(session, &[&fetched.agreed]);
+    if let Some(bytes) = fetched.bytes {
+        return output::raw(&bytes);
+    }
+    let file = &fetched.agreed.found.file;
     let got = Got {
-        trust: trust.name.to_string(),
         target: options.target.to_string(),
-        length: found.file.length,
-        hashes: found.file.hashes.iter().map(|(algorithm, digest)| (algorithm.name(), hex::encode(digest))).collect(),
-        named_by: found.role.to_string(),
-        named_by_version: found.version.get(),
+        length: file.length,
+        hashes: file.hashes.iter().map(|(algorithm, digest)| (algorithm.name(), hex::encode(digest))).collect(),
+        whose: Whose::of(&asked, &fetched.agreed, &heeded),
         path: path.as_deref().map(show_path),
-        was_there,
+        was_there: fetched.was_there,
         judged_at: session.chosen_time().map(show_time),
-        currency,
     };
     output::show(session.format, &got)
 }
 
-/// What to say where no trusted role names a target.
-pub(crate) fn not_named(trust: &Trust, target: &TargetPath) -> Report {
-    Report::new(Outcome::No, "no-such-target", format!("no trusted role of {} names the target {target}", trust.name))
-        .hint("check the spelling; target paths are case-sensitive and relative, such as `dir/file.json`")
-}
-
 /// Where a target goes.
 #[derive(Clone, Copy)]
-pub(crate) struct Destination<'a> {
-    pub(super) path: &'a Path,
-    pub(super) may_replace: bool,
+pub(super) struct Destination<'a> {
+    path: &'a Path,
+    may_replace: bool,
 }
 
 impl Destination<'_> {
     /// A name that the user did not choose replaces nothing of theirs.
-    pub(super) fn refuse_to_replace(&self, found: &FoundTarget) -> Result<(), Report> {
+    fn refuse_to_replace(&self, found: &FoundTarget) -> Result<(), Report> {
         let there = !self.may_replace && self.path.symlink_metadata().is_ok();
         if !there || is_target(self.path, found).map_err(|error| Report::io(&error))? {
             return Ok(());
@@ -118,15 +161,15 @@ impl Destination<'_> {
 }
 
 /// Whether a target is kept for `--offline`, given whether it is written to a file of the user's.
-pub(super) fn is_kept(found: &FoundTarget, written: bool) -> bool {
+fn is_kept(found: &FoundTarget, written: bool) -> bool {
     !written || found.file.length <= MOST_KEPT_BESIDES
 }
 
 /// A target that was looked up and fetched.
-pub(crate) struct Fetched {
-    pub(crate) found: FoundTarget,
+pub(super) struct Fetched {
+    pub(super) agreed: Agreed,
     /// Its content, where it was fetched into memory.
-    pub(crate) bytes: Option<Vec<u8>>,
+    pub(super) bytes: Option<Vec<u8>>,
     was_there: bool,
 }
 
@@ -134,49 +177,76 @@ pub(crate) struct Fetched {
 /// `most` bytes is refused before it is fetched.
 ///
 /// It is kept for `--offline` as well, unless the time was chosen or [`is_kept`] says no.
-pub(crate) async fn target(
+pub(super) async fn target(
     session: &Session,
-    trust: &Trust,
-    updater: &mut Updater,
+    asked: &mut Asked,
     path: &TargetPath,
     destination: Option<Destination<'_>>,
     most: Option<usize>,
-) -> Result<Option<Fetched>, Report> {
-    let failed = |error| session.update_failed(trust, &error);
+) -> Result<Fetched, Report> {
     let spinner = session.progress(format!("looking for {path}"), None);
-    let found = updater.find(path).await;
+    let found = asked.repositories.find(path).await;
     spinner.finish_and_clear();
-    let Some(found) = found.map_err(failed)? else { return Ok(None) };
-    if let Some(limit) = most.map(|most| most as u64).filter(|limit| found.file.length > *limit) {
-        let (path, length) = (path.clone(), found.file.length);
-        return Err(failed(UpdateError::TargetTooLarge { path, length, limit }));
+    let agreed = found.map_err(|error| asked.failed(session, &error))?;
+    let length = agreed.found.file.length;
+    if let Some(limit) = most.map(|most| most as u64).filter(|limit| length > *limit) {
+        let error = UpdateError::TargetTooLarge { path: path.clone(), length, limit };
+        return Err(asked.failed(session, &error.into()));
     }
-
-    let progress = session.progress(format!("fetching {path}"), Some(found.file.length));
-    let kept = trust.target_file(path);
-    let mut copy = Some(kept.as_path());
-    if !session.time_is_chosen && !session.offline && is_kept(&found, destination.is_some()) {
-        let keep = match fs::create_dir_all(kept.parent().unwrap_or(&kept)) {
-            Ok(()) => updater.download(&found, &kept, None, |so_far| progress.set_position(so_far)).await.map(drop),
-            Err(error) => Err(error.into()),
-        };
-        match keep {
-            // A home that is full, or may not be written, does not make the answer wrong.
-            Err(UpdateError::Io(error)) => {
-                warn(&format!("the target cannot be kept for `--offline`: {error}"));
-                copy = None;
-            }
-            other => other.map_err(failed)?,
-        }
+    if let Some(destination) = destination {
+        destination.refuse_to_replace(&agreed.found)?;
     }
-    let (bytes, was_there) = match destination {
-        Some(destination) => {
-            destination.refuse_to_replace(&found)?;
-            let copied = updater.download(&found, destination.path, copy, |so_far| progress.set_position(so_far));
-            (None, copied.await.map_err(failed)?.was_there)
-        }
-        None => (Some(updater.target_bytes(&found, copy).await.map_err(failed)?), false),
-    };
+    let progress = session.progress(format!("fetching {path}"), Some(length));
+    let fetched = fetch(session, asked, &agreed, destination, |so_far| progress.set_position(so_far)).await;
     progress.finish_and_clear();
-    Ok(Some(Fetched { found, bytes, was_there }))
+    let (bytes, was_there) = fetched.map_err(|error| asked.failed(session, &error))?;
+    Ok(Fetched { agreed, bytes, was_there })
+}
+
+async fn fetch(
+    session: &Session,
+    asked: &mut Asked,
+    agreed: &Agreed,
+    destination: Option<Destination<'_>>,
+    mut progress: impl FnMut(u64),
+) -> Result<(Option<Vec<u8>>, bool), ConsensusError> {
+    let kept = keep(session, asked, agreed, destination.is_some(), &mut progress).await?;
+    match destination {
+        Some(destination) => {
+            let copied = asked.repositories.download(agreed, destination.path, kept.as_deref(), progress).await?;
+            Ok((None, copied.was_there))
+        }
+        None => Ok((Some(asked.repositories.target_bytes(agreed, kept.as_deref()).await?), false)),
+    }
+}
+
+/// Keeps the target for `--offline` with the first repository that agrees about it, unless one has it already. Returns
+/// where it is kept.
+async fn keep(
+    session: &Session,
+    asked: &mut Asked,
+    agreed: &Agreed,
+    written: bool,
+    progress: impl FnMut(u64),
+) -> Result<Option<PathBuf>, ConsensusError> {
+    let files = asked.kept_files(agreed);
+    // What cannot be read is as good as not kept.
+    if let Some(kept) = files.iter().find(|file| is_target(file, &agreed.found).unwrap_or_default()) {
+        return Ok(Some(kept.clone()));
+    }
+    let keeps = !session.time_is_chosen && !session.offline && is_kept(&agreed.found, written);
+    let Some(file) = files.first().filter(|_| keeps) else { return Ok(None) };
+    let kept = match fs::create_dir_all(file.parent().unwrap_or(file)) {
+        Ok(()) => asked.repositories.download(agreed, file, None, progress).await,
+        Err(error) => Err(UpdateError::from(error).into()),
+    };
+    match kept {
+        Ok(_) => Ok(Some(file.clone())),
+        // A home that is full, or may not be written, does not make the answer wrong.
+        Err(ConsensusError::Local(UpdateError::Io(error))) => {
+            warn(&format!("the target cannot be kept for `--offline`: {error}"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }

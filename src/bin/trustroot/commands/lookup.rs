@@ -6,18 +6,16 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use trustroot::Printable;
 use trustroot::builders::{
-    Builder, BuilderId, Found, MapDocument, NamespaceEntry, RegistryError, Signer, SignerMethod, Source, Verifier,
-    cap_at, effective_level,
+    Builder, BuilderId, Found, MapDocument, NamespaceEntry, RegistryError, Signer, SignerMethod, Verifier, cap_at,
+    effective_level,
 };
-use trustroot::client::{LookupError, Updater};
+use trustroot::client::{Agreed, AgreedDocument, ConsensusError};
 use trustroot::crypto::sha256;
-use trustroot::trust::TrustedSet;
 
 use crate::args::LookupOptions;
-use crate::config::Trust;
-use crate::freshness::{Currency, heed};
+use crate::asked::Asked;
 use crate::output::{self, Show};
-use crate::report::{Outcome, Report};
+use crate::report::Report;
 use crate::ui::{Session, show_time};
 
 #[derive(Debug, Serialize)]
@@ -52,85 +50,87 @@ impl Show for LookedUp {
     }
 }
 
-/// What was found, and the state of the repository that it belongs to.
+/// What was found, and who agreed about it.
 pub(super) struct Delivered<T> {
     pub(super) found: Found<T>,
-    pub(super) trusted: TrustedSet,
-    pub(super) currency: Currency,
+    pub(super) document: Agreed,
+    pub(super) catalog: Agreed,
 }
 
 /// Looks up the document of an ID.
 pub(super) async fn deliver<T: MapDocument>(
     session: &Session,
-    trust: &Trust,
-    updater: &mut Updater,
+    asked: &mut Asked,
     id: &BuilderId,
-) -> Result<Delivered<T>, LookupError> {
+) -> Result<Delivered<T>, ConsensusError> {
     let progress = session.progress(format!("looking for {id}"), None);
     let looked_up = async {
-        let registry = updater.registry().await?;
-        let found = updater.look_up::<T>(&registry, id).await?;
-        let trusted = updater.refresh().await?.clone();
-        Ok(Delivered { found, trusted, currency: heed(session, trust, updater) })
+        let registry = asked.repositories.registry().await?;
+        let AgreedDocument { found, agreed, .. } = asked.repositories.look_up::<T>(&registry, id).await?;
+        Ok(Delivered { found, document: agreed, catalog: registry.agreed().clone() })
     };
     let looked_up = looked_up.await;
     progress.finish_and_clear();
-    tracing::debug!(trust = %trust.name, %id, "looked up");
+    tracing::debug!(%id, "looked up");
     looked_up
 }
 
 /// Turns a failed look-up into a report.
-pub(super) fn failed(session: &Session, trust: &Trust, id: &BuilderId, error: &LookupError) -> Report {
-    if let LookupError::Update(error) = error {
-        return session.update_failed(trust, error);
-    }
-    let outcome = if error.is_refusal() { Outcome::No } else { Outcome::CouldNotTell };
-    let report = Report::new(outcome, error.code(), error.to_string())
-        .fact("trust", trust.name.as_str())
-        .fact("id", id.to_string());
+pub(super) fn failed(session: &Session, asked: &Asked, id: &BuilderId, error: &ConsensusError) -> Report {
+    let report = asked.failed(session, error);
     match error {
-        LookupError::NoCatalog { .. } => report.hint("this repository says nothing about builders"),
-        LookupError::Registry(refused) => match **refused {
-            RegistryError::UnknownBuilder { .. } | RegistryError::NoDocument { .. } => {
-                report.hint("IDs are compared letter by letter; a builder that nobody vouches for is not trusted")
+        ConsensusError::NoCatalog { .. } => {
+            report.fact("id", id.to_string()).hint("this repository says nothing about builders")
+        }
+        ConsensusError::Registry { source, .. } => {
+            let report = report.fact("id", id.to_string());
+            match **source {
+                RegistryError::UnknownBuilder { .. } | RegistryError::NoDocument { .. } => {
+                    report.hint("IDs are compared letter by letter; a builder that nobody vouches for is not trusted")
+                }
+                RegistryError::Denied { .. } | RegistryError::Tombstoned { .. } => {
+                    report.hint("do not use what it built")
+                }
+                _ => report.hint("tell the repository's maintainers"),
             }
-            RegistryError::Denied { .. } | RegistryError::Tombstoned { .. } => report.hint("do not use what it built"),
-            _ => report.hint("tell the repository's maintainers"),
-        },
+        }
+        ConsensusError::Disagree { .. } | ConsensusError::OtherCatalog { .. } => report.fact("id", id.to_string()),
         _ => report,
     }
 }
 
 pub(crate) fn run(session: &Session, options: &LookupOptions) -> Result<(), Report> {
-    let trust = session.trust(options.trust.as_ref())?;
-    let mut updater = session.updater(&trust)?;
+    let mut asked = Asked::of(session, options.trust.as_ref(), options.map.as_deref())?;
     let looked_up = session.block_on(async {
-        let failed = |error: &LookupError| failed(session, &trust, &options.id, error);
-        match deliver::<Builder>(session, &trust, &mut updater, &options.id).await {
-            Ok(builder) => Ok(of_builder(session, &trust, &builder)),
+        match deliver::<Builder>(session, &mut asked, &options.id).await {
+            Ok(builder) => Ok(of_builder(session, &asked, &builder)),
             // The same spelling may be a verifier's: the two have grants of their own.
-            Err(error) if nobody_vouches(&error) => {
-                match deliver::<Verifier>(session, &trust, &mut updater, &options.id).await {
-                    Ok(verifier) => Ok(of_verifier(session, &trust, &verifier)),
-                    Err(other) => Err(failed(if nobody_vouches(&other) { &error } else { &other })),
-                }
-            }
-            Err(error) => Err(failed(&error)),
+            Err(error) if nobody_vouches(&error) => match deliver::<Verifier>(session, &mut asked, &options.id).await {
+                Ok(verifier) => Ok(of_verifier(session, &asked, &verifier)),
+                Err(other) if nobody_vouches(&other) => Err(failed(session, &asked, &options.id, &error)),
+                Err(other) => Err(failed(session, &asked, &options.id, &other)),
+            },
+            Err(error) => Err(failed(session, &asked, &options.id, &error)),
         }
     });
-    session.note_traffic(updater.traffic());
+    asked.note_traffic(session);
     output::show(session.format, &looked_up?)
 }
 
-fn nobody_vouches(error: &LookupError) -> bool {
-    matches!(error, LookupError::Registry(refused) if matches!(**refused, RegistryError::UnknownBuilder { .. }))
+fn nobody_vouches(error: &ConsensusError) -> bool {
+    let refused = match error {
+        ConsensusError::Registry { source, .. } => &**source,
+        _ => return false,
+    };
+    matches!(refused, RegistryError::UnknownBuilder { .. })
 }
 
-fn of_builder(session: &Session, trust: &Trust, delivered: &Delivered<Builder>) -> LookedUp {
-    let Found { asked, document, namespace, entry, .. } = &delivered.found;
+fn of_builder(session: &Session, asked: &Asked, delivered: &Delivered<Builder>) -> LookedUp {
+    let Found { asked: id, document, namespace, entry, .. } = &delivered.found;
+    let heeded = asked.heed(session, &[&delivered.catalog, &delivered.document]);
     let now = session.start.time();
     let level = effective_level(entry, document, None, now);
-    let mut text = head("builder", asked, &document.id, document.display_name.as_deref());
+    let mut text = head("builder", id, &document.id, document.display_name.as_deref());
     line(&mut text, "level", &format!("{level}, on {}", show_time(now)));
     line(&mut text, "status", &document.status.to_string());
     for claim in &document.qualifications {
@@ -152,7 +152,7 @@ fn of_builder(session: &Session, trust: &Trust, delivered: &Delivered<Builder>) 
     for build_type in scopes.build_types.iter().flatten().map(|(build_type, _)| build_type) {
         line(&mut text, "builds", &Printable(build_type).to_string());
     }
-    foot(&mut text, trust, delivered);
+    foot(&mut text, asked, delivered);
     let strings = |globs: &Option<Vec<_>>| {
         globs.as_ref().map(|globs: &Vec<trustroot::builders::Glob>| {
             globs.iter().map(|glob| glob.as_str().to_owned()).collect::<Vec<_>>()
@@ -160,7 +160,7 @@ fn of_builder(session: &Session, trust: &Trust, delivered: &Delivered<Builder>) 
     };
     LookedUp {
         kind: "builder",
-        asked: asked.as_str().to_owned(),
+        asked: id.as_str().to_owned(),
         id: document.id.as_str().to_owned(),
         display_name: document.display_name.clone(),
         status: document.status.as_str().to_owned(),
@@ -182,30 +182,31 @@ fn of_builder(session: &Session, trust: &Trust, delivered: &Delivered<Builder>) 
             "buildTypes": scopes.build_types.as_ref().map(|types| types.keys().cloned().collect::<Vec<_>>()),
         }),
         denials: delivered.found.denials.iter().map(|denial| denial.reason.clone()).collect(),
-        document: source_json(&delivered.found.source),
-        catalog: source_json(&delivered.found.catalog_source),
-        registry: registry_json(trust, &delivered.trusted, &delivered.currency),
+        document: asked.source_json(&delivered.document),
+        catalog: asked.source_json(&delivered.catalog),
+        registry: asked.registry_json(&heeded),
         judged_at: show_time(now),
         text,
     }
 }
 
-fn of_verifier(session: &Session, trust: &Trust, delivered: &Delivered<Verifier>) -> LookedUp {
-    let Found { asked, document, namespace, entry, .. } = &delivered.found;
+fn of_verifier(session: &Session, asked: &Asked, delivered: &Delivered<Verifier>) -> LookedUp {
+    let Found { asked: id, document, namespace, entry, .. } = &delivered.found;
+    let heeded = asked.heed(session, &[&delivered.catalog, &delivered.document]);
     let now = session.start.time();
     let cap = cap_at(entry, now);
     let shown = cap.map_or("none", trustroot::builders::BuildLevel::as_short);
-    let mut text = head("verifier", asked, &document.id, document.display_name.as_deref());
+    let mut text = head("verifier", id, &document.id, document.display_name.as_deref());
     line(&mut text, "level", &format!("what its summary says, {shown} at most on {}", show_time(now)));
     line(&mut text, "status", &document.status.to_string());
     caps(&mut text, entry);
     signers(&mut text, &document.signers, document.threshold);
     let resources: Vec<&str> = document.resources.iter().map(trustroot::builders::ResourceGrant::as_str).collect();
     line(&mut text, "resources", &Printable(&resources.join(" ")).to_string());
-    foot(&mut text, trust, delivered);
+    foot(&mut text, asked, delivered);
     LookedUp {
         kind: "verifier",
-        asked: asked.as_str().to_owned(),
+        asked: id.as_str().to_owned(),
         id: document.id.as_str().to_owned(),
         display_name: document.display_name.clone(),
         status: document.status.as_str().to_owned(),
@@ -217,9 +218,9 @@ fn of_verifier(session: &Session, trust: &Trust, delivered: &Delivered<Verifier>
         qualifications: Vec::new(),
         scopes: json!({"resources": resources}),
         denials: delivered.found.denials.iter().map(|denial| denial.reason.clone()).collect(),
-        document: source_json(&delivered.found.source),
-        catalog: source_json(&delivered.found.catalog_source),
-        registry: registry_json(trust, &delivered.trusted, &delivered.currency),
+        document: asked.source_json(&delivered.document),
+        catalog: asked.source_json(&delivered.catalog),
+        registry: asked.registry_json(&heeded),
         judged_at: show_time(now),
         text,
     }
@@ -263,21 +264,17 @@ fn signers(text: &mut String, signers: &[Signer], threshold: usize) {
     }
 }
 
-fn foot<T>(text: &mut String, trust: &Trust, delivered: &Delivered<T>) {
+fn foot<T>(text: &mut String, asked: &Asked, delivered: &Delivered<T>) {
     let Found { namespace, source, catalog_source, denials, .. } = &delivered.found;
     for denial in denials {
         line(text, "DENIED", &Printable(&denial.reason).to_string());
     }
-    let root = delivered.trusted.root().version;
-    line(text, "document", &format!("{} by {} {} (namespace {namespace})", source.path, source.role, source.version));
-    line(
-        text,
-        "catalog",
-        &format!(
-            "{} by {} {} of {} (root {root})",
-            catalog_source.path, catalog_source.role, catalog_source.version, trust.name
-        ),
-    );
+    let by = match asked.only() {
+        Some(_) => format!("{} {}", source.role, source.version),
+        None => asked.named_by(&delivered.document),
+    };
+    line(text, "document", &format!("{} by {by} (namespace {namespace})", source.path));
+    line(text, "catalog", &format!("{} by {}", catalog_source.path, asked.named_by(&delivered.catalog)));
 }
 
 fn signer_json(signer: &Signer) -> Value {
@@ -292,20 +289,4 @@ fn signer_json(signer: &Signer) -> Value {
         Err(problem) => json!({"unusable": problem.to_string()}),
     };
     json!({"name": signer.name, "status": signer.status.as_str(), "key": key})
-}
-
-/// Where a document came from.
-pub(super) fn source_json(source: &Source) -> Value {
-    json!({"target": source.path.as_str(), "namedBy": source.role.as_str(), "version": source.version.get()})
-}
-
-/// The state of the repository.
-pub(super) fn registry_json(trust: &Trust, trusted: &TrustedSet, currency: &Currency) -> Value {
-    let mut state = json!(currency);
-    state["trust"] = json!(trust.name.as_str());
-    state["root"] = json!(trusted.root().version.get());
-    state["timestamp"] = json!(trusted.timestamp().version.get());
-    state["snapshot"] = json!(trusted.snapshot().version.get());
-    state["targets"] = json!(trusted.targets().version.get());
-    state
 }

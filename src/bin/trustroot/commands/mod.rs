@@ -7,7 +7,6 @@ pub(crate) mod changes;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod get;
-mod get_agreed;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod key;

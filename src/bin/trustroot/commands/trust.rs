@@ -53,6 +53,7 @@ struct TrustLine {
 #[serde(rename_all = "camelCase")]
 struct PolicyLine {
     mirrors: Vec<String>,
+    deadline: Option<String>,
     max_staleness: Option<String>,
     when_unreachable: Unreachable,
     expired_grace: Option<String>,
@@ -62,6 +63,7 @@ impl PolicyLine {
     fn of(policy: &Policy) -> Self {
         Self {
             mirrors: policy.mirrors.iter().map(ToString::to_string).collect(),
+            deadline: policy.deadline.map(|period| period.to_string()),
             max_staleness: policy.max_staleness.map(|period| period.to_string()),
             when_unreachable: policy.when_unreachable,
             expired_grace: policy.expired_grace.map(|period| period.to_string()),
@@ -75,6 +77,9 @@ impl Show for PolicyLine {
         let mut text = String::new();
         for mirror in &self.mirrors {
             let _ = writeln!(text, "  mirror  {mirror}");
+        }
+        if let Some(period) = &self.deadline {
+            let _ = writeln!(text, "  ends    after {period}: a refresh or a look-up then fails");
         }
         if let Some(period) = &self.max_staleness {
             let _ =
@@ -275,6 +280,9 @@ fn changed(mut policy: Policy, options: &PolicyOptions) -> Result<Policy, Report
     if !options.mirror.is_empty() {
         policy.mirrors = options.mirror.iter().map(|url| parse_url(url)).collect::<Result<_, _>>()?;
     }
+    if let Some(limit) = options.deadline {
+        policy.deadline = limit.period();
+    }
     if let Some(limit) = options.max_staleness {
         policy.max_staleness = limit.period();
     }
@@ -402,7 +410,7 @@ fn parse_url(text: &str) -> Result<SafeUrl, Report> {
     })
 }
 
-fn read_root(path: &Path) -> Result<Vec<u8>, Report> {
+pub(crate) fn read_root(path: &Path) -> Result<Vec<u8>, Report> {
     trustroot::client::read_bounded(path, LONGEST_ROOT).map_err(|error| Report::io(&error))?.ok_or_else(|| {
         Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", show_path(path)))
     })

@@ -8,25 +8,23 @@ use fs_err as fs;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trustroot::Printable;
-use trustroot::client::read_bounded;
+use trustroot::client::{Agreed, read_bounded};
 use trustroot::metadata::TargetPath;
 use trustroot::verify::{
     Accepted, ArtifactDigests, Denial, KeySet, MAX_FILE_BYTES, MAX_KEY_SET_BYTES, MAX_TRUSTED_ROOT_BYTES,
     NoTrustedTime, Request, Signer, TransparencyLogs, TrustedTime, Verdict, verify_with_keys,
 };
 
-use super::get::{Fetched, not_named, target};
-use super::lookup::registry_json;
+use super::get::{Fetched, target};
 use super::verify_build;
 use crate::args::VerifyOptions;
-use crate::config::Trust;
-use crate::freshness::heed;
+use crate::asked::Asked;
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path, show_time};
 
 pub(crate) fn run(session: &Session, options: &VerifyOptions) -> Result<(), Report> {
-    let trust = session.trust(options.trust.as_ref())?;
+    let mut asked = Asked::of(session, options.trust.as_ref(), options.map.as_deref())?;
     let artifact = match (&options.artifact, &options.digest) {
         (Some(artifact), _) => digest(artifact)?,
         (None, Some(digest)) => digest.clone(),
@@ -39,15 +37,17 @@ pub(crate) fn run(session: &Session, options: &VerifyOptions) -> Result<(), Repo
             Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{path}` does not exist"))
         })?;
     let Some(key_target) = &options.key_target else {
-        return verify_build::run(session, &trust, options, &artifact, &attestation_file);
+        return verify_build::run(session, &mut asked, options, &artifact, &attestation_file);
     };
-    let delivered = session.block_on(deliver(session, &trust, options, key_target))?;
+    let delivered = session.block_on(deliver(session, &mut asked, options, key_target));
+    asked.note_traffic(session);
+    let delivered = delivered?;
 
     let mut request = Request::new(&artifact, &attestation_file, &delivered.keys, session.start.time());
     request.key_usage = &options.key_usage;
     request.predicate_type = options.predicate_type.as_deref();
     request.time_authority = delivered.logs.as_ref();
-    let verdict = verify_with_keys(&request).map_err(|denial| denied(options, &trust, &delivered, &denial))?;
+    let verdict = verify_with_keys(&request).map_err(|denial| denied(options, &asked, &delivered, &denial))?;
     output::show(session.format, &Answer::of(session, options, &artifact, &delivered, &verdict))
 }
 
@@ -65,50 +65,44 @@ struct Delivered {
 
 async fn deliver(
     session: &Session,
-    trust: &Trust,
+    asked: &mut Asked,
     options: &VerifyOptions,
     key_target: &TargetPath,
 ) -> Result<Delivered, Report> {
-    let mut updater = session.updater(trust)?;
-    let wanted = target(session, trust, &mut updater, key_target, None, Some(MAX_KEY_SET_BYTES)).await?;
-    let keys_from = wanted.ok_or_else(|| not_named(trust, key_target))?;
-    let unreadable = |path: &TargetPath, error: &dyn std::fmt::Display| {
-        Report::new(Outcome::CouldNotTell, "unreadable-target", format!("the target {path} cannot be used: {error}"))
-            .fact("trust", trust.name.as_str())
-    };
+    let keys_from = target(session, asked, key_target, None, Some(MAX_KEY_SET_BYTES)).await?;
     let keys = KeySet::parse(keys_from.bytes.as_deref().unwrap_or_default())
-        .map_err(|error| unreadable(key_target, &error))?;
+        .map_err(|error| unreadable(asked, &keys_from.agreed, &error))?;
     // That the logs cannot be had is no verdict on the keys: the signing time is unknown then. That they are refused
     // is another matter.
-    let asked = target(session, trust, &mut updater, &options.log_target, None, Some(MAX_TRUSTED_ROOT_BYTES)).await;
-    let (logs_from, no_logs) = match asked {
-        Ok(found) => (found, None),
+    let logs = target(session, asked, &options.log_target, None, Some(MAX_TRUSTED_ROOT_BYTES)).await;
+    let (logs_from, no_logs) = match logs {
+        Ok(found) => (Some(found), None),
+        Err(report) if matches!(report.code(), "no-such-target" | "not-mapped") => (None, None),
         Err(report) if report.could_not_tell() => (None, Some(report.headline().to_owned())),
         Err(report) => return Err(report),
     };
     let logs = match &logs_from {
         Some(fetched) => Some(
             TransparencyLogs::from_trusted_root(fetched.bytes.as_deref().unwrap_or_default())
-                .map_err(|error| unreadable(&options.log_target, &error))?,
+                .map_err(|error| unreadable(asked, &fetched.agreed, &error))?,
         ),
         None => None,
     };
-    session.note_traffic(updater.traffic());
-    let currency = heed(session, trust, &updater);
-    let trusted = updater.refresh().await.map_err(|error| session.update_failed(trust, &error))?;
-    let source = |fetched: &Fetched| {
-        let found = &fetched.found;
-        json!({"target": found.path.as_str(), "namedBy": found.role.as_str(), "version": found.version.get()})
-    };
-    let mut registry = registry_json(trust, trusted, &currency);
-    registry["keys"] = source(&keys_from);
-    registry["logs"] = json!(logs_from.as_ref().map(source));
-    let describe = |fetched: &Fetched| {
-        let (path, role, version) = (&fetched.found.path, &fetched.found.role, fetched.found.version.get());
-        format!("{path} by {role} v{version} of {} (root v{})", trust.name, trusted.root().version.get())
-    };
+    let answers: Vec<_> = [&keys_from].into_iter().chain(&logs_from).map(|fetched| &fetched.agreed).collect();
+    let mut registry = asked.registry_json(&asked.heed(session, &answers));
+    registry["keys"] = asked.source_json(&keys_from.agreed);
+    registry["logs"] = json!(logs_from.as_ref().map(|fetched| asked.source_json(&fetched.agreed)));
+    let describe = |fetched: &Fetched| format!("{} by {}", fetched.agreed.found.path, asked.named_by(&fetched.agreed));
     let (keys_from, logs_from) = (describe(&keys_from), logs_from.as_ref().map(describe));
     Ok(Delivered { keys, logs, registry, keys_from, logs_from, no_logs })
+}
+
+/// What to say where a target that was delivered is not what it should be.
+pub(super) fn unreadable(asked: &Asked, agreed: &Agreed, error: &dyn std::fmt::Display) -> Report {
+    let headline = format!("the target {} cannot be used: {error}", agreed.found.path);
+    let names: Vec<&str> = agreed.by.iter().map(|(name, _)| name.as_str()).collect();
+    let report = Report::new(Outcome::CouldNotTell, "unreadable-target", headline).fact("trust", names.join(", "));
+    asked.map().into_iter().fold(report, |report, map| report.fact("map", map))
 }
 
 /// What the question is about, as it is shown.
@@ -139,7 +133,7 @@ fn digest(path: &Path) -> Result<ArtifactDigests, Report> {
     }
 }
 
-fn denied(options: &VerifyOptions, trust: &Trust, delivered: &Delivered, denial: &Denial) -> Report {
+fn denied(options: &VerifyOptions, asked: &Asked, delivered: &Delivered, denial: &Denial) -> Report {
     // That the logs could not be had is no verdict, where they could have made the difference.
     let for_want_of_logs = |denial: &Denial| matches!(denial, Denial::KeyNotValidNow { reason, .. } if **reason == NoTrustedTime::NoTrustedLogs);
     let undecided = match denial {
@@ -165,8 +159,9 @@ fn denied(options: &VerifyOptions, trust: &Trust, delivered: &Delivered, denial:
     }
     match denial {
         denial if for_want_of_logs(denial) && delivered.no_logs.is_none() => report.hint(format!(
-            "{} has no target {}; with the logs that it would name, the signing time could be proved",
-            trust.name, options.log_target
+            "{} no target {}; with the logs that it would name, the signing time could be proved",
+            asked.only().map_or("there is".to_owned(), |trust| format!("{} has", trust.name)),
+            options.log_target
         )),
         Denial::NothingToJudge { .. } => {
             report.hint("attestations that are signed with certificates cannot be checked with delivered keys")

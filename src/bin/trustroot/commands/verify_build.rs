@@ -5,132 +5,133 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trustroot::Printable;
-use trustroot::builders::{Builder, Found, NamespaceEntry, Realm, Verifier};
-use trustroot::client::Updater;
-use trustroot::trust::TrustedSet;
+use trustroot::builders::{Builder, NamespaceEntry, Realm, Verifier};
+use trustroot::client::Agreed;
 use trustroot::verify::{
     AcceptedBuild, ArtifactDigests, BuildSigner, BuilderDenial, BuilderRequest, BuilderVerdict, MAX_TRUSTED_ROOT_BYTES,
     TransparencyLogs, TrustedTime, VerifierRequest, verify_with_builder, verify_with_verifier,
 };
 
-use super::lookup::{deliver, failed, registry_json, source_json};
-use super::verify::artifact_name;
+use super::lookup::{Delivered, deliver, failed};
+use super::verify::{artifact_name, unreadable};
 use crate::args::VerifyOptions;
-use crate::config::Trust;
-use crate::freshness::Currency;
+use crate::asked::Asked;
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path, show_time};
 
 pub(super) fn run(
     session: &Session,
-    trust: &Trust,
+    asked: &mut Asked,
     options: &VerifyOptions,
     artifact: &ArtifactDigests,
     attestation_file: &[u8],
 ) -> Result<(), Report> {
-    let mut updater = session.updater(trust)?;
     let judged = session.block_on(async {
+        let min_level = options.min_level.expect("the command line asks for it");
         if let Some(id) = &options.builder {
-            let delivered = deliver::<Builder>(session, trust, &mut updater, id).await;
-            let delivered = delivered.map_err(|error| failed(session, trust, id, &error))?;
-            let logs = logs(session, trust, &mut updater, &delivered.found.entry).await?;
-            let found = &delivered.found;
-            let min_level = options.min_level.expect("the command line asks for it");
-            let mut request = BuilderRequest::new(artifact, attestation_file, found, min_level, session.start.time());
+            let delivered = deliver::<Builder>(session, asked, id).await;
+            let delivered = delivered.map_err(|error| failed(session, asked, id, &error))?;
+            let logs = logs(session, asked, &delivered.found.entry).await?;
+            let mut request =
+                BuilderRequest::new(artifact, attestation_file, &delivered.found, min_level, session.start.time());
             request.overlay = options.max_level;
             request.package = options.package.as_deref();
-            request.time_authorities = &logs;
-            let verdict = verify_with_builder(&request);
-            judged(session, trust, options, &Context::of(found, &delivered.trusted, &delivered.currency), verdict)
+            request.time_authorities = &logs.read;
+            judged(session, options, &Context::of(session, asked, &delivered, &logs), verify_with_builder(&request))
         } else {
             let id = options.verifier.as_ref().expect("the command line asks for one of them");
-            let delivered = deliver::<Verifier>(session, trust, &mut updater, id).await;
-            let delivered = delivered.map_err(|error| failed(session, trust, id, &error))?;
-            let logs = logs(session, trust, &mut updater, &delivered.found.entry).await?;
-            let found = &delivered.found;
-            let min_level = options.min_level.expect("the command line asks for it");
+            let delivered = deliver::<Verifier>(session, asked, id).await;
+            let delivered = delivered.map_err(|error| failed(session, asked, id, &error))?;
+            let logs = logs(session, asked, &delivered.found.entry).await?;
+            let (found, now) = (&delivered.found, session.start.time());
             let resource = options.resource.as_deref().unwrap_or_default();
-            let now = session.start.time();
             let mut request = VerifierRequest::new(artifact, attestation_file, found, resource, min_level, now);
             request.overlay = options.max_level;
-            request.time_authorities = &logs;
-            let verdict = verify_with_verifier(&request);
-            judged(session, trust, options, &Context::of(found, &delivered.trusted, &delivered.currency), verdict)
+            request.time_authorities = &logs.read;
+            judged(session, options, &Context::of(session, asked, &delivered, &logs), verify_with_verifier(&request))
         }
     });
-    session.note_traffic(updater.traffic());
+    asked.note_traffic(session);
     output::show(session.format, &judged?)
 }
 
 /// Where the facts come from, for the verdict's reproduction.
-struct Context<'a> {
+struct Context {
     id: String,
     namespace: String,
-    document: &'a trustroot::builders::Source,
-    catalog: &'a trustroot::builders::Source,
-    trusted: &'a TrustedSet,
-    currency: &'a Currency,
+    /// The document and who names it, in words, and with the state of the repositories.
+    document: String,
+    catalog: String,
+    document_json: Value,
+    catalog_json: Value,
+    registry: Value,
 }
 
-impl<'a> Context<'a> {
-    fn of<T>(found: &'a Found<T>, trusted: &'a TrustedSet, currency: &'a Currency) -> Self {
+impl Context {
+    fn of<T>(session: &Session, asked: &Asked, delivered: &Delivered<T>, logs: &Logs) -> Self {
+        let Delivered { found, document, catalog } = delivered;
+        let heeded = asked.heed(session, &[&[catalog, document][..], &logs.from.iter().collect::<Vec<_>>()].concat());
+        let source = &found.catalog_source;
+        let catalog_by = match asked.only() {
+            Some(_) => format!("{} {}", source.role, source.version),
+            None => asked.named_by(catalog),
+        };
         Self {
             id: found.asked.to_string(),
             namespace: found.namespace.as_str().to_owned(),
-            document: &found.source,
-            catalog: &found.catalog_source,
-            trusted,
-            currency,
+            document: format!("{} by {}", document.found.path, asked.named_by(document)),
+            catalog: format!("{} by {catalog_by}", source.path),
+            document_json: asked.source_json(document),
+            catalog_json: asked.source_json(catalog),
+            registry: asked.registry_json(&heeded),
         }
     }
 }
 
-/// The logs of the realms that the catalog permits. Without them a signing time is unknown, and judged so.
-async fn logs(
-    session: &Session,
-    trust: &Trust,
-    updater: &mut Updater,
-    entry: &NamespaceEntry,
-) -> Result<Vec<(Realm, TransparencyLogs)>, Report> {
-    let roots = match updater.time_authorities(entry, MAX_TRUSTED_ROOT_BYTES as u64).await {
+/// The logs of the realms that the catalog permits.
+struct Logs {
+    read: Vec<(Realm, TransparencyLogs)>,
+    /// Who agreed about each.
+    from: Vec<Agreed>,
+}
+
+/// Fetches the logs. Without them a signing time is unknown, and judged so.
+async fn logs(session: &Session, asked: &mut Asked, entry: &NamespaceEntry) -> Result<Logs, Report> {
+    let roots = match asked.repositories.time_authorities(entry, MAX_TRUSTED_ROOT_BYTES as u64).await {
         Ok(roots) => roots,
         Err(error) if !error.is_refusal() => {
             tracing::debug!(%error, "no trusted roots");
             Vec::new()
         }
-        Err(error) => return Err(session.update_failed(trust, &error)),
+        Err(error) => return Err(asked.failed(session, &error)),
     };
-    let mut logs = Vec::new();
-    for (realm, found, bytes) in roots {
-        let read = TransparencyLogs::from_trusted_root(&bytes).map_err(|error| {
-            let path = found.path;
-            let headline = format!("the target {path} cannot be used: {error}");
-            Report::new(Outcome::CouldNotTell, "unreadable-target", headline).fact("trust", trust.name.as_str())
-        })?;
-        logs.push((realm, read));
+    let mut logs = Logs { read: Vec::new(), from: Vec::new() };
+    for (realm, agreed, bytes) in roots {
+        let read = TransparencyLogs::from_trusted_root(&bytes).map_err(|error| unreadable(asked, &agreed, &error))?;
+        logs.read.push((realm, read));
+        logs.from.push(agreed);
     }
     Ok(logs)
 }
 
 fn judged(
     session: &Session,
-    trust: &Trust,
     options: &VerifyOptions,
-    context: &Context<'_>,
+    context: &Context,
     verdict: Result<BuilderVerdict, BuilderDenial>,
 ) -> Result<Answer, Report> {
     match verdict {
-        Ok(verdict) => Ok(Answer::of(session, trust, options, context, &verdict)),
-        Err(denial) => Err(denied(trust, options, context, &denial)),
+        Ok(verdict) => Ok(Answer::of(session, options, context, &verdict)),
+        Err(denial) => Err(denied(options, context, &denial)),
     }
 }
 
-fn denied(trust: &Trust, options: &VerifyOptions, context: &Context<'_>, denial: &BuilderDenial) -> Report {
+fn denied(options: &VerifyOptions, context: &Context, denial: &BuilderDenial) -> Report {
     let mut report = Report::new(Outcome::No, denial.code(), format!("not verified: {denial}"))
         .fact("artifact", artifact_name(options))
         .fact("attestation", show_path(&options.attestation))
-        .fact("document", document_line(trust, context));
+        .fact("document", context.document.clone());
     if let BuilderDenial::NoneAccepted { refused } = denial {
         for refused in refused {
             report = report.fact(format!("number {}", refused.position + 1), refused.denial.to_string());
@@ -153,11 +154,6 @@ fn denied(trust: &Trust, options: &VerifyOptions, context: &Context<'_>, denial:
         BuilderDenial::LevelTooLow { .. } => report.hint("see where the level comes from with `trustroot lookup`"),
         _ => report,
     }
-}
-
-fn document_line(trust: &Trust, context: &Context<'_>) -> String {
-    let (document, root) = (context.document, context.trusted.root().version);
-    format!("{} by {} {} of {} (root {root})", document.path, document.role, document.version, trust.name)
 }
 
 #[derive(Debug, Serialize)]
@@ -188,13 +184,7 @@ impl Show for Answer {
 }
 
 impl Answer {
-    fn of(
-        session: &Session,
-        trust: &Trust,
-        options: &VerifyOptions,
-        context: &Context<'_>,
-        verdict: &BuilderVerdict,
-    ) -> Self {
+    fn of(session: &Session, options: &VerifyOptions, context: &Context, verdict: &BuilderVerdict) -> Self {
         let best = verdict.accepted.iter().max_by_key(|accepted| accepted.level);
         let best = best.expect("a verdict has at least one attestation");
         Self {
@@ -220,12 +210,12 @@ impl Answer {
                 .iter()
                 .map(|skipped| json!({"position": skipped.position, "reason": skipped.reason.to_string()}))
                 .collect(),
-            document: source_json(context.document),
-            catalog: source_json(context.catalog),
-            registry: registry_json(trust, context.trusted, context.currency),
+            document: context.document_json.clone(),
+            catalog: context.catalog_json.clone(),
+            registry: context.registry.clone(),
             time: show_time(session.start.time()),
             time_is_chosen: session.time_is_chosen,
-            text: text(session, trust, options, context, verdict),
+            text: text(session, options, context, verdict),
         }
     }
 }
@@ -259,13 +249,7 @@ fn accepted_json(accepted: &AcceptedBuild) -> Value {
     })
 }
 
-fn text(
-    session: &Session,
-    trust: &Trust,
-    options: &VerifyOptions,
-    context: &Context<'_>,
-    verdict: &BuilderVerdict,
-) -> String {
+fn text(session: &Session, options: &VerifyOptions, context: &Context, verdict: &BuilderVerdict) -> String {
     let mut text = format!("verified: {}\n", artifact_name(options));
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:9}  {value}");
@@ -290,8 +274,8 @@ fn text(
             line("note", scope);
         }
     }
-    line("document", &document_line(trust, context));
-    line("catalog", &format!("{} by {} {}", context.catalog.path, context.catalog.role, context.catalog.version));
+    line("document", &context.document);
+    line("catalog", &context.catalog);
     for refused in &verdict.refused {
         line("refused", &format!("another attestation in the file: {}", refused.denial));
     }
