@@ -9,11 +9,13 @@ use fs_err as fs;
 /// Replaces the content of `path`: temporary file, fsync, rename, fsync of the directory.
 ///
 /// After a crash or a power failure at any point the file has its old content or the new one; a temporary file may
-/// stay behind.
+/// stay behind. A device, a pipe or anything else that is not a regular file is never replaced, nor where a link leads
+/// to one.
 ///
 /// # Errors
 /// I/O errors, with the path; the file then has its old content.
 pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    spare_special_files(path)?;
     replace(path, bytes, Survives::PowerFailure)?;
     sync_directory(directory_of(path))
 }
@@ -23,6 +25,7 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// I/O errors, with the path; the file then has its old content.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    spare_special_files(path)?;
     // Without permissions of our own choice a temporary file is its owner's alone.
     let mut file = temporary_in(path, tempfile::Builder::new().prefix(TEMPORARY))?;
     file.write_all(bytes).map_err(|error| with_path(&error, path))?;
@@ -38,7 +41,8 @@ pub(crate) enum Survives {
     PowerFailure,
 }
 
-/// Replaces the content of `path`, so that readers see the old or the new.
+/// Replaces the content of `path`, so that readers see the old or the new. For directories of our own: what is no regular
+/// file has no business there, and gives way.
 pub(crate) fn replace(path: &Path, bytes: &[u8], survives: Survives) -> io::Result<()> {
     let mut file = temporary_beside(path)?;
     file.write_all(bytes).map_err(|error| with_path(&error, path))?;
@@ -87,8 +91,24 @@ fn temporary_in(path: &Path, builder: &tempfile::Builder<'_, '_>) -> io::Result<
     }
 }
 
+/// Refuses a path where something stands that a file must not be renamed over: a device, a pipe, a socket, a directory,
+/// or a link to one.
+fn spare_special_files(path: &Path) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        let message = format!("`{}` is not a regular file, and is not replaced", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    Ok(())
+}
+
+/// A temporary file for what the user wants at `path`, unless something stands there that is not a regular file.
+pub(crate) fn temporary_for(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+    spare_special_files(path)?;
+    temporary_beside(path)
+}
+
 /// A temporary file that [`persist`] can rename to `path`.
-pub(crate) fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY);
     #[cfg(unix)]
@@ -206,6 +226,24 @@ mod tests {
         write_durably(&path, b"new").unwrap();
         assert_eq!(read_bounded(&path, 3).unwrap().unwrap(), b"new");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_not_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let (pipe, link) = (directory.path().join("pipe"), directory.path().join("link"));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        std::os::unix::fs::symlink(&pipe, &link).unwrap();
+        std::fs::create_dir(directory.path().join("below")).unwrap();
+        for path in [pipe, link, directory.path().join("below")] {
+            let before = std::fs::symlink_metadata(&path).unwrap().file_type();
+            for write in [write_durably, write_private] {
+                assert_eq!(write(&path, b"new").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            }
+            assert_eq!(std::fs::symlink_metadata(&path).unwrap().file_type(), before);
+        }
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3);
     }
 
     #[test]

@@ -211,6 +211,16 @@ fn the_readme_works_as_written() {
 }
 
 #[test]
+fn the_readme_leads_to_every_guide() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    for guide in std::fs::read_dir(root.join("docs/guides")).unwrap() {
+        let link = format!("(docs/guides/{})", guide.unwrap().file_name().to_str().unwrap());
+        assert!(readme.contains(&link), "{link}");
+    }
+}
+
+#[test]
 fn expected_output_is_compared_line_by_line() {
     for (expected, actual, same) in [
         ("a [..] c", "a b c", true),

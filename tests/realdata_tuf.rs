@@ -14,15 +14,17 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 use insta::assert_snapshot;
+use trustroot::client::bundle::{Bundle, BundleFetcher, Questions, export, import};
 use trustroot::client::{
-    Body, CacheMode, FetchError, FetchFuture, Fetcher, FileFetcher, LocalCache, SafeUrl, TrustAnchor, UpdateError,
-    Updater, UpdaterSettings,
+    Body, CacheMode, DefaultFetcher, FetchError, FetchFuture, Fetcher, FileFetcher, HttpSettings, KeptTargets,
+    LocalCache, SafeUrl, TrustAnchor, UpdateError, Updater, UpdaterSettings, stored_name,
 };
 use trustroot::crypto::{VerifyingKey, sha256};
 use trustroot::metadata::{
     Document, Envelope, KeyId, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Version,
 };
-use trustroot::trust::{Authority, ExpectRoot, Refusal, Standing, UpdateStart, tally};
+use trustroot::trust::{Authority, Connectivity, ExpectRoot, Refusal, Standing, UpdateStart, tally};
+use trustroot::verify::{ArtifactDigests, KeySet, Request, TransparencyLogs, TrustedTime, verify_with_keys};
 
 fn at(time: &str) -> UpdateStart {
     UpdateStart::at(time.parse::<DateTime<Utc>>().unwrap())
@@ -320,6 +322,109 @@ async fn sigstores_staging_repository_is_refreshed_from_its_first_root() {
     let Some(directory) = realdata::path("tuf/sigstore-staging") else { return };
     let expected = Expected { root: 14, timestamp: 703, snapshot: 25, targets: 28, delegated: 5 };
     refresh_and_download_all(&chain(&directory, 14), &directory.join("current"), expected).await;
+}
+
+/// The same repositories as they lie on a disk, over `file` and `http`: cold, warm, and without asking anybody.
+#[cfg(feature = "maintainer")]
+#[tokio::test]
+async fn sigstores_repositories_are_followed_from_a_disk_and_over_http() {
+    use trustroot::serve::{ServeLimits, Server};
+
+    let Some(production) = realdata::path("tuf/sigstore-current") else { return };
+    let Some(directory) = realdata::path("tuf/sigstore-root-chain") else { return };
+    let Some(staging) = realdata::path("tuf/sigstore-staging") else { return };
+    let start = at("2026-08-22T00:00:00Z");
+    let keys = TargetPath::new("registry.npmjs.org/keys.json").unwrap();
+    for (roots, repository) in
+        [(chain(&directory, 15), production.as_path()), (chain(&staging, 14), &staging.join("current"))]
+    {
+        let disk = tempfile::tempdir().unwrap();
+        for (name, bytes) in &served(&roots, repository).files {
+            let file = disk.path().join(name.trim_start_matches("metadata/"));
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(file, bytes).unwrap();
+        }
+        let server = Server::bind(disk.path(), "127.0.0.1:0".parse().unwrap(), ServeLimits::default()).await.unwrap();
+        let over_http = SafeUrl::parse(&format!("http://{}", server.address())).unwrap();
+        let running = tokio::spawn(server.run(std::future::pending()));
+        for base in [over_http, SafeUrl::from_file_path(disk.path()).unwrap()] {
+            let cache = tempfile::tempdir().unwrap();
+            let updater = |connectivity| {
+                let settings = UpdaterSettings::new(base.clone(), base.below("targets"));
+                let cache = LocalCache::new(cache.path(), CacheMode::ReadWrite);
+                let fetcher = Arc::new(DefaultFetcher::new(HttpSettings::default()));
+                let anchor = TrustAnchor::Pinned(roots[0].clone());
+                Updater::new(anchor, settings.connectivity(connectivity), cache, fetcher, start).unwrap()
+            };
+            let mut cold = updater(Connectivity::Online);
+            let found = cold.find(&keys).await.unwrap().unwrap();
+            let expected = read(repository.join("targets/registry.npmjs.org/keys.json"));
+            assert_eq!(cold.target_bytes(&found, None).await.unwrap(), expected, "{base}");
+            let mut warm = updater(Connectivity::Online);
+            warm.find(&keys).await.unwrap().unwrap();
+            assert_eq!((warm.traffic().requests, warm.kept()), (2, &[][..]), "{base}");
+            let mut offline = updater(Connectivity::Offline);
+            assert_eq!(offline.find(&keys).await.unwrap().unwrap().file, found.file, "{base}");
+            assert_eq!(offline.traffic().requests, 0);
+        }
+        running.abort();
+    }
+}
+
+/// A machine without a network that has nothing but root 1 and a stick: the registry's keys and the log's, as targets in
+/// a bundle, verify what the registry signed with a key that has ended since. The exporting machine pinned a later root.
+#[tokio::test]
+async fn an_attestation_is_verified_without_a_network_by_keys_and_a_log_from_a_bundle() {
+    let Some(repository) = realdata::path("tuf/sigstore-current") else { return };
+    let Some(directory) = realdata::path("tuf/sigstore-root-chain") else { return };
+    let Some(npm) = realdata::path("attestations/slsa-verifier/npm") else { return };
+    let (roots, start) = (chain(&directory, 15), at("2026-08-22T00:00:00Z"));
+    let settings = UpdaterSettings::new(SafeUrl::parse(METADATA).unwrap(), SafeUrl::parse(TARGETS).unwrap());
+    let place = tempfile::tempdir().unwrap();
+    let directory = |name: &str| place.path().join(name);
+    let updater = |root: &[u8], settings: UpdaterSettings, cache: &str, fetcher: Arc<dyn Fetcher>| {
+        let cache = LocalCache::new(directory(cache), CacheMode::ReadWrite);
+        Updater::new(TrustAnchor::Pinned(root.to_vec()), settings, cache, fetcher, start).unwrap()
+    };
+    let [keys, log] = ["registry.npmjs.org/keys.json", "trusted_root.json"].map(|path| TargetPath::new(path).unwrap());
+    let questions = Questions { targets: BTreeSet::from([keys.clone(), log.clone()]), ..Questions::default() };
+    let limit = 4 << 20;
+
+    let keeping = settings.clone().kept_targets(KeptTargets::In(directory("online targets")));
+    let mut online = updater(&roots[9], keeping, "online", Arc::new(served(&roots, &repository)));
+    let file = directory("news.bundle");
+    let exported = export(&mut online, &questions, limit, Some(&roots[0]), &file).await.unwrap();
+    assert_eq!(exported.first_root.version, 1);
+
+    let bundle = Bundle::open(&file).unwrap();
+    let mut keeping = settings.clone().kept_targets(KeptTargets::In(directory("targets apart")));
+    bundle.carry_over(&mut keeping);
+    let questions = bundle.questions().clone();
+    let mut apart = updater(&roots[0], keeping, "apart", Arc::new(BundleFetcher::new(bundle)));
+    import(&mut apart, &questions, limit).await.unwrap();
+
+    let nobody = Arc::new(Served::default());
+    let offline = settings.connectivity(Connectivity::Offline);
+    let mut offline = updater(&roots[0], offline, "apart", Arc::clone(&nobody) as _);
+    let mut targets = Vec::new();
+    for path in [&keys, &log] {
+        let found = offline.find(path).await.unwrap().unwrap();
+        let kept = directory("targets apart").join(stored_name(&path.encoded(), ""));
+        targets.push(offline.target_bytes(&found, Some(&kept)).await.unwrap());
+    }
+    assert_eq!((nobody.asked(), offline.traffic().requests), (Vec::new(), 0));
+    let (keys, logs) = (KeySet::parse(&targets[0]).unwrap(), TransparencyLogs::from_trusted_root(&targets[1]).unwrap());
+    let mut digester = ArtifactDigests::digester();
+    digester.update(&read(npm.join("provenance-npm-test-cli-v1-prega.tgz")));
+    let artifact = digester.into();
+    let attestation = read(npm.join("provenance-npm-test-cli-v1-prega.tgz.json"));
+    let mut request = Request::new(&artifact, &attestation, &keys, start.time());
+    // Without the log nobody knows that the key had not ended yet.
+    assert!(verify_with_keys(&request).is_err());
+    request.time_authority = Some(&logs);
+    let verdict = verify_with_keys(&request).unwrap();
+    let TrustedTime::Known { time, .. } = &verdict.accepted[0].signed_by[0].time else { panic!("{verdict:?}") };
+    assert_eq!(time.to_rfc3339(), "2024-05-16T17:12:06+00:00");
 }
 
 /// Roles that are no longer delegated stay in the snapshot; their files are not asked for, so they may be gone.

@@ -17,7 +17,10 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use support::{OPPY, Registry};
-use trustroot::client::write_durably;
+use trustroot::client::{
+    CacheMode, FileFetcher, LocalCache, SafeUrl, TrustAnchor, UpdaterSettings, blocking, write_durably,
+};
+use trustroot::trust::UpdateStart;
 
 /// Longer than anything here takes: a test that hangs fails instead.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -336,6 +339,90 @@ fn a_command_that_prints_without_end_costs_no_memory_and_one_that_fails_is_said(
         let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
         assert!(peak < 100_000, "{peak} kB");
     }
+}
+
+#[test]
+fn a_watch_does_not_take_what_is_kept_for_news() {
+    // Published so long ago that the timestamp has expired since; this machine refreshed a day later.
+    let registry = Registry::at(now() - chrono::Duration::days(11)).and_builder();
+    registry.publish().unwrap();
+    let machine = Machine { registry, directory: tempfile::tempdir().unwrap() };
+    machine.pin_directory();
+    let published = SafeUrl::from_file_path(&machine.registry.published()).unwrap();
+    let settings = UpdaterSettings::new(published.clone(), published.below("targets"));
+    let cache = LocalCache::new(machine.path("home/keys/metadata"), CacheMode::ReadWrite);
+    let root = std::fs::read(machine.registry.published().join("1.root.json")).unwrap();
+    let start = UpdateStart::at(now() - chrono::Duration::days(10));
+    let fetcher = Arc::new(FileFetcher);
+    let mut updater = blocking::Updater::new(TrustAnchor::Pinned(root), settings, cache, fetcher, start).unwrap();
+    updater.refresh().unwrap();
+    assert_eq!(machine.run(&["trust", "set", "keys", "--expired-grace", "7d"]).0, 0);
+    std::fs::rename(machine.registry.published(), machine.path("elsewhere")).unwrap();
+
+    let socket = UnixDatagram::bind(machine.path("notify")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut command = machine.command(&["refresh", "--watch", "--interval", "1s", "--metrics", "metrics.prom"]);
+    let (mut watch, _lines) = Machine::start(command.env("NOTIFY_SOCKET", machine.path("notify")));
+    let errors = BufReader::new(watch.0.stderr.take().unwrap());
+    let (sender, said) = channel();
+    std::thread::spawn(move || errors.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    let line = said.recv_timeout(PATIENCE).unwrap();
+    assert!(line.contains("timestamp of keys expired at") && line.contains("is used by the policy"), "{line}");
+    let line = said.recv_timeout(PATIENCE).unwrap();
+    assert!(line.contains("keys: cannot be reached, and what was confirmed last"), "{line}");
+    let mut buffer = [0; 512];
+    let length = socket.recv(&mut buffer).unwrap();
+    let status = String::from_utf8_lossy(&buffer[..length]).into_owned();
+    assert!(status.starts_with("STATUS=1 refreshes failed in a row"), "{status}");
+    let metrics = || std::fs::read_to_string(machine.path("metrics.prom")).unwrap_or_default();
+    wait_for("two failures", || {
+        metrics().contains("trustroot_refresh_total{trust=\"keys\",result=\"unreachable\"} 2\n")
+    });
+    let metrics = metrics();
+    assert!(metrics.contains("trustroot_refresh_total{trust=\"keys\",result=\"success\"} 0\n"), "{metrics}");
+    assert!(!metrics.contains("trustroot_last_success_timestamp_seconds{"), "{metrics}");
+    // What is trusted is known all the same, so that its expiry raises an alarm.
+    assert!(metrics.contains("trustroot_expires_timestamp_seconds{trust=\"keys\",role=\"timestamp\"} "), "{metrics}");
+    // Nothing is said twice.
+    assert!(said.try_recv().is_err());
+}
+
+#[test]
+fn a_command_that_runs_is_waited_for_and_a_change_that_it_may_have_missed_is_announced_again() {
+    let machine = Machine::new();
+    machine.pin_directory();
+    let hook = "echo >> began; until [ -e go ]; do sleep 0.05; done; echo >> ended";
+    let arguments =
+        ["refresh", "--watch", "--interval", "1s", "--metrics", "metrics.prom", "--on-change", "sh", "-c", hook];
+    let path = machine.path("");
+    let count = |name: &str| std::fs::read_to_string(path.join(name)).unwrap_or_default().lines().count();
+    let (mut watch, _lines) = Machine::start(&mut machine.command(&arguments));
+    wait_for("the command", || count("began") == 1);
+    assert!(Command::new("kill").arg(watch.0.id().to_string()).status().unwrap().success());
+    std::thread::sleep(Duration::from_millis(200));
+    write_durably(&machine.path("go"), b"").unwrap();
+    let mut status = None;
+    wait_for("the end", || {
+        status = watch.0.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!((status.unwrap().code(), count("ended")), (Some(0), 1));
+
+    // It was announced: not again.
+    let _ = std::fs::remove_file(machine.path("metrics.prom"));
+    let (mut watch, _lines) = Machine::start(&mut machine.command(&arguments));
+    wait_for("a refresh", || machine.path("metrics.prom").exists());
+    assert_eq!(count("began"), 1);
+    // Killed while its command runs, it has announced nothing that counts.
+    std::fs::remove_file(machine.path("go")).unwrap();
+    assert_eq!(machine.run(&["lookup", OPPY]).0, 0);
+    wait_for("the second command", || count("began") == 2);
+    watch.0.kill().unwrap();
+    watch.0.wait().unwrap();
+    let (_watch, _lines) = Machine::start(&mut machine.command(&arguments));
+    wait_for("the command once more", || count("began") == 3);
+    write_durably(&machine.path("go"), b"").unwrap();
+    wait_for("its end", || count("ended") == 3);
 }
 
 #[test]

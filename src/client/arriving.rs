@@ -12,7 +12,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use fs_err as fs;
 
-use crate::fs::{Survives, directory_of, persist, remove_leftovers, temporary_beside, with_path};
+use crate::fs::{Survives, directory_of, persist, remove_leftovers, temporary_for, with_path};
 use crate::trust::FoundTarget;
 
 /// The shortest target of which parts are kept, in bytes: others are soon had again.
@@ -52,7 +52,7 @@ impl Arriving {
     pub(super) fn beside(destination: &Path, target: &FoundTarget, now: DateTime<Utc>) -> io::Result<Self> {
         let directory = directory_of(destination);
         remove_leftovers(directory);
-        let (file, temporary) = temporary_beside(destination)?.into_parts();
+        let (file, temporary) = temporary_for(destination)?.into_parts();
         let digest = target.file.hashes.iter().map(|(_, digest)| hex::encode(digest)).max_by_key(String::len);
         let digest = digest.filter(|_| cfg!(unix) && target.file.length >= LEAST);
         let Some(part) = digest.map(|digest| directory.join(format!("{PART}{}", &digest[..32]))) else {

@@ -49,11 +49,6 @@ impl Updater {
         mut progress: impl FnMut(u64),
     ) -> Result<Downloaded, UpdateError> {
         let path = destination.to_owned();
-        if fs::metadata(destination).is_ok_and(|metadata| !metadata.is_file()) {
-            // Renaming a file over a device or a pipe would replace it.
-            let message = format!("`{}` is not a regular file, and is not replaced", destination.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message).into());
-        }
         if is_target(destination, target)? {
             return Ok(Downloaded { path, was_there: true });
         }
@@ -153,7 +148,7 @@ impl Updater {
             return Err(UpdateError::TargetTooLarge { path: target.path.clone(), length, limit });
         }
         if self.settings.connectivity == Connectivity::Offline {
-            return Err(UpdateError::TargetOffline { path: target.path.clone() });
+            return Err(self.not_asked(UpdateError::TargetOffline { path: target.path.clone() }));
         }
         let mut rounds = self.settings.retries;
         let order = self.order.clone();

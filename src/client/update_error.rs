@@ -45,6 +45,15 @@ pub enum UpdateError {
         /// The target.
         path: TargetPath,
     },
+    /// Something is needed that is not on this machine, by an update that uses what is kept because no mirror could be
+    /// reached: see [`super::Freshness::unreachable`].
+    #[error("{what} is not on this machine, or no longer current, and the repository cannot be reached: {reason}")]
+    Unreachable {
+        /// What is needed: a role or a target, in words.
+        what: String,
+        /// Why no mirror could be reached.
+        reason: Box<FetchError>,
+    },
     /// What is kept has not been confirmed by the repository for too long.
     #[error("{}", stale(.confirmed_at.as_ref(), *.limit))]
     TooStale {
@@ -133,6 +142,7 @@ impl UpdateError {
             Self::Fetch(error) => error.code(),
             Self::Io(_) => "io",
             Self::Offline { .. } | Self::TargetOffline { .. } => "offline",
+            Self::Unreachable { reason, .. } => reason.code(),
             Self::TooStale { .. } => "too-stale",
             Self::ClockWentBack { .. } => "clock-went-back",
             Self::Locked { .. } => "locked",

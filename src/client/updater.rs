@@ -539,7 +539,7 @@ impl Updater {
                 }
                 Step::Need(request) => {
                     if connectivity == Connectivity::Offline {
-                        return Err(UpdateError::Offline { role: request.role });
+                        return Err(self.not_asked(UpdateError::Offline { role: request.role }));
                     }
                     let received =
                         self.fetch_with(&mirror, &request, Vec::new(), &mut Ahead::default(), retries).await?;
@@ -735,6 +735,19 @@ impl Updater {
                 None if started.elapsed() < LOCK_PATIENCE => tokio::time::sleep(Duration::from_millis(10)).await,
                 None => return Err(UpdateError::Locked { store: self.store.describe() }),
             }
+        }
+    }
+
+    /// What to say where something is needed that may not be asked for: where nobody could be reached, that.
+    pub(super) fn not_asked(&self, offline: UpdateError) -> UpdateError {
+        let what = match &offline {
+            UpdateError::Offline { role } => role.to_string(),
+            UpdateError::TargetOffline { path } => format!("the target {path}"),
+            _ => return offline,
+        };
+        match &self.freshness.unreachable {
+            Some(reason) => UpdateError::Unreachable { what, reason: Box::new(reason.clone()) },
+            None => offline,
         }
     }
 

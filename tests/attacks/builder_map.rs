@@ -5,7 +5,7 @@ use trustroot::builders::{
     Answer, Builder, BuilderId, Found, MapDocument, Namespace, RegistryError, Verifier, builder_path, effective_level,
     namespace_patterns, verifier_path,
 };
-use trustroot::client::{LookupError, MultiRepository, SafeUrl};
+use trustroot::client::{LookupError, MultiRepository, SafeUrl, StoredFile, Updater};
 use trustroot::metadata::{RoleName, TargetPath, Version};
 
 use crate::support::{LOCAL, SimRepository, block_on};
@@ -475,4 +475,35 @@ fn an_unknown_kind_of_signer_disables_that_signer_and_an_unknown_status_the_docu
         }
         assert_eq!(code(&repository(&catalog(), &[strange]), ID), "malformed-document", "{pointer}");
     }
+}
+
+#[test]
+fn a_forged_history_changes_no_verdict_and_its_documents_are_not_shown() {
+    let repository = repository(&catalog(), &[builder(ID)]);
+    let client = repository.client();
+    let ask = |updater: &mut Updater| {
+        block_on(async {
+            let registry = updater.registry().await?;
+            updater.look_up::<Builder>(&registry, &id(ID)).await
+        })
+    };
+    let honest = ask(&mut client.new_updater().unwrap()).unwrap();
+    // Whoever can write to the cache adds a version that nobody signed.
+    let journal = client.cache().path(&StoredFile::Journal);
+    let mut text = fs_err::read_to_string(&journal).unwrap();
+    text.push_str(
+        &json!({"at": "2026-03-01T12:00:00Z", "kind": "builder", "name": ID, "version": 9, "sha256": "0".repeat(64),
+            "length": 4, "slot": 9})
+        .to_string(),
+    );
+    text.push('\n');
+    fs_err::write(&journal, text).unwrap();
+    fs_err::write(client.cache().path(&StoredFile::Superseded(9)), b"evil").unwrap();
+
+    let mut updater = client.new_updater().unwrap();
+    let cache = client.cache();
+    let history = updater.history().unwrap().clone();
+    let forged = history.events().iter().find(|event| event.version == Some(9)).unwrap();
+    assert_eq!(history.document(&cache, forged).unwrap(), None);
+    assert_eq!(format!("{:?}", ask(&mut updater).unwrap()), format!("{honest:?}"));
 }

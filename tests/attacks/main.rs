@@ -9,6 +9,7 @@
 mod support;
 
 mod agreed_builder_map;
+mod arbitrary_answers;
 mod arbitrary_software;
 mod builder_map;
 mod bundle;

@@ -18,24 +18,21 @@ impl Sandbox {
     }
 }
 
-/// An address of this machine at which nobody answers.
-fn dead() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
-}
+/// A port of this machine that no program listens on.
+const DEAD: &str = "http://127.0.0.1:1";
 
 #[test]
 fn what_has_expired_is_used_within_the_grace_that_was_configured_and_is_said() {
     let sandbox = Sandbox::new();
     // What is kept came from a mirror; after that, nobody answers.
-    let add = ["trust", "add", "far", "--url", &dead(), "--root", "1.root.json", "--mirror", "repository"];
+    let add = ["trust", "add", "far", "--url", DEAD, "--root", "1.root.json", "--mirror", "repository"];
     sandbox.json(0, &add);
     sandbox.json(0, &["get", KEYS, "--trust", "far", "--output", "first.json"]);
     sandbox.json(0, &["trust", "set", "far", "--no-mirrors"]);
     // Everything expires with the year 2035.
     let get = |status, at| sandbox.json(status, &["get", KEYS, "--trust", "far", "--output", "again.json", "--at", at]);
     let (soon, late) = ("2036-01-02T00:00:00Z", "2036-01-05T00:00:00Z");
-    assert_eq!(get(3, soon).0["error"]["code"], "connection");
+    assert_eq!(get(3, soon).0["error"]["code"], "transport");
     sandbox.json(0, &["trust", "set", "far", "--when-unreachable", "use-kept"]);
     assert_eq!(get(1, soon).0["error"]["code"], "expired");
 
@@ -83,7 +80,7 @@ fn failures(sandbox: &Sandbox, name: &str) -> Vec<u64> {
 #[test]
 fn the_next_mirror_serves_where_the_first_is_dead_or_fails_and_that_is_remembered() {
     // Nobody listens at the first; at the second somebody who has nothing but errors.
-    for first in [dead(), failing_server("500 Internal Server Error", 64)] {
+    for first in [DEAD.to_owned(), failing_server("500 Internal Server Error", 64)] {
         let sandbox = Sandbox::new();
         let add = ["trust", "add", "far", "--url", &first, "--root", "1.root.json", "--mirror", "repository"];
         sandbox.json(0, &add);

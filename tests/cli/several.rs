@@ -9,14 +9,14 @@ use crate::demo_repository::support::{OPPY, Registry, files};
 use crate::sign_attestation;
 
 /// Two registries of other people, with the same builder, and a verifier who has pinned both.
-struct World {
+pub(crate) struct World {
     directory: tempfile::TempDir,
     a: Registry,
     b: Registry,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         #[expect(clippy::disallowed_methods, reason = "the command runs now")]
         let now = chrono::Utc::now() - chrono::Duration::hours(2);
         let (a, b) = (Registry::at(now).and_builder(), Registry::other(now).and_builder());
@@ -59,7 +59,7 @@ impl World {
         (serde_json::from_str(&said).unwrap(), errors)
     }
 
-    fn json(&self, status: i32, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, status: i32, arguments: &[&str]) -> Value {
         self.run(status, arguments).0
     }
 

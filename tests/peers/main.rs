@@ -10,6 +10,8 @@
 #[cfg(feature = "maintainer")]
 mod built;
 mod cases;
+#[cfg(all(feature = "maintainer", feature = "aws-lc"))]
+mod classical;
 mod differences;
 #[cfg(feature = "maintainer")]
 #[expect(dead_code, reason = "its `main` is for the command line")]

@@ -17,7 +17,7 @@ pub const BASE: &str = "https://repository.example";
 pub const LOCAL: &str = "http://127.0.0.1:8000";
 
 /// An answer to one request.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub enum Answer {
     /// These bytes.
     Bytes(Vec<u8>),

@@ -153,7 +153,7 @@ pub(crate) enum TrustCommand {
     Add(Box<TrustAddOptions>),
     /// Change how a repository is asked, and what happens where it does not answer
     ///
-    /// What is not named stays as it is. The pin always stays: to pin another root, remove and add.
+    /// What is not named stays as it is. The pinned root and what is kept always stay: to pin another root, remove and add.
     Set(Box<TrustSetOptions>),
     /// List the repositories that are trusted
     List,
@@ -170,6 +170,12 @@ pub(crate) enum TrustCommand {
     Remove {
         /// What the repository is called here
         name: TrustName,
+
+        /// Forget only what was kept of it, which is yours also where the pin is the system's
+        ///
+        /// The next refresh then starts at the pinned root and knows of nothing newer.
+        #[arg(long)]
+        keep_pin: bool,
     },
 }
 
@@ -190,11 +196,11 @@ pub(crate) struct TrustAddOptions {
 
     /// Where its metadata is: the place that holds `timestamp.json`, by http, https or file URL, or as a directory
     #[arg(long)]
-    pub(crate) url: String,
+    pub(crate) url: OsString,
 
     /// Where its targets are [default: `targets` below the URL]
     #[arg(long, value_name = "URL")]
-    pub(crate) target_url: Option<String>,
+    pub(crate) target_url: Option<OsString>,
 
     /// The root metadata to trust
     #[arg(long, value_name = "FILE", required_unless_present_any = ["root_sha256", "trust_on_first_use"])]
@@ -227,15 +233,26 @@ pub(crate) struct TrustAddOptions {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["mirror", "no_mirrors", "deadline", "max_staleness", "when_unreachable", "expired_grace"]), after_help = "Examples:
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["url", "target_url", "mirror", "no_mirrors", "deadline", "max_staleness", "when_unreachable", "expired_grace"]), after_help = "Examples:
   Use what is kept for up to a week where the repository cannot be reached
   $ trustroot trust set example --when-unreachable use-kept --max-staleness 7d
 
   Ask the repository's own place alone
-  $ trustroot trust set example --no-mirrors")]
+  $ trustroot trust set example --no-mirrors
+
+  Ask for the same repository at another place, or with another password
+  $ trustroot trust set example --url https://keys.example.net")]
 pub(crate) struct TrustSetOptions {
     /// What the repository is called here
     pub(crate) name: TrustName,
+
+    /// Where its metadata is now; its targets too, if they were at `targets` below
+    #[arg(long)]
+    pub(crate) url: Option<OsString>,
+
+    /// Where its targets are now
+    #[arg(long, value_name = "URL")]
+    pub(crate) target_url: Option<OsString>,
 
     #[command(flatten)]
     pub(crate) policy: PolicyOptions,
@@ -252,7 +269,7 @@ pub(crate) struct PolicyOptions {
     ///
     /// Mirrors are trusted with nothing: what comes from them is verified alike. Those that fail are asked later.
     #[arg(long, value_name = "URL")]
-    pub(crate) mirror: Vec<String>,
+    pub(crate) mirror: Vec<OsString>,
 
     /// How long a refresh or a look-up may take, all places and attempts together: such as 90s or 5m; or `none`
     ///
@@ -354,7 +371,7 @@ pub(crate) struct WatchOptions {
     /// A command to run after a change, and its arguments; everything that follows belongs to it
     ///
     /// Run without a shell. `TRUSTROOT_CHANGED` holds the names of the repositories,
-    /// `TRUSTROOT_CHANGES` one change a line.
+    /// `TRUSTROOT_CHANGES` one change a line. It is told of each change at least once, also across restarts.
     #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true, requires = "watch")]
     pub(crate) on_change: Vec<OsString>,
 }

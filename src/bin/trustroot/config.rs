@@ -3,14 +3,17 @@
 //! Pins come from the user's home and, before that, from a directory of the system, which only its administrator writes.
 //! What is kept is always in the home.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use trustroot::Printable;
 use trustroot::client::danger::ExpiredGrace;
+use trustroot::client::{CacheMode, LocalCache, Store as _, StoreLock};
 use trustroot::client::{Mirror, RepositoryMap, SafeUrl, UpdaterSettings, WhenUnreachable};
 use trustroot::client::{read_bounded, remove_leftovers, stored_name, write_durably, write_private};
 use trustroot::crypto::sha256;
@@ -84,6 +87,12 @@ impl Trust {
     /// Where a target of it is kept.
     pub(crate) fn target_file(&self, target: &TargetPath) -> PathBuf {
         self.targets_directory().join(stored_name(&target.encoded(), ""))
+    }
+
+    /// Where it is kept what a watch has announced to this command.
+    pub(crate) fn announced_file(&self, command: &[OsString]) -> PathBuf {
+        let command: Vec<u8> = command.iter().flat_map(|word| [word.as_encoded_bytes(), b"\0"].concat()).collect();
+        self.directory.join("announced").join(format!("{}.json", &hex::encode(sha256(&command))[..16]))
     }
 
     /// All places where it is asked, in order.
@@ -253,8 +262,12 @@ impl<'a> Pin<'a> {
 
     /// Whether both trust the same root at the same place and ask the same of it, however it came here.
     fn is_same(&self, other: &Self) -> bool {
-        let same_root = self.root == other.root && self.root_policy == other.root_policy;
-        same_root && self.metadata_url == other.metadata_url && self.target_url == other.target_url
+        self.is_same_root(other) && self.metadata_url == other.metadata_url && self.target_url == other.target_url
+    }
+
+    /// Whether both trust the same root and ask the same of it, wherever it is.
+    fn is_same_root(&self, other: &Self) -> bool {
+        self.root == other.root && self.root_policy == other.root_policy
     }
 
     fn describe(&self) -> String {
@@ -321,32 +334,26 @@ impl TrustStore {
     /// A pin of the user's with the same name must be the same: it could neither replace the system's unnoticed, nor be
     /// replaced unnoticed.
     pub(crate) fn load(&self, name: &TrustName) -> Result<Trust, Report> {
-        let of_user = if self.is_in(&self.home, name) { Some(self.load_from(Origin::User, name)) } else { None };
-        match (self.of_system(name), of_user) {
+        let of_system = self.of_system(name)?;
+        let of_user = holds_pin(&self.home, name)?.then(|| self.load_from(Origin::User, name)).transpose()?;
+        match (of_system, of_user) {
             (None, None) => Err(self.nothing_called(name)),
-            (None, Some(of_user)) => of_user,
-            (Some(of_system), None) => of_system,
-            (Some(of_system), Some(of_user)) => {
-                let of_system = of_system?;
-                match of_user {
-                    Ok(of_user) if Pin::of(&of_user).is_same(&Pin::of(&of_system)) => Ok(of_system),
-                    Ok(of_user) => Err(shadows(name, &of_system, &Pin::of(&of_user))),
-                    Err(report) => Err(report),
-                }
-            }
+            (None, Some(only)) | (Some(only), None) => Ok(only),
+            (Some(of_system), Some(of_user)) if Pin::of(&of_user).is_same(&Pin::of(&of_system)) => Ok(of_system),
+            (Some(of_system), Some(of_user)) => Err(shadows(name, &of_system, &Pin::of(&of_user))),
         }
     }
 
     /// The map that says which repositories must agree: `chosen`, or the system's, or the user's.
     pub(crate) fn map(&self, chosen: Option<&Path>) -> Result<Option<(PathBuf, RepositoryMap)>, Report> {
-        let usual = || self.system.iter().chain([&self.home]).map(|directory| directory.join("map.json"));
-        let path = match chosen {
-            Some(path) => path.to_owned(),
-            None => match usual().find(|path| path.exists()) {
-                Some(path) => path,
-                None => return Ok(None),
-            },
-        };
+        let mut found = chosen.map(Path::to_owned);
+        for directory in self.system.iter().chain([&self.home]) {
+            let usual = directory.join("map.json");
+            if found.is_none() && is_there(&usual)? {
+                found = Some(usual);
+            }
+        }
+        let Some(path) = found else { return Ok(None) };
         let bytes = read_bounded(&path, RepositoryMap::LONGEST as u64)
             .map_err(|error| Report::io(&error))?
             .ok_or_else(|| no_such_file(&path))?;
@@ -376,14 +383,11 @@ impl TrustStore {
         Ok(trusts)
     }
 
-    fn of_system(&self, name: &TrustName) -> Option<Result<Trust, Report>> {
-        let system = self.system.as_ref()?;
-        self.is_in(system, name).then(|| self.load_from(Origin::System, name))
-    }
-
-    #[expect(clippy::unused_self, reason = "it is a question to the store")]
-    fn is_in(&self, directory: &Path, name: &TrustName) -> bool {
-        directory.join(name.as_str()).join("trust.toml").exists()
+    fn of_system(&self, name: &TrustName) -> Result<Option<Trust>, Report> {
+        match &self.system {
+            Some(system) if holds_pin(system, name)? => self.load_from(Origin::System, name).map(Some),
+            _ => Ok(None),
+        }
     }
 
     fn load_from(&self, origin: Origin, name: &TrustName) -> Result<Trust, Report> {
@@ -445,34 +449,32 @@ impl TrustStore {
         }
     }
 
+    /// Keeps other processes from changing pins, for as long as it is held. Reading needs no lock.
+    fn lock(&self) -> Result<StoreLock, Report> {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        let (pins, started) = (LocalCache::new(self.home.clone(), CacheMode::ReadWrite), Instant::now());
+        loop {
+            match pins.try_lock().map_err(|error| Report::io(&error))? {
+                Some(lock) => return Ok(lock),
+                None if started.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(10)),
+                None => {
+                    let headline = format!("another process holds the lock of {}", show_path(&self.home));
+                    return Err(Report::new(Outcome::CouldNotTell, "locked", headline).still("nothing changed"));
+                }
+            }
+        }
+    }
+
     /// Pins a root. Pinning the same again changes nothing; pinning something else, or with another policy, is refused.
     ///
     /// `policy` is `None` where the user did not speak of it.
     pub(crate) fn add(&self, name: &TrustName, pin: &Pin<'_>, policy: Option<Policy>) -> Result<Trust, Report> {
-        if let Some(of_system) = self.of_system(name) {
-            let of_system = of_system?;
-            let same = Pin::of(&of_system).is_same(pin) && policy.is_none_or(|policy| policy == of_system.policy);
-            return if same { self.load(name) } else { Err(shadows(name, &of_system, pin).still("nothing changed")) };
+        if let Some(there) = self.pinned_already(name, pin, policy.as_ref())? {
+            return Ok(there);
         }
-        if self.is_in(&self.home, name) {
-            let there = self.load(name)?;
-            if !Pin::of(&there).is_same(pin) {
-                return Err(Report::new(
-                    Outcome::WrongQuestion,
-                    "already-trusted",
-                    format!("`{name}` is trusted already, with another root or address"),
-                )
-                .fact("there", Pin::of(&there).describe())
-                .fact("given", pin.describe())
-                .still("nothing changed")
-                .hint(format!("if you mean to replace it: `trustroot trust remove {name}` first")));
-            }
-            if policy.is_some_and(|policy| policy != there.policy) {
-                let headline = format!("`{name}` is trusted already, with another policy");
-                return Err(Report::new(Outcome::WrongQuestion, "already-trusted", headline)
-                    .still("nothing changed")
-                    .hint(format!("change its policy with `trustroot trust set {name}`")));
-            }
+        let _lock = self.lock()?;
+        // Another process may have been quicker.
+        if let Some(there) = self.pinned_already(name, pin, policy.as_ref())? {
             return Ok(there);
         }
         let directory = self.home.join(name.as_str());
@@ -486,15 +488,68 @@ impl TrustStore {
         self.load(name)
     }
 
-    /// Changes the policy of a repository that the user pinned. The pin stays.
-    pub(crate) fn set(&self, name: &TrustName, policy: &Policy) -> Result<Trust, Report> {
+    /// The same pin, where it is there already.
+    fn pinned_already(
+        &self,
+        name: &TrustName,
+        pin: &Pin<'_>,
+        policy: Option<&Policy>,
+    ) -> Result<Option<Trust>, Report> {
+        if let Some(of_system) = self.of_system(name)? {
+            let same = Pin::of(&of_system).is_same(pin) && policy.is_none_or(|policy| *policy == of_system.policy);
+            let shadowed = || shadows(name, &of_system, pin).still("nothing changed");
+            return if same { self.load(name).map(Some) } else { Err(shadowed()) };
+        }
+        if !holds_pin(&self.home, name)? {
+            return Ok(None);
+        }
+        let there = self.load(name)?;
+        if !Pin::of(&there).is_same(pin) {
+            let headline = format!("`{name}` is trusted already, with another root or address");
+            let (known, given) = (Pin::of(&there).describe(), pin.describe());
+            let looks_same = known == given;
+            let report = Report::new(Outcome::WrongQuestion, "already-trusted", headline)
+                .fact("there", known)
+                .fact("given", given)
+                .still("nothing changed");
+            let report = if looks_same { differs_where_hidden(report) } else { report };
+            return Err(if Pin::of(&there).is_same_root(pin) {
+                report.hint(format!(
+                    "to ask for the same repository at another address, with what is kept: `trustroot trust set {name} \
+                     --url URL`"
+                ))
+            } else {
+                report.hint(format!("if you mean to replace it: `trustroot trust remove {name}` first"))
+            });
+        }
+        if let Some(policy) = policy.filter(|policy| **policy != there.policy) {
+            let shown = |policy: &Policy| policy.mirrors.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let hidden = policy.mirrors != there.policy.mirrors && shown(policy) == shown(&there.policy);
+            let headline = format!("`{name}` is trusted already, with another policy");
+            let report = Report::new(Outcome::WrongQuestion, "already-trusted", headline).still("nothing changed");
+            let report = if hidden { differs_where_hidden(report) } else { report };
+            return Err(report.hint(format!("change its policy with `trustroot trust set {name}`")));
+        }
+        Ok(Some(there))
+    }
+
+    /// Changes the policy or the addresses of a repository that the user pinned. The pinned root stays, and what is kept.
+    pub(crate) fn set(
+        &self,
+        name: &TrustName,
+        change: impl FnOnce(&mut Trust) -> Result<(), Report>,
+    ) -> Result<Trust, Report> {
         let there = self.load(name)?;
         if there.origin == Origin::System {
             return Err(of_the_system(&there).still("nothing changed"));
         }
+        let _lock = self.lock()?;
+        let there = self.load(name)?;
         remove_leftovers(&there.pin_directory);
-        if there.policy != *policy {
-            self.write(name, &Pin::of(&there), policy)?;
+        let mut changed = there.clone();
+        change(&mut changed)?;
+        if changed.policy != there.policy || !Pin::of(&changed).is_same(&Pin::of(&there)) {
+            self.write(name, &Pin::of(&changed), &changed.policy)?;
         }
         self.load(name)
     }
@@ -509,18 +564,39 @@ impl TrustStore {
         written.map_err(|error| Report::io(&error).still("nothing changed"))
     }
 
+    /// Forgets what is kept of a repository. Its pin stays, also one of the system's.
+    pub(crate) fn forget_kept(&self, name: &TrustName) -> Result<(), Report> {
+        let trust = self.load(name)?;
+        let _lock = self.lock()?;
+        let io = |error: std::io::Error| Report::io(&error);
+        let forgotten = trust.directory.join(".forgotten");
+        for directory in [trust.metadata_directory(), trust.targets_directory()] {
+            if forgotten.exists() {
+                fs::remove_dir_all(&forgotten).map_err(io)?;
+            }
+            // Renamed first, all at once: half of what was kept could be taken for all of it.
+            match fs::rename(&directory, &forgotten) {
+                Ok(()) => fs::remove_dir_all(&forgotten).map_err(io)?,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Report::io(&error)),
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets a repository.
     pub(crate) fn remove(&self, name: &TrustName) -> Result<(), Report> {
         let directory = self.home.join(name.as_str());
-        // Renamed first, all at once: an interrupted removal leaves nothing that counts, or could be taken over.
         let removed = self.home.join(format!(".removed-{name}"));
-        let (is_there, is_half_removed) = (self.is_in(&self.home, name), removed.exists());
+        let (is_there, is_half_removed) = (holds_pin(&self.home, name)?, removed.exists());
         if !is_there && !is_half_removed {
-            return Err(match self.of_system(name) {
-                Some(of_system) => of_the_system(&of_system?).still("nothing changed"),
+            return Err(match self.of_system(name)? {
+                Some(of_system) => of_the_system(&of_system).still("nothing changed"),
                 None => self.nothing_called(name),
             });
         }
+        let _lock = self.lock()?;
+        // Renamed first, all at once: an interrupted removal leaves nothing that counts, or could be taken over.
         let io = |error: std::io::Error| Report::io(&error);
         if is_half_removed {
             fs::remove_dir_all(&removed).map_err(io)?;
@@ -543,9 +619,34 @@ fn names_in(directory: &Path) -> Result<Vec<TrustName>, Report> {
     for entry in entries {
         let entry = entry.map_err(|error| Report::io(&error))?;
         let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        names.extend(name.filter(|_| entry.path().join("trust.toml").exists()));
+        // What cannot be looked at has a name all the same: it is not passed over, but fails where it is loaded.
+        names.extend(name.filter(|name| holds_pin(directory, name).unwrap_or(true)));
     }
     Ok(names)
+}
+
+fn holds_pin(directory: &Path, name: &TrustName) -> Result<bool, Report> {
+    is_there(&directory.join(name.as_str()).join("trust.toml"))
+}
+
+/// Whether a file is there. One that cannot be looked at is no absent one: something weaker would take its place.
+fn is_there(path: &Path) -> Result<bool, Report> {
+    match path.try_exists() {
+        Ok(there) => Ok(there),
+        // A file in place of the directory.
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Ok(false),
+        Err(error) => {
+            let headline = format!("it cannot be told whether `{}` is there: {error}", show_path(path));
+            Err(Report::new(Outcome::CouldNotTell, "io", headline)
+                .still("nothing was taken in its place")
+                .hint("let it be read, by the permissions of the directories that it is in"))
+        }
+    }
+}
+
+/// Two URLs that look the same where they are shown are not.
+fn differs_where_hidden(report: Report) -> Report {
+    report.fact("differs", "the user name, password, query or fragment of a URL, which are not shown")
 }
 
 fn no_such_file(path: &Path) -> Report {
@@ -573,4 +674,5 @@ fn of_the_system(trust: &Trust) -> Report {
     Report::new(Outcome::WrongQuestion, "pinned-by-system", headline)
         .fact("at", show_path(&trust.pin_directory))
         .hint("its administrator can change it there, with that directory's parent as `--home`")
+        .hint(format!("what is kept of it is yours: `trustroot trust remove {} --keep-pin` forgets that", trust.name))
 }

@@ -1,7 +1,9 @@
 //! How the command knows that what it trusts is current, and says where it does not.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use trustroot::client::Updater;
+use trustroot::metadata::RoleName;
 
 use crate::config::{PinnedBy, Trust};
 use crate::period::ago;
@@ -35,6 +37,35 @@ pub(crate) struct ExpiredRole {
     expired: String,
 }
 
+impl Currency {
+    /// How long what was used is good for, or since when it is not: after a list of versions whose first expiry is
+    /// `soonest`.
+    pub(crate) fn until(&self, soonest: &str) -> String {
+        if self.expired_but_used.is_empty() {
+            format!("good until {soonest}")
+        } else {
+            format!("EXPIRED since {soonest}, used by its policy")
+        }
+    }
+}
+
+/// That a role is used although it has expired.
+pub(crate) fn used_though_expired(trust: &Trust, role: &RoleName, expired: DateTime<Utc>) -> String {
+    format!(
+        "{role} of {} expired at {} and is used by the policy of this repository; what was revoked since may still be \
+         trusted",
+        trust.name,
+        show_time(expired)
+    )
+}
+
+/// Says that nobody checked the pinned root, where nobody did.
+pub(crate) fn note_first_use(trust: &Trust) {
+    if trust.pinned_by == PinnedBy::FirstUse {
+        note(&format!("the root of {} was pinned by first use: nobody checked it", trust.name));
+    }
+}
+
 /// Says on standard error what the user should know about an answer, and returns it for programs.
 pub(crate) fn heed(session: &Session, trust: &Trust, updater: &Updater) -> Currency {
     let (name, freshness, now) = (&trust.name, updater.freshness(), session.start.time());
@@ -56,11 +87,7 @@ pub(crate) fn heed(session: &Session, trust: &Trust, updater: &Updater) -> Curre
         note(&age);
     }
     for (role, expired) in &freshness.expired {
-        warn(&format!(
-            "{role} of {name} expired at {} and is used by the policy of this repository; what was revoked since may \
-             still be trusted",
-            show_time(*expired)
-        ));
+        warn(&used_though_expired(trust, role, *expired));
     }
     if let Some(error) = updater.not_kept() {
         warn(&format!(
@@ -68,9 +95,7 @@ pub(crate) fn heed(session: &Session, trust: &Trust, updater: &Updater) -> Curre
              against going back behind it"
         ));
     }
-    if trust.pinned_by == PinnedBy::FirstUse {
-        note(&format!("the root of {name} was pinned by first use: nobody checked it"));
-    }
+    note_first_use(trust);
     let asked_now = freshness.unreachable.is_none() && !session.offline;
     Currency {
         confirmed_at: freshness.confirmed_at.filter(|_| !asked_now).map(show_time),

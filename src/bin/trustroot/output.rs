@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::args::Format;
-use crate::report::{Outcome, Report, ascii_json};
+use crate::report::{Outcome, Report, ascii_json, not_printed};
 
 /// A result that can be shown both ways. The JSON form is the struct itself, in camel case.
 pub(crate) trait Show: Serialize {
@@ -33,7 +33,7 @@ pub(crate) fn raw(bytes: &[u8]) -> Result<(), Report> {
 /// A reader who has gone away is not an error.
 fn write(out: &mut impl std::io::Write, bytes: &[u8]) -> Result<(), Report> {
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Report::io(&error)),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(not_printed(&error)),
         _ => Ok(()),
     }
 }

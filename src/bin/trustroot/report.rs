@@ -115,39 +115,45 @@ impl Report {
     /// Prints the report and returns the exit status.
     pub(crate) fn print(&self, format: Format) -> ExitCode {
         match format {
-            Format::Json => {
-                // A list, since names repeat: there may be two invalid signatures.
-                let facts: Vec<_> =
-                    self.facts.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-                let mut error = json!({"error": {
-                    "code": self.code,
-                    "message": self.headline,
-                    "facts": facts,
-                    "stillTrue": self.still,
-                    "hints": self.hints,
-                    "exitStatus": self.outcome as u8,
-                }});
-                if let Some(partial) = &self.partial {
-                    error["succeeded"] = serde_json::Value::clone(partial);
-                }
-                let _ = writeln!(anstream::stdout(), "{}", ascii_json(&format!("{error:#}")));
-            }
-            Format::Text => {
-                let mut err = anstream::stderr();
-                let _ = writeln!(err, "{} {}", paint("error:", ERROR), self.headline);
-                let width = self.facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(7);
-                for (name, value) in &self.facts {
-                    let _ = writeln!(err, "  {name:width$}  {value}");
-                }
-                if let Some(still) = &self.still {
-                    let _ = writeln!(err, "  {still}");
-                }
-                for hint in &self.hints {
-                    let _ = writeln!(err, "{} {hint}", paint("hint:", HINT));
-                }
-            }
+            // Where standard output takes nothing, standard error is what is left.
+            Format::Json if self.print_json().is_ok() => {}
+            Format::Json | Format::Text => self.print_text(),
         }
         ExitCode::from(self.outcome as u8)
+    }
+
+    fn print_json(&self) -> std::io::Result<()> {
+        // A list, since names repeat: there may be two invalid signatures.
+        let facts: Vec<_> = self.facts.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        let mut error = json!({"error": {
+            "code": self.code,
+            "message": self.headline,
+            "facts": facts,
+            "stillTrue": self.still,
+            "hints": self.hints,
+            "exitStatus": self.outcome as u8,
+        }});
+        if let Some(partial) = &self.partial {
+            error["succeeded"] = serde_json::Value::clone(partial);
+        }
+        let mut out = anstream::stdout();
+        out.write_all(ascii_json(&format!("{error:#}\n")).as_bytes())?;
+        out.flush()
+    }
+
+    fn print_text(&self) {
+        let mut err = anstream::stderr();
+        let _ = writeln!(err, "{} {}", paint("error:", ERROR), self.headline);
+        let width = self.facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(7);
+        for (name, value) in &self.facts {
+            let _ = writeln!(err, "  {name:width$}  {value}");
+        }
+        if let Some(still) = &self.still {
+            let _ = writeln!(err, "  {still}");
+        }
+        for hint in &self.hints {
+            let _ = writeln!(err, "{} {hint}", paint("hint:", HINT));
+        }
     }
 }
 
@@ -188,13 +194,16 @@ pub(crate) fn update_failed(name: &str, error: &UpdateError, time_is_chosen: boo
         UpdateError::Offline { .. } | UpdateError::TargetOffline { .. } => report
             .still("nothing changed")
             .hint("run the command once without `--offline`"),
+        UpdateError::Unreachable { .. } => report
+            .still("nothing changed: what was trusted before is still trusted")
+            .hint("this says nothing about trust; try again where the repository can be reached"),
         UpdateError::TooStale { .. } => report
             .still("nothing changed: what was trusted before is still trusted")
             .hint("refresh while the repository can be reached, or carry news over with `trustroot bundle import`"),
         UpdateError::ClockWentBack { .. } => report
             .still("nothing changed: what was trusted before is still trusted")
             .hint("set this machine's clock; a clock that went back can make expired metadata look fresh")
-            .hint("if the clock is right now and was ahead before, wait, or `trustroot trust remove` and pin again"),
+            .hint(clock_was_ahead(name)),
         UpdateError::NoRoot { .. } => report.hint("pin the repository again with `trustroot trust add`"),
         UpdateError::Fetch(FetchError::TooLong { .. }) => report
             .still("nothing changed: what was trusted before is still trusted")
@@ -211,6 +220,14 @@ pub(crate) fn update_failed(name: &str, error: &UpdateError, time_is_chosen: boo
             .hint("this says nothing about trust; try again, or use what is kept with `--offline`"),
         _ => report,
     }
+}
+
+/// What to do where the clock was ahead, and is right now.
+pub(crate) fn clock_was_ahead(name: &str) -> String {
+    format!(
+        "if the clock is right now and was ahead before, wait until that time; or forget what is kept, with all that \
+         protects against rollback, and refresh from the pinned root: `trustroot trust remove {name} --keep-pin`"
+    )
 }
 
 /// What to do where a document lists an example key.
@@ -262,7 +279,7 @@ fn refused(report: Report, refusal: &Refusal, time_is_chosen: bool) -> Report {
         Refusal::Rollback { role: RoleName::Root, .. } => {
             report.hint("a mirror may be behind or hide newer roots: try again later, or another mirror").hint(
                 "if it stays, the newer root that is kept on this machine may have been put there by somebody; find \
-                 out, then `trustroot trust remove` and pin again",
+                 out, then forget what is kept with `trustroot trust remove NAME --keep-pin`",
             )
         }
         Refusal::Rollback { .. } | Refusal::RoleDropped { .. } => report
@@ -315,10 +332,18 @@ pub(crate) fn signer(line: &TallyLine) -> String {
     format!("{}{owner}{kind}", line.keyid)
 }
 
+/// A result that standard output did not take.
+pub(crate) fn not_printed(error: &std::io::Error) -> Report {
+    Report::new(Outcome::CouldNotTell, "io", format!("cannot write to standard output: {error}"))
+}
+
 /// Prints what clap found wrong, or the help that was asked for.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
-    if error.use_stderr() { ExitCode::from(Outcome::WrongQuestion as u8) } else { ExitCode::SUCCESS }
+    match error.print().and_then(|()| std::io::stdout().flush()) {
+        _ if error.use_stderr() => ExitCode::from(Outcome::WrongQuestion as u8),
+        Err(lost) if lost.kind() != std::io::ErrorKind::BrokenPipe => not_printed(&lost).print(Format::Text),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// Makes a panic say that it is our fault, and end with the status for that.

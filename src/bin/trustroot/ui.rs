@@ -205,25 +205,42 @@ pub(crate) fn judge_kept(trust: &Trust, start: UpdateStart) -> Result<Updater, U
     Updater::new(TrustAnchor::Pinned(trust.root.clone()), settings, cache, fetcher, start)
 }
 
-/// Ends when this process is asked to end.
+/// Listens for being asked to end.
+pub(crate) struct StopSignals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
 #[cfg(unix)]
-pub(crate) fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
+impl StopSignals {
+    /// Listens from now on.
+    pub(crate) fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Ends when this process is asked to end, once for each time; also where that was while nobody waited here.
+    pub(crate) async fn recv(&mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    })
+    }
 }
 
 #[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
-pub(crate) fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
-    Ok(async {
+impl StopSignals {
+    #[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
+    pub(crate) fn listen() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[expect(clippy::unused_self, reason = "as on Unix")]
+    pub(crate) async fn recv(&mut self) {
         let _ = tokio::signal::ctrl_c().await;
-    })
+    }
 }
 
 /// What a service manager asks to be told, and how often it wants to hear that we live.

@@ -18,7 +18,7 @@ use crate::client::{
     Store, StoredFile, Telling, TrustAnchor, Updater, UpdaterSettings, WhenUnreachable, stored_name,
 };
 use crate::crypto::sha256;
-use crate::fs::{Survives, directory_of, persist, remove_leftovers, temporary_beside};
+use crate::fs::{Survives, directory_of, persist, remove_leftovers, temporary_for};
 use crate::metadata::{Document as _, RoleName, TargetPath, Version};
 use crate::trust::{Connectivity, ExpectRoot, LocalFile, Refusal};
 
@@ -147,12 +147,8 @@ async fn roots_before(updater: &mut Updater, first: &[u8]) -> Result<BTreeMap<Ve
 }
 
 fn write(index: &Index, files: &BTreeMap<String, Source>, destination: &Path) -> Result<u64, BundleError> {
-    if fs::metadata(destination).is_ok_and(|metadata| !metadata.is_file()) {
-        let message = format!("`{}` is not a regular file, and is not replaced", destination.display());
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message).into());
-    }
     remove_leftovers(directory_of(destination));
-    let mut file = temporary_beside(destination)?;
+    let mut file = temporary_for(destination)?;
     let mut line = serde_json::to_vec(index).map_err(io::Error::from)?;
     line.push(b'\n');
     file.write_all(&line)?;

@@ -16,6 +16,7 @@ use super::trust::read_root;
 use crate::args::{BundleCommand, BundleExportOptions, BundleImportOptions};
 use crate::asked::not_named;
 use crate::config::Trust;
+use crate::freshness::{Currency, heed, note_first_use};
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, block_on_without_sockets, show_path, show_time, warn};
@@ -39,21 +40,22 @@ struct Written {
     length: u64,
     first_root: u64,
     first_root_sha256: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    confirmed_at: Option<String>,
     roles: Vec<RoleLine>,
     #[serde(flatten)]
     answers: AnswerLines,
     files: Vec<String>,
+    /// With the time at which the repository confirmed last what the bundle holds, by the bundle.
+    #[serde(flatten)]
+    currency: Currency,
 }
 
 impl Show for Written {
     fn text(&self) -> String {
         let mut text =
             format!("wrote {} ({} files, {} bytes) of {}: ", self.bundle, self.files.len(), self.length, self.trust);
-        text.push_str(&roles(&self.roles));
+        text.push_str(&roles(&self.roles, &self.currency));
         let _ = writeln!(text, "  pin        root v{}, sha256 {}", self.first_root, self.first_root_sha256);
-        if let Some(time) = &self.confirmed_at {
+        if let Some(time) = &self.currency.confirmed_at {
             let _ = writeln!(text, "  confirmed  {time}");
         }
         text + &self.answers.text()
@@ -68,8 +70,9 @@ struct Taken {
     roles: Vec<RoleLine>,
     #[serde(flatten)]
     answers: AnswerLines,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    confirmed_at: Option<String>,
+    /// With the time at which the repository had confirmed last what is trusted now.
+    #[serde(flatten)]
+    currency: Currency,
     #[serde(skip_serializing_if = "Option::is_none")]
     judged_at: Option<String>,
 }
@@ -81,18 +84,18 @@ impl Show for Taken {
             None if self.roles.iter().any(|role| role.new) => "imported".to_owned(),
             None => "up to date".to_owned(),
         };
-        let mut text = format!("{}: {verb}: {}", self.trust, roles(&self.roles));
-        if let Some(time) = &self.confirmed_at {
+        let mut text = format!("{}: {verb}: {}", self.trust, roles(&self.roles, &self.currency));
+        if let Some(time) = &self.currency.confirmed_at {
             let _ = writeln!(text, "  confirmed  {time}");
         }
         text + &self.answers.text()
     }
 }
 
-fn roles(roles: &[RoleLine]) -> String {
+fn roles(roles: &[RoleLine], currency: &Currency) -> String {
     let versions: Vec<String> = roles.iter().map(|role| format!("{} v{}", role.role, role.version)).collect();
     let soonest = roles.iter().map(|role| role.expires.as_str()).min().unwrap_or_default();
-    format!("{}; good until {soonest}\n", versions.join(", "))
+    format!("{}; {}\n", versions.join(", "), currency.until(soonest))
 }
 
 /// What was answered, as shown.
@@ -168,7 +171,12 @@ fn write(session: &Session, options: &BundleExportOptions) -> Result<(), Report>
             }
         }
         let exported = export(&mut updater, &questions, LONGEST_PROOF, from_root.as_deref(), &options.output).await;
-        exported.map_err(|error| failed(session, &trust, &options.output, error).still("no bundle was written"))
+        exported.map_err(|error| {
+            let hint = "this repository says nothing about builders: leave out `--builder`";
+            let hint = has_no_catalog(&error).then_some(hint);
+            let report = failed(session, &trust, &options.output, error).still("no bundle was written");
+            hint.into_iter().fold(report, Report::hint)
+        })
     });
     progress.finish_and_clear();
     session.note_traffic(updater.traffic());
@@ -180,7 +188,7 @@ fn write(session: &Session, options: &BundleExportOptions) -> Result<(), Report>
         length: exported.length,
         first_root: exported.first_root.version,
         first_root_sha256: exported.first_root.sha256,
-        confirmed_at: exported.confirmed_at.map(show_time),
+        currency: Currency { confirmed_at: exported.confirmed_at.map(show_time), ..heed(session, &trust, &updater) },
         roles: RoleLine::top_level(trusted, updater.kept()),
         answers: AnswerLines::of(&exported.answers),
         files: exported.files.into_iter().map(|file| file.name).collect(),
@@ -224,13 +232,18 @@ fn read(session: &Session, options: &BundleImportOptions) -> Result<(), Report> 
     });
     progress.finish_and_clear();
     let (updater, answers) = imported?;
+    note_first_use(&trust);
     let trusted = updater.trusted().expect("an import has refreshed");
     let taken = Taken {
         trust: trust.name.to_string(),
         bundle: show_path(&options.file),
         roles: RoleLine::top_level(trusted, updater.kept()),
         answers: AnswerLines::of(&answers),
-        confirmed_at: updater.freshness().confirmed_at.map(show_time),
+        currency: Currency {
+            confirmed_at: updater.freshness().confirmed_at.map(show_time),
+            pinned_by: trust.pinned_by,
+            ..Currency::default()
+        },
         judged_at: session.chosen_time().map(show_time),
     };
     output::show(session.format, &taken)
@@ -244,7 +257,13 @@ async fn take(
     file: &Path,
 ) -> Result<Answers, Report> {
     let answers = import(updater, questions, LONGEST_PROOF).await;
-    let answers = answers.map_err(|error| failed(session, trust, file, error.into()))?;
+    let answers = answers.map_err(|error| {
+        let error = BundleError::from(error);
+        let hint = "the bundle is about builders, and this repository says nothing about them: export it again without \
+                    `--builder`";
+        let hint = has_no_catalog(&error).then_some(hint);
+        hint.into_iter().fold(failed(session, trust, file, error), Report::hint)
+    })?;
     match updater.not_kept().filter(|_| !session.time_is_chosen) {
         Some(error) => Err(Report::io(error).fact("trust", trust.name.as_str()).still("what was imported is not kept")),
         None => Ok(answers),
@@ -264,6 +283,10 @@ fn failed(session: &Session, trust: &Trust, file: &Path, error: BundleError) -> 
     }
 }
 
+fn has_no_catalog(error: &BundleError) -> bool {
+    matches!(error, BundleError::Lookup(error) if matches!(**error, LookupError::NoCatalog { .. }))
+}
+
 fn bad(file: &Path, error: &BundleError) -> Report {
     let refused = match error {
         BundleError::Lookup(error) => error.is_refusal(),
@@ -279,9 +302,6 @@ fn bad(file: &Path, error: &BundleError) -> Report {
             report.hint("name a root of this repository, as the other side has pinned it")
         }
         BundleError::Changed => report.hint("another command was at work; run this one again"),
-        BundleError::Lookup(error) if matches!(**error, LookupError::NoCatalog { .. }) => {
-            report.hint("this repository says nothing about builders: leave out `--builder`")
-        }
         _ => report,
     }
 }

@@ -50,7 +50,8 @@ impl Show for Refreshed {
                 None => "up to date".to_owned(),
             };
             let soonest = trust.roles.iter().map(|role| role.expires.as_str()).min().unwrap_or_default();
-            let _ = writeln!(text, "{}: {verb}: {}; good until {soonest}", trust.name, roles.join(", "));
+            let until = trust.currency.until(soonest);
+            let _ = writeln!(text, "{}: {verb}: {}; {until}", trust.name, roles.join(", "));
         }
         text
     }
@@ -127,7 +128,9 @@ pub(super) struct Brought {
 pub(super) async fn refresh(session: &Session, trust: &Trust, updater: &mut Updater) -> Result<Brought, Report> {
     let trusted = updater.refresh().await.cloned().map_err(|error| session.update_failed(trust, &error))?;
     let mut not_refreshed = Vec::new();
-    if !session.offline && !session.time_is_chosen {
+    // Where nobody can be asked, what is kept of them is what there is.
+    let can_be_asked = !session.offline && updater.freshness().unreachable.is_none();
+    if can_be_asked && !session.time_is_chosen {
         match updater.refresh_documents().await {
             Ok(failed) => {
                 not_refreshed.extend(failed.iter().map(|(subject, error)| format!("{}: {error}", describe(subject))));

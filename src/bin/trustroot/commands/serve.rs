@@ -6,7 +6,7 @@ use trustroot::serve::{ServeError, ServeLimits, Server};
 use crate::args::{Format, ServeOptions};
 use crate::output;
 use crate::report::{Outcome, Report, ascii_json};
-use crate::ui::{Session, block_on, show_path, told_to_stop};
+use crate::ui::{Session, StopSignals, block_on, show_path};
 
 pub(crate) fn run(session: &Session, options: &ServeOptions) -> Result<(), Report> {
     block_on(async {
@@ -14,7 +14,7 @@ pub(crate) fn run(session: &Session, options: &ServeOptions) -> Result<(), Repor
             .await
             .map_err(|error| not_served(&error))?;
         // Before anybody is told that there is something to end.
-        let stop = told_to_stop().map_err(|error| Report::io(&error))?;
+        let mut stop = StopSignals::listen().map_err(|error| Report::io(&error))?;
         let directory = show_path(&options.directory);
         let url = format!("http://{}/", server.address());
         // One line in either format: scripts read the port from it while the server runs.
@@ -23,7 +23,7 @@ pub(crate) fn run(session: &Session, options: &ServeOptions) -> Result<(), Repor
             Format::Json => ascii_json(&format!("{}\n", json!({"serving": directory, "url": url}))),
         };
         output::raw(line.as_bytes())?;
-        server.run(stop).await;
+        server.run(stop.recv()).await;
         Ok(())
     })
 }

@@ -10,9 +10,10 @@ use trustroot::metadata::{Document, Expires, RoleName, Version};
 use trustroot::trust::{Refusal, TrustedSet, UpdateStart, Verified};
 
 use crate::args::{Format, StatusOptions};
-use crate::config::{Trust, TrustName};
+use crate::config::{PinnedBy, Trust, TrustName};
+use crate::freshness::note_first_use;
 use crate::output::{self, Show};
-use crate::report::{Outcome, Report};
+use crate::report::{Outcome, Report, clock_was_ahead};
 use crate::ui::{Session, judge_kept, show_time};
 
 #[derive(Debug, Serialize)]
@@ -33,6 +34,9 @@ struct TrustStatus {
     age_seconds: Option<i64>,
     /// How long ago it may be, in seconds.
     max_age_seconds: Option<u64>,
+    /// How the root was pinned, where nobody checked it.
+    #[serde(skip_serializing_if = "PinnedBy::is_given")]
+    pinned_by: PinnedBy,
     problems: Vec<Problem>,
 }
 
@@ -144,7 +148,12 @@ pub(crate) fn run(session: &Session, options: &StatusOptions) -> Result<(), Repo
     };
     let mut report = Report::new(worst.outcome, worst.code, headline).still("nothing changed");
     for trust in status.trusts.iter().filter(|trust| !trust.problems.is_empty()) {
-        report = report.hint(format!("refresh it: `trustroot refresh {}`", trust.name));
+        let went_back = |problem: &Problem| problem.code == Finding::ClockWentBack.code();
+        report = if trust.problems.iter().any(went_back) {
+            report.hint("set this machine's clock").hint(clock_was_ahead(&trust.name))
+        } else {
+            report.hint(format!("refresh it: `trustroot refresh {}`", trust.name))
+        };
     }
     match session.format {
         Format::Json => Err(report.partial(json!(status))),
@@ -157,6 +166,7 @@ pub(crate) fn run(session: &Session, options: &StatusOptions) -> Result<(), Repo
 
 async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName) -> Result<TrustStatus, Report> {
     let trust = session.store()?.load(name)?;
+    note_first_use(&trust);
     let now = session.start.time();
     let mut problems = Vec::new();
     let (mut kept_roles, mut confirmed_at) = (None, None);
@@ -209,6 +219,7 @@ async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName)
         confirmed_at: confirmed_at.map(show_time),
         age_seconds: age,
         max_age_seconds: max_age,
+        pinned_by: trust.pinned_by,
         problems,
     })
 }

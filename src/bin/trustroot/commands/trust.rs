@@ -1,5 +1,6 @@
 //! `trustroot trust add|set|list|show|remove`
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -24,9 +25,14 @@ pub(crate) fn run(session: &Session, command: TrustCommand) -> Result<(), Report
         TrustCommand::Set(options) => set(session, &options),
         TrustCommand::List => list(session),
         TrustCommand::Show { name } => show(session, &name),
-        TrustCommand::Remove { name } => {
-            session.store()?.remove(&name)?;
-            output::show(session.format, &Removed { removed: name.to_string() })
+        TrustCommand::Remove { name, keep_pin } => {
+            let store = session.store()?;
+            if keep_pin {
+                store.forget_kept(&name)?;
+            } else {
+                store.remove(&name)?;
+            }
+            output::show(session.format, &Removed { removed: name.to_string(), pin_kept: keep_pin })
         }
     }
 }
@@ -176,12 +182,17 @@ impl Show for List {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Removed {
     removed: String,
+    pin_kept: bool,
 }
 
 impl Show for Removed {
     fn text(&self) -> String {
+        if self.pin_kept {
+            return format!("what was kept of {} is gone; its pin stays\n", self.removed);
+        }
         format!("removed {}: its pin and what was kept of it are gone\n", self.removed)
     }
 }
@@ -210,13 +221,9 @@ fn add(session: &Session, options: &TrustAddOptions) -> Result<(), Report> {
     }
     let judged = judge_root(session, &root, "the root").map_err(|report| report.still("nothing was pinned"))?;
     let policy = options.policy.is_given().then(|| changed(Policy::default(), &options.policy)).transpose()?;
-    let mut mirrors = policy.iter().flat_map(|policy| &policy.mirrors);
-    if !url.is_of_this_machine() || !mirrors.all(SafeUrl::is_of_this_machine) {
-        refuse_example_keys(judged.trusted()).map_err(|listed| {
-            let report = Report::new(Outcome::No, "example-key", format!("the root cannot be trusted: {listed}"));
-            example_key(report, &listed).still("nothing was pinned")
-        })?;
-    }
+    let mirrors = policy.iter().flat_map(|policy| &policy.mirrors);
+    refuse_trial_elsewhere(judged.trusted(), std::iter::once(&url).chain(mirrors))
+        .map_err(|report| report.still("nothing was pinned"))?;
     let root_policy = options.post_quantum_from.map(RootPolicy::post_quantum_from).unwrap_or_default();
     if root_policy != RootPolicy::default() && !lists_post_quantum_key(judged.trusted()) {
         return Err(no_post_quantum_key().still("nothing was pinned"));
@@ -233,6 +240,17 @@ fn add(session: &Session, options: &TrustAddOptions) -> Result<(), Report> {
         warn("compare its sha256 with one that reaches you by another way");
     }
     output::show(session.format, &Added { pinned: TrustLine::of(session, &trust)? })
+}
+
+/// A trial is taken from this machine alone.
+fn refuse_trial_elsewhere<'a>(root: &Root, mut urls: impl Iterator<Item = &'a SafeUrl>) -> Result<(), Report> {
+    if urls.all(SafeUrl::is_of_this_machine) {
+        return Ok(());
+    }
+    refuse_example_keys(root).map_err(|listed| {
+        let report = Report::new(Outcome::No, "example-key", format!("the root cannot be trusted: {listed}"));
+        example_key(report, &listed)
+    })
 }
 
 /// Whether a post-quantum key may sign the next root, and can be used by this build.
@@ -255,12 +273,26 @@ fn no_post_quantum_key() -> Report {
 }
 
 fn set(session: &Session, options: &TrustSetOptions) -> Result<(), Report> {
-    let store = session.store()?;
-    let mut policy = store.load(&options.name)?.policy;
-    if options.no_mirrors {
-        policy.mirrors.clear();
-    }
-    let trust = store.set(&options.name, &changed(policy, &options.policy)?)?;
+    let change = |trust: &mut Trust| {
+        if let Some(url) = &options.url {
+            let targets_follow = trust.target_url == trust.metadata_url.below("targets");
+            trust.metadata_url = parse_url(url)?;
+            if targets_follow {
+                trust.target_url = trust.metadata_url.below("targets");
+            }
+        }
+        if let Some(url) = &options.target_url {
+            trust.target_url = parse_url(url)?;
+        }
+        if options.no_mirrors {
+            trust.policy.mirrors.clear();
+        }
+        trust.policy = changed(std::mem::take(&mut trust.policy), &options.policy)?;
+        let pinned = judge_root(session, &trust.root, "the pinned root")?;
+        refuse_trial_elsewhere(pinned.trusted(), std::iter::once(&trust.metadata_url).chain(&trust.policy.mirrors))
+    };
+    let trust =
+        session.store()?.set(&options.name, |trust| change(trust).map_err(|report| report.still("nothing changed")))?;
     output::show(session.format, &Changed { changed: TrustLine::of(session, &trust)? })
 }
 
@@ -400,11 +432,16 @@ fn bytes_below(directory: &Path) -> u64 {
 }
 
 /// A URL, or a directory on this machine. What cannot be parsed is not repeated: it may hold credentials.
-fn parse_url(text: &str) -> Result<SafeUrl, Report> {
+fn parse_url(text: &OsStr) -> Result<SafeUrl, Report> {
     let directory = || std::fs::canonicalize(text).ok().filter(|path| path.is_dir());
-    SafeUrl::parse(text).or_else(|error| {
+    // The names of directories need not be UTF-8.
+    let parsed = text.to_str().map_or_else(
+        || Err("not a URL: not UTF-8".to_owned()),
+        |text| SafeUrl::parse(text).map_err(|error| error.to_string()),
+    );
+    parsed.or_else(|problem| {
         directory().and_then(|path| SafeUrl::from_file_path(&path)).ok_or_else(|| {
-            Report::new(Outcome::WrongQuestion, "bad-url", format!("neither a URL nor a directory: {error}"))
+            Report::new(Outcome::WrongQuestion, "bad-url", format!("neither a URL nor a directory: {problem}"))
                 .still("nothing was pinned")
         })
     })

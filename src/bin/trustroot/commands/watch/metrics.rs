@@ -51,11 +51,15 @@ impl Metrics {
         }
     }
 
-    pub(super) fn succeeded(&mut self, name: &TrustName, trusted: &TrustedSet, at: DateTime<Utc>) {
+    pub(super) fn succeeded(&mut self, name: &TrustName, at: DateTime<Utc>) {
         let trust = self.of(name);
         trust.succeeded += 1;
         trust.last_success = Some(at.timestamp());
-        trust.roles =
+    }
+
+    /// What is trusted now, however it came.
+    pub(super) fn trusts(&mut self, name: &TrustName, trusted: &TrustedSet) {
+        self.of(name).roles =
             [role(trusted.root()), role(trusted.timestamp()), role(trusted.snapshot()), role(&**trusted.targets())]
                 .into();
     }

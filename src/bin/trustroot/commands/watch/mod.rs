@@ -4,16 +4,17 @@ mod hook;
 mod metrics;
 mod notify;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use fs_err as fs;
 use serde_json::json;
 use trustroot::client::{
-    CacheMode, DefaultFetcher, History, HistoryEvent, LocalCache, Refreshed, Schedule, Subject, remove_leftovers,
-    write_durably,
+    CacheMode, DefaultFetcher, History, HistoryEvent, LocalCache, Refreshed, Schedule, Subject, read_bounded,
+    remove_leftovers, write_durably,
 };
 use trustroot::metadata::Document as _;
 
@@ -24,9 +25,10 @@ use super::changes::describe;
 use super::refresh::refresh;
 use crate::args::{Format, RefreshOptions};
 use crate::config::TrustName;
+use crate::freshness::{note_first_use, used_though_expired};
 use crate::output;
 use crate::report::{Outcome, Report, ascii_json};
-use crate::ui::{ServiceManager, Session, block_on, fetcher, now, show_time, told_to_stop, warn};
+use crate::ui::{ServiceManager, Session, StopSignals, block_on, fetcher, now, show_time, warn};
 
 pub(super) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Report> {
     if session.offline || session.time_is_chosen {
@@ -45,23 +47,21 @@ pub(super) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Rep
         hook: Hook::new(&options.watch.on_change, options.watch.on_change_limit),
         metrics: Metrics::default(),
         seen: BTreeMap::new(),
+        introduced: BTreeSet::new(),
         troubles: BTreeMap::new(),
     };
     if let Some(directory) = options.watch.metrics.as_deref().and_then(Path::parent) {
         remove_leftovers(if directory.as_os_str().is_empty() { Path::new(".") } else { directory });
     }
     for name in &names {
-        let newest = watch.newest(name)?;
-        watch.seen.insert(name.clone(), newest);
+        watch.begin(name)?;
     }
     block_on(async {
-        let stop = told_to_stop().map_err(|error| Report::io(&error))?;
+        let mut stop = StopSignals::listen().map_err(|error| Report::io(&error))?;
         let notifier = Notifier::new(ServiceManager::of_this_process());
-        // Everything is written between two waits, so ending while it waits leaves nothing half-written.
         tokio::select! {
-            () = stop => {}
             () = notifier.keep_alive() => {}
-            () = watch.go_on(&notifier) => {}
+            () = watch.go_on(&notifier, &mut stop) => {}
         }
         notifier.send("STOPPING=1");
         Ok(())
@@ -79,10 +79,23 @@ struct Watch<'a> {
     fetcher: Option<Arc<DefaultFetcher>>,
     hook: Option<Hook<'a>>,
     metrics: Metrics,
+    /// What has been announced, or is about to be.
     seen: BTreeMap<TrustName, Newest>,
+    /// The repositories of which it was said how their root was pinned.
+    introduced: BTreeSet<TrustName>,
     /// What was said last about what is wrong, by what it is about: nothing is said twice in a row.
     troubles: BTreeMap<String, String>,
 }
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    GoOn,
+    Stop,
+}
+
+/// Longest record of what was announced that is read, in bytes.
+const MOST_ANNOUNCED: u64 = 8 << 20;
 
 /// What changed in one repository.
 struct Changed {
@@ -108,10 +121,30 @@ impl Changed {
 }
 
 impl Watch<'_> {
-    async fn go_on(&mut self, notifier: &Notifier) {
+    /// What was announced by an earlier watch with the same command is known, and where there was none, what there is.
+    fn begin(&mut self, name: &TrustName) -> Result<(), Report> {
+        if let Some(announced) = self.announced(name)? {
+            self.seen.insert(name.clone(), announced);
+        } else {
+            let newest = self.newest(name)?;
+            self.seen.insert(name.clone(), newest);
+            self.keep_announced(name);
+        }
+        Ok(())
+    }
+
+    /// Until it is told to stop.
+    async fn go_on(&mut self, notifier: &Notifier, stop: &mut StopSignals) {
         let mut ready = false;
         loop {
-            let refreshed = self.round().await;
+            // A refresh may be left at any point: all that it writes is written between two waits.
+            let (refreshed, changed) = tokio::select! {
+                () = stop.recv() => return,
+                done = self.round() => done,
+            };
+            if self.announce(&changed, notifier, stop).await == Next::Stop {
+                return;
+            }
             if let Some(path) = &self.options.watch.metrics {
                 let written = write_durably(path, self.metrics.to_text().as_bytes());
                 self.trouble("metrics", written.err().map(|error| format!("the metrics cannot be written: {error}")));
@@ -128,18 +161,60 @@ impl Watch<'_> {
                 notifier.send("READY=1");
                 ready = true;
             }
-            sleep(wait).await;
+            tokio::select! {
+                () = stop.recv() => return,
+                () = sleep(wait) => {}
+            }
         }
     }
 
+    /// Shows what changed and tells the command, which is not left half-way. It is then kept that this was announced: a
+    /// watch that ends before announces it again when it is started again.
+    async fn announce(&mut self, changed: &[Changed], notifier: &Notifier, stop: &mut StopSignals) -> Next {
+        if changed.is_empty() {
+            return Next::GoOn;
+        }
+        for changed in changed {
+            self.show(changed);
+        }
+        let mut next = Next::GoOn;
+        if let Some(hook) = &self.hook {
+            let ran = {
+                let mut running = std::pin::pin!(hook.run(changed));
+                tokio::select! {
+                    ran = &mut running => ran,
+                    () = stop.recv() => {
+                        next = Next::Stop;
+                        notifier.send("STOPPING=1\nSTATUS=waiting for the command for changes");
+                        tokio::select! {
+                            ran = &mut running => ran,
+                            () = stop.recv() => Err("the command for changes was ended: told to stop twice".to_owned()),
+                        }
+                    }
+                }
+            };
+            let well = ran.is_ok();
+            self.metrics.hook_ran(well);
+            self.trouble("hook", ran.err());
+            // It may have been told to stop as well, and have done nothing.
+            if next == Next::Stop && !well {
+                return next;
+            }
+        }
+        for changed in changed {
+            self.keep_announced(&changed.name);
+        }
+        next
+    }
+
     /// Refreshes everything once.
-    async fn round(&mut self) -> Refreshed {
+    async fn round(&mut self) -> (Refreshed, Vec<Changed>) {
         let session = self.session.at_present();
         let names = match session.trust_names(self.options.name.as_ref()) {
             Ok(names) => names,
             Err(report) => {
                 self.trouble("home", Some(report.headline().to_owned()));
-                return Refreshed::Badly;
+                return (Refreshed::Badly, Vec::new());
             }
         };
         self.trouble("home", None);
@@ -163,26 +238,19 @@ impl Watch<'_> {
                 Err(report) => self.trouble(name.as_str(), Some(format!("{name}: {}", report.headline()))),
             }
         }
-        for changed in &changed {
-            self.show(changed);
-        }
-        if !changed.is_empty()
-            && let Some(hook) = &self.hook
-        {
-            let ran = hook.run(&changed).await;
-            self.metrics.hook_ran(ran.is_ok());
-            self.trouble("hook", ran.err());
-        }
         if !well {
             // The network may be another one by now, or have other certificates.
             self.fetcher = None;
         }
-        if well { Refreshed::Well(expires) } else { Refreshed::Badly }
+        (if well { Refreshed::Well(expires) } else { Refreshed::Badly }, changed)
     }
 
     /// Refreshes one repository, and says when what is trusted of it expires first.
     async fn refresh(&mut self, session: &Session, name: &TrustName) -> Result<DateTime<Utc>, Report> {
         let trust = session.store()?.load(name)?;
+        if self.introduced.insert(name.clone()) {
+            note_first_use(&trust);
+        }
         let fetcher = match &self.fetcher {
             Some(fetcher) => Arc::clone(fetcher),
             None => Arc::clone(self.fetcher.insert(fetcher()?)),
@@ -198,12 +266,23 @@ impl Watch<'_> {
             }
         };
         let trusted = &refreshed.trusted;
-        self.metrics.succeeded(name, trusted, session.start.time());
+        self.metrics.trusts(name, trusted);
         let kept = updater.not_kept().map(|error| format!("{name}: what was accepted cannot be kept: {error}"));
         self.trouble(&format!("{name} kept"), kept);
         let failed = (!refreshed.not_refreshed.is_empty())
             .then(|| format!("{name}: not refreshed: {}", refreshed.not_refreshed.join("; ")));
         self.trouble(&format!("{name} documents"), failed);
+        let freshness = updater.freshness();
+        let expired = freshness.expired.iter().map(|(role, expired)| used_though_expired(&trust, role, *expired));
+        let expired: Vec<String> = expired.collect();
+        self.trouble(&format!("{name} expired"), (!expired.is_empty()).then(|| expired.join("; ")));
+        if let Some(reason) = &freshness.unreachable {
+            self.metrics.failed(name, true);
+            let when = freshness.confirmed_at.map_or_else(|| "at an unknown time".to_owned(), show_time);
+            let headline = format!("cannot be reached, and what was confirmed last {when} is used: {reason}");
+            return Err(Report::new(Outcome::CouldNotTell, reason.code(), headline));
+        }
+        self.metrics.succeeded(name, session.start.time());
         self.trouble(name.as_str(), None);
         let expiries = [trusted.timestamp().expires().time(), trusted.snapshot().expires().time()];
         let others = [trusted.targets().expires().time(), trusted.root().expires().time()];
@@ -216,6 +295,31 @@ impl Watch<'_> {
         let seen = self.seen.insert(name.clone(), newest.clone()).unwrap_or_default();
         let is_new = |event: &HistoryEvent| seen.get(&event.subject).is_none_or(|seen| !seen.same_content(event));
         Ok(newest.into_values().filter(is_new).collect())
+    }
+
+    /// What an earlier watch with the same command announced; `None` where there was none.
+    fn announced(&self, name: &TrustName) -> Result<Option<Newest>, Report> {
+        let file = self.session.store()?.load(name)?.announced_file(&self.options.watch.on_change);
+        let bytes = read_bounded(&file, MOST_ANNOUNCED).map_err(|error| Report::io(&error))?;
+        // What is damaged counts as not announced: rather once more than never.
+        let events = bytes.map(|bytes| serde_json::from_slice::<Vec<HistoryEvent>>(&bytes).unwrap_or_default());
+        Ok(events.map(|events| events.into_iter().map(|event| (event.subject.clone(), event)).collect()))
+    }
+
+    /// Keeps what has been announced.
+    fn keep_announced(&mut self, name: &TrustName) {
+        let Some(seen) = self.seen.get(name) else { return };
+        let bytes = serde_json::to_vec(&seen.values().collect::<Vec<_>>()).expect("events are plain data");
+        let kept = self.session.store().and_then(|store| store.load(name)).and_then(|trust| {
+            let file = trust.announced_file(&self.options.watch.on_change);
+            fs::create_dir_all(file.parent().unwrap_or(&file)).map_err(|error| Report::io(&error))?;
+            write_durably(&file, &bytes).map_err(|error| Report::io(&error))
+        });
+        let lost = kept.err().map(|report| {
+            let problem = report.headline();
+            format!("{name}: it cannot be kept what was announced, and a restart may announce it again: {problem}")
+        });
+        self.trouble(&format!("{name} announced"), lost);
     }
 
     fn newest(&self, name: &TrustName) -> Result<Newest, Report> {
