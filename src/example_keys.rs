@@ -1,12 +1,13 @@
 //! The keys of `keys.example/`, whose secret halves everybody has.
 //!
 //! Tutorials and tests sign with them. A repository that lists one in its root is a trial, and is taken only from this
-//! machine: whoever read the tutorial could sign for it.
+//! machine: whoever read the tutorial could sign for it. The same goes for a delegation to one, and for a document of the
+//! builder map that lists one.
 
 use std::sync::LazyLock;
 
 use crate::crypto::{VerifyingKey, canonical_spki, spki_from_pem};
-use crate::metadata::{KeyId, PublicKey, Root};
+use crate::metadata::{Delegation, KeyId, PublicKey, RoleName, Root, Targets, Version};
 
 /// The public halves, by name.
 const PUBLIC: &[(&str, &str)] = &[
@@ -44,13 +45,15 @@ pub fn first_example_key<'a>(
     })
 }
 
-/// A root that lists an example key and is not of this machine.
+/// A document that lists an example key and is not of this machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("root {version} lists the example key `{name}`, whose secret half everybody has")]
+#[error("{role} {version} lists the example key `{name}`, whose secret half everybody has")]
 pub struct ExampleKeyListed {
-    /// The version of the root.
-    pub version: crate::metadata::Version,
-    /// The keyid in the root.
+    /// The role whose document lists it.
+    pub role: RoleName,
+    /// The version of that document.
+    pub version: Version,
+    /// The keyid in the document.
     pub keyid: KeyId,
     /// The name of the key.
     pub name: &'static str,
@@ -61,9 +64,31 @@ pub struct ExampleKeyListed {
 /// # Errors
 /// [`ExampleKeyListed`], with the first such key.
 pub fn refuse_example_keys(root: &Root) -> Result<(), ExampleKeyListed> {
-    match first_example_key(&root.keys) {
+    refuse(&RoleName::Root, root.version, &root.keys)
+}
+
+/// Refuses a delegation, in a document of `delegator`, to a role that an example key may sign for.
+///
+/// # Errors
+/// [`ExampleKeyListed`], with the first such key.
+pub fn refuse_delegation_to_example_keys(
+    delegator: &RoleName,
+    document: &Targets,
+    delegation: &Delegation,
+) -> Result<(), ExampleKeyListed> {
+    let Some(delegations) = &document.delegations else { return Ok(()) };
+    let may_sign = |(keyid, _): &(&KeyId, &PublicKey)| delegation.keys.keyids.contains(keyid);
+    refuse(delegator, document.version, delegations.keys.iter().filter(may_sign))
+}
+
+fn refuse<'a>(
+    role: &RoleName,
+    version: Version,
+    keys: impl IntoIterator<Item = (&'a KeyId, &'a PublicKey)>,
+) -> Result<(), ExampleKeyListed> {
+    match first_example_key(keys) {
         None => Ok(()),
-        Some((keyid, name)) => Err(ExampleKeyListed { version: root.version, keyid: keyid.clone(), name }),
+        Some((keyid, name)) => Err(ExampleKeyListed { role: role.clone(), version, keyid: keyid.clone(), name }),
     }
 }
 

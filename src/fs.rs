@@ -27,8 +27,8 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     spare_special_files(path)?;
     // Without permissions of our own choice a temporary file is its owner's alone.
-    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(directory_of(path))?;
-    file.write_all(bytes)?;
+    let mut file = temporary_in(path, tempfile::Builder::new().prefix(TEMPORARY))?;
+    file.write_all(bytes).map_err(|error| with_path(&error, path))?;
     persist(file, path, Survives::PowerFailure)
 }
 
@@ -45,19 +45,22 @@ pub(crate) enum Survives {
 /// file has no business there, and gives way.
 pub(crate) fn replace(path: &Path, bytes: &[u8], survives: Survives) -> io::Result<()> {
     let mut file = temporary_beside(path)?;
-    file.write_all(bytes)?;
+    file.write_all(bytes).map_err(|error| with_path(&error, path))?;
     rename(file, path, survives)
 }
 
-/// Removes the temporary files that killed processes left in a directory, as far as that can be done. Only the holder
-/// of its lock may.
-pub(crate) fn remove_leftovers(directory: &Path) {
+/// Removes the temporary files that killed processes left in a directory, as far as that can be done. Those of a process
+/// that lives are locked, and stay.
+pub fn remove_leftovers(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        // A role may be called as it likes, and is not left over.
-        if name.to_string_lossy().starts_with(TEMPORARY) && !name.to_string_lossy().ends_with(".json") {
+        let is_temporary = entry.file_name().to_str().is_some_and(is_temporary);
+        if is_temporary && entry.file_type().is_ok_and(|kind| kind.is_file()) {
             // Somebody else may have been quicker; what stays does no harm.
-            let _ = fs::remove_file(entry.path());
+            if let Ok(file) = fs::File::open(entry.path()).map(fs::File::into_file)
+                && file.try_lock().is_ok()
+            {
+                let _ = fs::remove_file(entry.path());
+            }
         }
     }
 }
@@ -67,8 +70,26 @@ pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     if cfg!(unix) { fs::File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
-/// How the names of temporary files begin.
+/// How the names of temporary files begin. As many letters and digits follow as `tempfile` adds.
 const TEMPORARY: &str = ".trustroot-";
+
+fn is_temporary(name: &str) -> bool {
+    let random = name.strip_prefix(TEMPORARY);
+    random.is_some_and(|random| random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// A temporary file beside `path`, locked for as long as this process has it open, where files can be locked.
+fn temporary_in(path: &Path, builder: &tempfile::Builder<'_, '_>) -> io::Result<tempfile::NamedTempFile> {
+    loop {
+        let file = builder.tempfile_in(directory_of(path)).map_err(|error| with_path(&error, path))?;
+        match file.as_file().try_lock() {
+            // Before it was locked, somebody may have taken it for left over.
+            Ok(()) if fs::symlink_metadata(file.path()).is_ok() => return Ok(file),
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(_)) => return Ok(file),
+        }
+    }
+}
 
 /// Refuses a path where something stands that a file must not be renamed over: a device, a pipe, a socket, a directory,
 /// or a link to one.
@@ -96,7 +117,7 @@ fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
         // The process's umask decides, as for any file that a program creates.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    builder.tempfile_in(directory_of(path))
+    temporary_in(path, &builder)
 }
 
 /// Makes a temporary file the content of `path`.
@@ -107,21 +128,25 @@ pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path, survives: Surv
 
 fn rename(file: tempfile::NamedTempFile, path: &Path, survives: Survives) -> io::Result<()> {
     if survives == Survives::PowerFailure {
-        file.as_file().sync_data()?;
+        file.as_file().sync_data().map_err(|error| with_path(&error, path))?;
     }
     file.persist(path).map_err(|error| with_path(&error.error, path))?;
     Ok(())
 }
 
-fn directory_of(path: &Path) -> &Path {
+/// The directory that a file is in.
+pub(crate) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
 }
 
-fn with_path(error: &io::Error, path: &Path) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot replace `{}`: {error}", path.display()))
+/// The error with the file that was meant. The name of a temporary one, which would stand in it, says nothing to anybody.
+pub(crate) fn with_path(error: &io::Error, path: &Path) -> io::Error {
+    let reason =
+        error.get_ref().and_then(std::error::Error::source).map_or_else(|| error.to_string(), ToString::to_string);
+    io::Error::new(error.kind(), format!("cannot write `{}`: {reason}", path.display()))
 }
 
 /// Reads a file of at most `limit` bytes. Returns `None` where it does not exist.
@@ -219,6 +244,25 @@ mod tests {
             assert_eq!(std::fs::symlink_metadata(&path).unwrap().file_type(), before);
         }
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn what_killed_processes_left_is_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let of_the_living = temporary_beside(&directory.path().join("file")).unwrap();
+        let stay = [".trustroot-killed.json", ".trustroot-notes", "killed", ".trustroot-kil-ed"];
+        for name in stay.iter().chain(&[".trustroot-killed", ".trustroot-0aZ9bY"]) {
+            fs::write(directory.path().join(name), b"half").unwrap();
+        }
+        fs::create_dir(directory.path().join(".trustroot-direct")).unwrap();
+        remove_leftovers(directory.path());
+        let mut left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        left.sort();
+        let stay = stay.iter().map(|name| directory.path().join(name));
+        let mut expected: Vec<_> = stay.chain([directory.path().join(".trustroot-direct")]).collect();
+        expected.push(of_the_living.path().to_owned());
+        expected.sort();
+        assert_eq!(left, expected);
     }
 
     #[test]

@@ -6,9 +6,12 @@
 mod support;
 
 use std::io::{BufRead as _, BufReader};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -211,6 +214,133 @@ fn a_watch_goes_on_while_nothing_answers_and_while_its_command_fails() {
     wait_for("another success", || metrics().contains("role=\"snapshot\"} 2\n"));
 }
 
+/// Passes connections on to a server, and counts them.
+fn counting_proxy(to: &str) -> (String, Arc<AtomicUsize>) {
+    let (listener, to) = (TcpListener::bind("127.0.0.1:0").unwrap(), to.to_owned());
+    let address = listener.local_addr().unwrap().to_string();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let pass = |mut from: TcpStream, mut to: TcpStream| {
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Both);
+        });
+    };
+    std::thread::spawn(move || {
+        for incoming in listener.incoming().map_while(Result::ok) {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let Ok(outgoing) = TcpStream::connect(&to) else { return };
+            pass(incoming.try_clone().unwrap(), outgoing.try_clone().unwrap());
+            pass(outgoing, incoming);
+        }
+    });
+    (address, count)
+}
+
+#[test]
+fn a_watch_asks_over_the_connections_of_the_round_before() {
+    let machine = Machine::new();
+    let (_server, lines) =
+        Machine::start(&mut machine.command(&["serve", machine.registry.published().to_str().unwrap()]));
+    let line = lines.recv_timeout(PATIENCE).unwrap();
+    let served = line.split(" at ").last().unwrap().trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let (address, connections) = counting_proxy(&served);
+    machine.pin(&format!("http://{address}"));
+    assert_eq!(machine.run(&["refresh"]).0, 0);
+    let of_one_refresh = connections.swap(0, Ordering::SeqCst);
+    assert!(of_one_refresh > 0);
+    let arguments = ["refresh", "--watch", "--interval", "1s", "--metrics", "metrics.prom"];
+    let (_watch, _lines) = Machine::start(&mut machine.command(&arguments));
+    let metrics = || std::fs::read_to_string(machine.path("metrics.prom")).unwrap_or_default();
+    let five = "trustroot_refresh_total{trust=\"keys\",result=\"success\"} 5\n";
+    wait_for("five refreshes", || metrics().contains(five));
+    // Nothing is new in any of the rounds, in each of which two files are asked for at the same time.
+    let connections = connections.load(Ordering::SeqCst);
+    assert!(connections < 2 * 5, "{connections} connections for five rounds");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_watch_notifies_an_abstract_socket() {
+    use std::os::linux::net::SocketAddrExt as _;
+
+    let machine = Machine::new();
+    machine.pin_directory();
+    let name = format!("trustroot-test-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let socket = UnixDatagram::bind_addr(&address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut command = machine.command(&["refresh", "--watch"]);
+    let (_watch, _lines) = Machine::start(command.env("NOTIFY_SOCKET", format!("@{name}")));
+    let mut said = Vec::new();
+    while said.last().is_none_or(|last| last != "READY=1") {
+        let mut buffer = [0; 512];
+        let length = socket.recv(&mut buffer).unwrap();
+        said.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+    }
+    assert!(said[0].starts_with("STATUS=up to date at "), "{said:?}");
+}
+
+/// Starts a watch with this command, publishes a change and returns the metrics once the command has been run; what the
+/// watch said to standard error goes to a file, since it may be much.
+fn changed_with_hook(arguments: &[&str], hook: &[&str]) -> (Machine, Running, String) {
+    let mut machine = Machine::new();
+    machine.pin_directory();
+    // Builders that were looked up are watched.
+    assert_eq!(machine.run(&["lookup", OPPY]).0, 0);
+    let watch = ["refresh", "--watch", "--interval", "1s", "--metrics", "metrics.prom"];
+    let mut command = machine.command(&[&watch, arguments, &["--on-change"], hook].concat());
+    let errors = std::fs::File::create(machine.path("errors")).unwrap();
+    let running = Running(command.stdout(Stdio::null()).stderr(errors).spawn().unwrap());
+    let metrics = || std::fs::read_to_string(machine.path("metrics.prom")).unwrap_or_default();
+    wait_for("a success", || metrics().contains("trustroot_refresh_total{trust=\"keys\",result=\"success\"} "));
+    let file = machine.path("metrics.prom");
+    machine.rotate_the_builders_key();
+    let metrics = || std::fs::read_to_string(&file).unwrap_or_default();
+    let ran = |result: &str| format!("trustroot_hook_total{{result=\"{result}\"}} 1\n");
+    wait_for("the command", || metrics().contains(&ran("success")) || metrics().contains(&ran("failure")));
+    let metrics = metrics();
+    (machine, running, metrics)
+}
+
+#[test]
+fn a_command_that_takes_too_long_is_ended_and_the_watch_goes_on() {
+    let hook = ["sh", "-c", "echo $$ > hook.pid; exec sleep 1000"];
+    let (machine, _watch, metrics) = changed_with_hook(&["--on-change-limit", "1s"], &hook);
+    assert!(metrics.contains("trustroot_hook_total{result=\"failure\"} 1\n"), "{metrics}");
+    let said = std::fs::read_to_string(machine.path("errors")).unwrap();
+    assert!(said.contains("the command for changes was ended after 1 s"), "{said}");
+    let pid = std::fs::read_to_string(machine.path("hook.pid")).unwrap();
+    // Nobody is left who sleeps.
+    let alive = Command::new("kill").args(["-0", pid.trim()]).stderr(Stdio::null()).status().unwrap();
+    assert!(!alive.success());
+    let refreshed = |metrics: &str| -> u64 {
+        let line = metrics.lines().find(|line| line.contains("result=\"success\"") && line.contains("refresh"));
+        line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let so_far = refreshed(&metrics);
+    let now = || std::fs::read_to_string(machine.path("metrics.prom")).unwrap();
+    wait_for("another refresh", || refreshed(&now()) > so_far);
+}
+
+#[test]
+fn a_command_that_prints_without_end_costs_no_memory_and_one_that_fails_is_said() {
+    // 64 MiB, to both streams.
+    let flood = "head -c 67108864 /dev/zero; head -c 67108864 /dev/zero >&2; exit 3";
+    let (machine, watch, metrics) = changed_with_hook(&[], &["sh", "-c", flood]);
+    assert!(metrics.contains("trustroot_hook_total{result=\"failure\"} 1\n"), "{metrics}");
+    let said = std::fs::read(machine.path("errors")).unwrap();
+    assert!(said.len() >= 2 * 67_108_864, "{} bytes", said.len());
+    let text: String = said.iter().filter(|byte| **byte != 0).map(|byte| char::from(*byte)).collect();
+    assert!(text.contains("the command for changes failed: exit status: 3"), "{text}");
+    // What it printed did not go through the watch.
+    if let Ok(status) = std::fs::read_to_string(format!("/proc/{}/status", watch.0.id())) {
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(peak < 100_000, "{peak} kB");
+    }
+}
+
 #[test]
 fn a_watch_does_not_take_what_is_kept_for_news() {
     // Published so long ago that the timestamp has expired since; this machine refreshed a day later.
@@ -223,7 +353,7 @@ fn a_watch_does_not_take_what_is_kept_for_news() {
     let cache = LocalCache::new(machine.path("home/keys/metadata"), CacheMode::ReadWrite);
     let root = std::fs::read(machine.registry.published().join("1.root.json")).unwrap();
     let start = UpdateStart::at(now() - chrono::Duration::days(10));
-    let fetcher = std::sync::Arc::new(FileFetcher);
+    let fetcher = Arc::new(FileFetcher);
     let mut updater = blocking::Updater::new(TrustAnchor::Pinned(root), settings, cache, fetcher, start).unwrap();
     updater.refresh().unwrap();
     assert_eq!(machine.run(&["trust", "set", "keys", "--expired-grace", "7d"]).0, 0);
@@ -329,6 +459,51 @@ fn status_tells_good_from_stale_and_expired() {
     assert_eq!((status, &json["error"]["code"]), (1, &"expired".into()));
     assert_eq!((trust["roles"].as_array().unwrap().len(), trust["problems"].as_array().unwrap().len()), (4, 2));
     assert_eq!(support::files(&machine.path("home")), before);
+}
+
+#[test]
+fn status_shows_the_delegated_roles_that_are_kept_and_alarms_where_one_expires() {
+    let mut machine = Machine::new();
+    machine.pin_directory();
+    assert_eq!(machine.run(&["refresh"]).0, 0);
+    // Nobody has needed the namespace yet.
+    assert!(!machine.run(&["status"]).1.contains("oppy"));
+    assert_eq!(machine.run(&["lookup", OPPY]).0, 0);
+    let (status, printed) = machine.run(&["status"]);
+    assert_eq!(status, 0, "{printed}");
+    assert!(
+        printed.contains("  oppy       v1     until ") && printed.contains(", delegated by targets\n"),
+        "{printed}"
+    );
+
+    // The namespace's metadata is good for 90 days, those of the others are published anew.
+    machine.registry.now = now() + chrono::Duration::days(85);
+    machine.registry.publish().unwrap();
+    let days = |days: i64| (now() + chrono::Duration::days(days)).to_rfc3339();
+    let kept = machine.path("home/keys/metadata/oppy.json");
+    let bytes = std::fs::read(&kept).unwrap();
+    assert_eq!(machine.run(&["refresh"]).0, 0);
+    assert_eq!(machine.run(&["lookup", OPPY, "--offline"]).0, 0);
+    for (in_days, arguments, expected, words) in [
+        (86, &["--warn-within", "3d"][..], 0, "oppy       v1"),
+        (88, &["--warn-within", "3d"], 1, "expires-soon: oppy v1 expires in "),
+        (91, &[], 1, "expired: oppy v1 expired on "),
+    ] {
+        let (status, printed) = machine.run(&[&["status", "--at", &days(in_days)], arguments].concat());
+        assert_eq!(status, expected, "{printed}");
+        assert!(printed.contains(words), "{words}: {printed}");
+    }
+    let json = machine.run(&["status", "--format", "json"]).1;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let role = &json["trusts"][0]["roles"][4];
+    assert_eq!((&role["role"], &role["delegatedBy"], &role["version"]), (&"oppy".into(), &"targets".into(), &1.into()));
+
+    // A file that is not what the snapshot names is not shown, let alone believed.
+    let forged = String::from_utf8(bytes).unwrap().replace("\"version\":1", "\"version\":7");
+    write_durably(&kept, forged.replace("\"version\": 1", "\"version\": 7").as_bytes()).unwrap();
+    let (status, printed) = machine.run(&["status"]);
+    assert_eq!(status, 0, "{printed}");
+    assert!(!printed.contains("oppy"), "{printed}");
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::document::DocumentError;
 use super::namespace::namespace_directories;
 use super::{
-    Builder, BuilderId, Catalog, Namespace, NamespaceEntry, Revocation, Status, Verifier, builder_path, catalog_path,
-    namespace_patterns, verifier_path,
+    Builder, BuilderId, Catalog, Namespace, NamespaceEntry, Revocation, Signer, Status, Verifier, builder_path,
+    catalog_path, namespace_patterns, verifier_path,
 };
 use crate::metadata::{Delegation, matches_pattern};
 use crate::metadata::{DelegationRule, Delegations, PathRule, RoleName, Snapshot, TargetPath, Targets, Version};
@@ -194,6 +194,8 @@ pub trait MapDocument: Sized + fmt::Debug + sealed::Sealed {
     fn id(&self) -> &BuilderId;
     /// Its status.
     fn status(&self) -> &Status;
+    /// Who signs for it.
+    fn signers(&self) -> &[Signer];
     /// Where the document of `id` stands.
     fn path(namespace: &Namespace, id: &BuilderId) -> TargetPath;
     /// The namespace that may vouch for `id`.
@@ -223,6 +225,10 @@ impl MapDocument for Builder {
 
     fn status(&self) -> &Status {
         &self.status
+    }
+
+    fn signers(&self) -> &[Signer] {
+        &self.signers
     }
 
     fn path(namespace: &Namespace, id: &BuilderId) -> TargetPath {
@@ -255,6 +261,10 @@ impl MapDocument for Verifier {
 
     fn status(&self) -> &Status {
         &self.status
+    }
+
+    fn signers(&self) -> &[Signer] {
+        &self.signers
     }
 
     fn path(namespace: &Namespace, id: &BuilderId) -> TargetPath {

@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 
 use super::{CeremonyError, SigningEvent};
 use crate::builders::{
-    Builder, BuilderId, CATALOG_PATH, Catalog, Namespace, Status, Verifier, builder_against_catalog, builder_path,
-    builder_succession, catalog_path, catalog_succession, namespace_patterns, verifier_against_catalog, verifier_path,
-    verifier_succession,
+    Builder, BuilderId, CATALOG_PATH, Catalog, Namespace, Signer, Status, Verifier, builder_against_catalog,
+    builder_path, builder_succession, catalog_path, catalog_succession, namespace_patterns, verifier_against_catalog,
+    verifier_path, verifier_succession,
 };
 use crate::crypto::{KeyFamily, VerifyingKey};
 use crate::example_keys::example_key_name;
@@ -307,7 +307,7 @@ impl Problems {
                 self.list.extend(problems);
                 self.notes.extend(notes);
                 self.list.extend(builder_succession(old.as_ref(), &builder, now));
-                self.check_builder_keys(&builder);
+                self.check_signers(&builder.id, &builder.signers);
                 continue;
             }
             match Verifier::parse(bytes) {
@@ -318,6 +318,7 @@ impl Problems {
                     let old = old.and_then(|bytes| Verifier::parse(bytes).ok());
                     self.list.extend(verifier_against_catalog(&catalog, &namespace, &verifier));
                     self.list.extend(verifier_succession(old.as_ref(), &verifier));
+                    self.check_signers(&verifier.id, &verifier.signers);
                 }
                 Err(_) => {
                     // Of the two readings, the builder's is the likelier to have been meant.
@@ -334,13 +335,13 @@ impl Problems {
         Ok(())
     }
 
-    fn check_builder_keys(&mut self, builder: &Builder) {
+    fn check_signers(&mut self, id: &BuilderId, signers: &[Signer]) {
         if self.trial {
             return;
         }
-        for spki in builder.signers.iter().filter_map(|signer| signer.key_identity.as_deref()) {
+        for spki in signers.iter().filter_map(|signer| signer.key_identity.as_deref()) {
             if let Some(name) = example_key_name(spki) {
-                self.add(format!("{} would sign with the throwaway key `{name}`", Printable(builder.id.as_str())));
+                self.add(format!("{} would sign with the throwaway key `{name}`", Printable(id.as_str())));
             }
         }
     }

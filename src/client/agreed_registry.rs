@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::history::{Content, Noted, Subject};
+use super::registry::refuse_example_signers;
 use super::{Agreed, ConsensusError, MultiRepository, UpdateError};
 use crate::builders::{
     Answer, BuilderId, Catalog, Found, MAX_DOCUMENT_BYTES, MapDocument, NamespaceEntry, Realm, Registry, RegistryError,
@@ -122,6 +123,8 @@ impl MultiRepository {
             let mut search = searches.remove(name.as_str()).expect("only those with a search count");
             search.answered(Some(answer(found, &bytes))).map_err(|error| refused(name, error))?;
             let document = search.finish().map_err(|error| refused(name, error))?;
+            refuse_example_signers(&self.updaters[name].settings, &document.document)
+                .map_err(|source| ConsensusError::Repository { name: name.clone(), source: Box::new(source) })?;
             first.get_or_insert(document);
         }
         let found = first.expect("at least one repository agrees");

@@ -1,7 +1,8 @@
 //! Downloads targets: streams them to where they belong while their length and hashes are checked, and goes on where a
 //! download broke off.
 
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -9,12 +10,13 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use fs_err as fs;
 
+use super::arriving::Arriving;
 use super::asking::take;
 use super::fetcher::{Answer, Body, EntityTag, FetchError, FetchRequest};
 use super::settings::KeptTargets;
 use super::{SafeUrl, UpdateError, Updater, stored_name};
 use crate::crypto::Digester;
-use crate::fs::{Survives, persist, temporary_for};
+use crate::fs::Survives;
 use crate::metadata::HashAlgorithm;
 use crate::trust::{Connectivity, FoundTarget};
 
@@ -33,7 +35,9 @@ impl Updater {
     /// hashes. `progress` is told the bytes so far.
     ///
     /// A download that breaks off goes on where it was, where the same server still has the same content; another mirror
-    /// is asked for the whole.
+    /// is asked for the whole. What has arrived of a target of a mebibyte or more stays beside `destination`, in a hidden
+    /// file, if the server cannot be reached any more or the process is killed: the next download of the same target to the
+    /// same directory goes on from it. It is removed when that is done, or after three days by any other download to there.
     ///
     /// # Errors
     /// See [`UpdateError`]. `destination` then has its old content.
@@ -49,11 +53,16 @@ impl Updater {
             return Ok(Downloaded { path, was_there: true });
         }
         let survives = self.survival(destination);
-        let file = temporary_for(destination)?;
-        let syncing = Syncing::begin(&file, target, survives)?;
+        let file = Arriving::beside(destination, target, self.start.time())?;
+        let syncing = Syncing::begin(file.file(), target, survives)?;
         let mut file = TargetFile { file, so_far: 0, progress: &mut progress, syncing };
-        self.stream_target(target, copy, &mut file).await?;
-        persist(file.finish()?, destination, survives)?;
+        match self.stream_target(target, copy, &mut file).await {
+            Ok(()) => file.finish(survives)?,
+            Err(error) => {
+                file.file.give_up(error.is_unreachable());
+                return Err(error);
+            }
+        }
         Ok(Downloaded { path, was_there: false })
     }
 
@@ -145,6 +154,9 @@ impl Updater {
         let order = self.order.clone();
         self.meter.allow(self.settings.patience.for_target(length));
         let mut stream = Stream { target, sink, check: TargetCheck::new(target), part: None };
+        if stream.take_over()? {
+            return Ok(());
+        }
         loop {
             let mut failure: Option<UpdateError> = None;
             for (place, index) in order.iter().enumerate() {
@@ -181,11 +193,8 @@ impl Updater {
             stream.restart()?;
         }
         let left = target.file.length - stream.check.length();
-        stream.part = body.tag().filter(|tag| tag.is_strong()).cloned().map(|tag| Part {
-            url: url.clone(),
-            tag,
-            length: stream.check.length(),
-        });
+        let tag = body.tag().filter(|tag| tag.is_strong()).cloned();
+        stream.part = Some(Part { url: Some(url.clone()), tag, length: stream.check.length() });
         let (check, sink, part) = (&mut stream.check, &mut *stream.sink, &mut stream.part);
         let streamed = take(body, left, &self.meter, |chunk| {
             check.update(chunk);
@@ -210,8 +219,8 @@ impl Updater {
                 }
             },
             Err(error) => {
-                // What has arrived is worth something only where the rest can be asked for.
-                if stream.part.is_none() || !error.is_unreachable() {
+                // What a server sends that sends too much, say, is worth nothing.
+                if !error.is_unreachable() {
                     stream.restart()?;
                 }
                 Err(error)
@@ -231,7 +240,8 @@ impl Updater {
         let mut hashes = hashes.into_iter().peekable();
         loop {
             let url = self.settings.mirrors[index].target_url.below(&target.path.url_path(hashes.next()));
-            let resume = part.filter(|part| part.url == url && part.length > 0);
+            let of_this = |part: &&Part| part.length > 0 && part.url.as_ref().is_none_or(|from| *from == url);
+            let resume = part.filter(of_this);
             // As it is: what is compressed cannot be resumed.
             let mut request = FetchRequest { compressed: false, ..FetchRequest::whole(url.clone()) };
             request.resume = resume.map(|part| (part.length, part.tag.clone()));
@@ -248,11 +258,13 @@ impl Updater {
     }
 }
 
-/// What has arrived of a target, and from where.
+/// What has arrived of a target.
 #[derive(Debug)]
 struct Part {
-    url: SafeUrl,
-    tag: EntityTag,
+    /// From where; of what an earlier run left that is not known.
+    url: Option<SafeUrl>,
+    /// Where the server named its content.
+    tag: Option<EntityTag>,
     length: u64,
 }
 
@@ -266,6 +278,23 @@ struct Stream<'a, S> {
 }
 
 impl<S: TargetSink> Stream<'_, S> {
+    /// Goes on from what an earlier run left; whether that is all.
+    fn take_over(&mut self) -> io::Result<bool> {
+        let check = &mut self.check;
+        self.sink.take_over(self.target, &mut |piece| check.update(piece))?;
+        let length = self.check.length();
+        if length == self.target.file.length {
+            let check = std::mem::replace(&mut self.check, TargetCheck::new(self.target));
+            if check.finish(&"what an earlier run left").is_ok() {
+                return Ok(true);
+            }
+            self.restart()?;
+        } else if length > 0 {
+            self.part = Some(Part { url: None, tag: None, length });
+        }
+        Ok(false)
+    }
+
     fn restart(&mut self) -> io::Result<()> {
         self.part = None;
         self.check = TargetCheck::new(self.target);
@@ -280,6 +309,11 @@ impl<S: TargetSink> Stream<'_, S> {
 
 /// Where the bytes of a target go while they are checked.
 trait TargetSink {
+    /// Takes over what an earlier run left, and hands it to `taken`.
+    fn take_over(&mut self, _: &FoundTarget, _taken: &mut dyn FnMut(&Bytes)) -> io::Result<()> {
+        Ok(())
+    }
+
     fn take(&mut self, bytes: &[u8]) -> io::Result<()>;
 
     /// Forgets what was taken.
@@ -311,28 +345,38 @@ impl TargetSink for Vec<u8> {
     }
 }
 
-/// A temporary file that becomes the target.
+/// A file that becomes the target.
 struct TargetFile<'a, P> {
-    file: tempfile::NamedTempFile,
+    file: Arriving,
     so_far: u64,
     progress: &'a mut P,
     syncing: Option<Syncing>,
 }
 
 impl<P> TargetFile<'_, P> {
-    fn finish(self) -> io::Result<tempfile::NamedTempFile> {
+    fn finish(self, survives: Survives) -> io::Result<()> {
         if let Some(syncing) = self.syncing {
             syncing.finish()?;
         }
-        Ok(self.file)
+        self.file.finish(survives)
     }
 }
 
 impl<P: FnMut(u64)> TargetSink for TargetFile<'_, P> {
+    fn take_over(&mut self, target: &FoundTarget, taken: &mut dyn FnMut(&Bytes)) -> io::Result<()> {
+        let so_far = &mut self.so_far;
+        self.file.take_over(target, |piece| {
+            *so_far += piece.len() as u64;
+            taken(piece);
+        })?;
+        (self.progress)(self.so_far);
+        Ok(())
+    }
+
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.so_far += bytes.len() as u64;
         (self.progress)(self.so_far);
-        self.file.write_all(bytes)?;
+        self.file.write(bytes)?;
         if let Some(syncing) = &mut self.syncing {
             syncing.wrote(bytes.len() as u64);
         }
@@ -341,8 +385,7 @@ impl<P: FnMut(u64)> TargetSink for TargetFile<'_, P> {
 
     fn restart(&mut self) -> io::Result<()> {
         self.so_far = 0;
-        self.file.as_file().set_len(0)?;
-        self.file.rewind()
+        self.file.restart()
     }
 }
 
@@ -359,11 +402,11 @@ struct Syncing {
 
 impl Syncing {
     /// `None` where it is not worth a thread, or there is none to be had.
-    fn begin(file: &tempfile::NamedTempFile, target: &FoundTarget, survives: Survives) -> io::Result<Option<Self>> {
+    fn begin(file: &File, target: &FoundTarget, survives: Survives) -> io::Result<Option<Self>> {
         if target.file.length < 2 * SYNCED_ASIDE || survives == Survives::Crash {
             return Ok(None);
         }
-        let file = file.as_file().try_clone()?;
+        let file = file.try_clone()?;
         let (requests, waiting) = sync_channel(1);
         let sync = move || waiting.into_iter().try_for_each(|()| file.sync_data());
         let thread = std::thread::Builder::new().name("trustroot-sync".to_owned()).spawn(sync);

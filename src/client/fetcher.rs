@@ -52,7 +52,8 @@ pub struct FetchRequest {
     pub known: Option<EntityTag>,
     /// How many bytes from the start are here already, of the content with this tag: where the file still has it, only
     /// the rest need be sent (`Range` with `If-Range`, RFC 9110 sections 13.1.5 and 14.2). The tag must be a strong one.
-    pub resume: Option<(u64, EntityTag)>,
+    /// Without one the rest of whatever the file has now will do: whoever asks so checks the whole by its hash.
+    pub resume: Option<(u64, Option<EntityTag>)>,
     /// Whether the file may come compressed (`Accept-Encoding`); not with `resume`, as ranges are those of what is
     /// sent. Good for metadata; a target may have to be resumed one day.
     pub compressed: bool,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store::{Store, StoredFile};
 use crate::crypto::sha256;
-use crate::metadata::Version;
+use crate::metadata::{RoleName, Version};
 use crate::trust::LocalFile;
 
 /// What changed.
@@ -138,10 +138,10 @@ impl History {
     /// When they are there but cannot be read.
     pub fn document(&self, store: &dyn Store, event: &HistoryEvent) -> io::Result<Option<Vec<u8>>> {
         let Some(digest) = &event.sha256 else { return Ok(None) };
-        let file = match (event.slot, &event.subject, event.version.and_then(Version::new)) {
-            (Some(slot), _, _) => StoredFile::Superseded(slot),
-            (None, Subject::Root, Some(version)) => StoredFile::Metadata(LocalFile::Root(version)),
-            _ => return Ok(None),
+        let file = match (event.slot, event.subject.metadata(event.version.and_then(Version::new))) {
+            (Some(slot), _) => StoredFile::Superseded(slot),
+            (None, Some(metadata)) => StoredFile::Metadata(metadata),
+            (None, None) => return Ok(None),
         };
         Ok(store.read(&file)?.filter(|bytes| hex::encode(sha256(bytes)) == *digest))
     }
@@ -149,11 +149,18 @@ impl History {
     /// Whether noting this would say something new.
     pub(super) fn is_news(&self, noted: &Noted) -> bool {
         let event = noted.event(DateTime::<Utc>::UNIX_EPOCH, None);
-        let known = self.events.iter().rev().find(|known| known.subject == noted.subject);
+        // Of several roots, which come in order, some may have been noted before a crash.
+        let is_known = |known: &&HistoryEvent| {
+            known.subject == noted.subject && (noted.subject != Subject::Root || known.version == event.version)
+        };
+        let known = self.events.iter().rev().find(is_known);
         noted.subject.name().len() <= Self::LONGEST_NAME && known.is_none_or(|known| !known.same_content(&event))
     }
 
     /// Notes versions that are news, and writes documents and journal. Only the holder of the store's lock may.
+    ///
+    /// Documents of the builder map are kept at once. Metadata stands where metadata is kept, and is copied from there when
+    /// something is to supersede it: so it is noted before it is written.
     ///
     /// If we crash before the journal is written, a document stands in a file that no line names, or that an old line
     /// names by another digest.
@@ -170,19 +177,16 @@ impl History {
                 continue;
             }
             changed = true;
+            self.copy_superseded(store, &noted.subject)?;
             self.events.push(noted.event(at, confirmed_before));
             for slot in self.drop_oldest() {
                 store.write(&StoredFile::Superseded(slot), b"")?;
             }
-            // Roots have a history of their own.
-            if let (Content::Bytes(bytes), false) = (&noted.content, noted.subject == Subject::Root)
+            if let (Content::Bytes(bytes), None) = (&noted.content, noted.subject.metadata(noted.version))
                 && bytes.len() <= Self::LONGEST_DOCUMENT
             {
-                let slot = self.free_slot();
-                store.write(&StoredFile::Superseded(slot), bytes)?;
-                if let Some(event) = self.events.last_mut() {
-                    event.slot = Some(slot);
-                }
+                let newest = self.events.len() - 1;
+                self.keep(store, newest, bytes)?;
             }
         }
         if changed {
@@ -190,6 +194,27 @@ impl History {
             let journal: String = lines.map(|line| line + "\n").collect();
             store.write(&StoredFile::Journal, journal.as_bytes())?;
         }
+        Ok(())
+    }
+
+    /// Copies the newest version of a role to where the next one does not overwrite it. Roots have a history of their own.
+    fn copy_superseded(&mut self, store: &dyn Store, subject: &Subject) -> io::Result<()> {
+        let is_newest = |event: &HistoryEvent| event.subject == *subject;
+        let Some(newest) = self.events.iter().rposition(is_newest) else { return Ok(()) };
+        let event = &self.events[newest];
+        if event.slot.is_some() || *subject == Subject::Root {
+            return Ok(());
+        }
+        match self.document(store, event)? {
+            Some(bytes) => self.keep(store, newest, &bytes),
+            None => Ok(()),
+        }
+    }
+
+    fn keep(&mut self, store: &dyn Store, event: usize, bytes: &[u8]) -> io::Result<()> {
+        let slot = self.free_slot();
+        store.write(&StoredFile::Superseded(slot), bytes)?;
+        self.events[event].slot = Some(slot);
         Ok(())
     }
 
@@ -231,6 +256,18 @@ impl Subject {
         match self {
             Self::Root | Self::Catalog => "",
             Self::Role(name) | Self::Builder(name) | Self::Verifier(name) => name,
+        }
+    }
+}
+
+impl Subject {
+    /// Where the store keeps its newest version, or this one of root, besides the history.
+    fn metadata(&self, version: Option<Version>) -> Option<LocalFile> {
+        match self {
+            Self::Root => version.map(LocalFile::Root),
+            Self::Role(name) if name == "targets" => Some(LocalFile::Role(RoleName::Targets)),
+            Self::Role(name) => RoleName::delegated(name).map(LocalFile::Role),
+            Self::Catalog | Self::Builder(_) | Self::Verifier(_) => None,
         }
     }
 }
@@ -311,6 +348,38 @@ mod tests {
         for event in history.events() {
             assert!(history.document(&store, event).unwrap().is_some());
         }
+    }
+
+    /// Notes a version of a role and then keeps it, as an update does.
+    fn accept(store: &MemoryStore, minute: i64, version: u64, bytes: &[u8]) {
+        let subject = Subject::Role("targets".to_owned());
+        let content = Content::Bytes(Arc::new(bytes.to_vec()));
+        note(store, minute, Noted { subject, version: Version::new(version), content });
+        store.write(&StoredFile::Metadata(LocalFile::Role(RoleName::Targets)), bytes).unwrap();
+    }
+
+    #[test]
+    fn metadata_is_copied_only_when_something_supersedes_it() {
+        let store = MemoryStore::default();
+        let versions = || {
+            let history = History::read(&store).unwrap();
+            let events = history.events().iter();
+            events.map(|event| (event.slot, history.document(&store, event).unwrap())).collect::<Vec<_>>()
+        };
+        accept(&store, 1, 1, b"one");
+        assert_eq!(versions(), [(None, Some(b"one".to_vec()))]);
+        accept(&store, 2, 2, b"two");
+        assert_eq!(versions(), [(Some(0), Some(b"one".to_vec())), (None, Some(b"two".to_vec()))]);
+        // A crash before it is kept: noted once, and shown once it is there.
+        let content = || Content::Bytes(Arc::new(b"three".to_vec()));
+        let third =
+            || Noted { subject: Subject::Role("targets".to_owned()), version: Version::new(3), content: content() };
+        note(&store, 3, third());
+        assert_eq!(versions()[1..], [(Some(1), Some(b"two".to_vec())), (None, None)]);
+        note(&store, 4, third());
+        assert_eq!(versions().len(), 3);
+        accept(&store, 5, 3, b"three");
+        assert_eq!(versions()[2], (None, Some(b"three".to_vec())));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! [`HttpSettings::from_variables`].
 
 mod agreed_registry;
+mod arriving;
 mod asking;
 pub mod blocking;
 pub mod bundle;
@@ -15,6 +16,7 @@ mod fetcher;
 mod history;
 mod http;
 mod index;
+mod kept_roles;
 mod local_cache;
 mod map;
 mod notes;
@@ -37,6 +39,7 @@ pub use fetcher::{
 };
 pub use history::{History, HistoryEvent, Subject};
 pub use http::{Authorities, HttpFetcher, HttpSettings, Proxies, ProxyUrl, ProxyUrlError, VariableError};
+pub use kept_roles::KeptRole;
 pub use local_cache::{LocalCache, stored_name};
 pub use map::{MapError, Mapping, RepositoryMap};
 pub use registry::LookupError;
@@ -49,4 +52,4 @@ pub use update_error::UpdateError;
 pub use updater::{Freshness, MirrorHealth, Updater};
 pub use watch::{Refreshed, Schedule};
 
-pub use crate::fs::{read_bounded, write_durably, write_private};
+pub use crate::fs::{read_bounded, remove_leftovers, write_durably, write_private};

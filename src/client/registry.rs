@@ -4,11 +4,12 @@
 //! answer for what is decided by [`Registry`]; this file only carries the answers.
 
 use super::history::{Content, Noted, Subject};
-use super::{UpdateError, Updater};
+use super::{UpdateError, Updater, UpdaterSettings};
 use crate::builders::{
     Answer, Builder, BuilderId, Found, MAX_DOCUMENT_BYTES, MapDocument, NamespaceEntry, Realm, Registry, RegistryError,
     Verifier, catalog_path,
 };
+use crate::example_keys::example_key_name;
 use crate::metadata::TargetPath;
 use crate::trust::FoundTarget;
 
@@ -31,6 +32,18 @@ pub enum LookupError {
         /// Where it would stand.
         path: TargetPath,
     },
+}
+
+/// Refuses a document that lists a signer whose secret key everybody has, unless the repository may be a trial.
+pub(super) fn refuse_example_signers<T: MapDocument>(
+    settings: &UpdaterSettings,
+    document: &T,
+) -> Result<(), UpdateError> {
+    let mut keys = document.signers().iter().filter_map(|signer| signer.key_identity.as_deref());
+    match keys.find_map(example_key_name) {
+        Some(name) if !settings.may_be_trial() => Err(UpdateError::ExampleSigner { id: document.id().clone(), name }),
+        _ => Ok(()),
+    }
 }
 
 impl From<RegistryError> for LookupError {
@@ -98,6 +111,7 @@ impl Updater {
             last = document;
         }
         let found = search.finish()?;
+        refuse_example_signers(&self.settings, &found.document)?;
         if let Some((target, bytes)) = last {
             let id = found.document.id().to_string();
             let subject = if T::SPEAKS_ABOUT_RESOURCES { Subject::Verifier(id) } else { Subject::Builder(id) };

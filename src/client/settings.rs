@@ -64,6 +64,8 @@ pub struct UpdaterSettings {
     pub when_unreachable: WhenUnreachable,
     /// Whether the mirrors tell what the repository says at present.
     pub telling: Telling,
+    /// Whether it is judged as clients elsewhere will judge it, although it is on this machine.
+    pub(crate) is_no_trial: bool,
 }
 
 impl UpdaterSettings {
@@ -81,6 +83,7 @@ impl UpdaterSettings {
             max_staleness: None,
             when_unreachable: WhenUnreachable::Fail,
             telling: Telling::Present,
+            is_no_trial: false,
         }
     }
 
@@ -89,6 +92,11 @@ impl UpdaterSettings {
     pub fn mirror(mut self, mirror: Mirror) -> Self {
         self.mirrors.push(mirror);
         self
+    }
+
+    /// Whether the repository may be a trial, which lists example keys: one on this machine.
+    pub(super) fn may_be_trial(&self) -> bool {
+        !self.is_no_trial && self.mirrors.iter().all(|mirror| mirror.metadata_url.is_of_this_machine())
     }
 
     /// Sets how much is read and walked at most.

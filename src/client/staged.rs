@@ -90,6 +90,11 @@ impl Staged {
         Ok(false)
     }
 
+    /// What is staged and was not trusted before.
+    pub(super) fn news(&self) -> impl Iterator<Item = &Accepted> {
+        self.files.iter().filter(|accepted| !self.no_news.contains(&accepted.file))
+    }
+
     /// Writes everything, and hands what is news over to `written`. What could not be written is gone from here.
     pub(super) fn write(&mut self, store: &dyn Store, mut written: impl FnMut(Accepted)) -> io::Result<()> {
         self.floors.clear();

@@ -7,8 +7,10 @@ use chrono::{DateTime, Utc};
 
 use super::SafeUrl;
 use super::fetcher::FetchError;
+use crate::builders::BuilderId;
 use crate::example_keys::ExampleKeyListed;
 use crate::metadata::{HashAlgorithm, RoleName, TargetPath, Version};
+use crate::printable::Printable;
 use crate::trust::Refusal;
 
 /// Why an update or a download failed.
@@ -86,9 +88,18 @@ pub enum UpdateError {
         /// What is kept, as the store calls itself.
         store: String,
     },
-    /// A root lists a key whose secret half everybody has, and the repository is not of this machine.
+    /// A root or a delegation lists a key whose secret half everybody has, and the repository is not of this machine.
     #[error(transparent)]
     ExampleKey(#[from] ExampleKeyListed),
+    /// A document of the builder map lists a key whose secret half everybody has, and the repository is not of this
+    /// machine.
+    #[error("the document of {} lists the example key `{name}`, whose secret half everybody has", Printable(id.as_str()))]
+    ExampleSigner {
+        /// Whom it is about.
+        id: BuilderId,
+        /// The name of the key.
+        name: &'static str,
+    },
     /// The target is larger than we are willing to fetch.
     #[error("the target {path} has {length} bytes; at most {limit} are fetched")]
     TargetTooLarge {
@@ -138,7 +149,7 @@ impl UpdateError {
             Self::NoMirror => "no-mirror",
             Self::InsideRuntime => "inside-runtime",
             Self::NoRoot { .. } => "no-root",
-            Self::ExampleKey(_) => "example-key",
+            Self::ExampleKey(_) | Self::ExampleSigner { .. } => "example-key",
             Self::TargetTooLarge { .. } => "target-too-large",
             Self::WrongTargetLength { .. } => "wrong-target-length",
             Self::WrongTargetHash { .. } => "wrong-target-hash",
@@ -149,7 +160,11 @@ impl UpdateError {
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::Refused { .. } | Self::ExampleKey(_) | Self::WrongTargetLength { .. } | Self::WrongTargetHash { .. }
+            Self::Refused { .. }
+                | Self::ExampleKey(_)
+                | Self::ExampleSigner { .. }
+                | Self::WrongTargetLength { .. }
+                | Self::WrongTargetHash { .. }
         ) || matches!(self, Self::Fetch(FetchError::TooLong { .. }))
     }
 

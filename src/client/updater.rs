@@ -17,7 +17,7 @@ use super::settings::{CLOCK_STEP, Clock, Mirror, Retries, Telling, TrustAnchor, 
 use super::staged::Staged;
 use super::store::{CacheMode, Store, StoreLock, StoredFile};
 use super::{SafeUrl, UpdateError};
-use crate::example_keys::refuse_example_keys;
+use crate::example_keys::{refuse_delegation_to_example_keys, refuse_example_keys};
 use crate::metadata::{Document, RoleName, TargetPath, Version};
 use crate::trust::{
     Accepted, Basis, Connectivity, FoundTarget, LocalFile, Received, Refusal, Request, Step, TrustedSet, Update,
@@ -205,6 +205,11 @@ impl Updater {
     /// What is trusted, once [`Updater::refresh`] has succeeded.
     pub fn trusted(&self) -> Option<&TrustedSet> {
         self.trusted.as_ref()
+    }
+
+    /// The same, to be asked about delegated roles.
+    pub(super) fn trusted_mut(&mut self) -> &mut TrustedSet {
+        self.trusted.as_mut().expect("refresh has set it")
     }
 
     /// Brings the top-level roles up to date (TUF specification section 5), once: later calls return what the
@@ -395,14 +400,13 @@ impl Updater {
         let mut update =
             Update::begin_under(&self.anchor, self.settings.root_policy, start, self.settings.limits, connectivity)
                 .map_err(|refusal| refused(refusal, None, connectivity))?;
-        let of_this_machine = self.settings.mirrors.iter().all(|mirror| mirror.metadata_url.is_of_this_machine());
         let mut checked = None;
         let mut ahead = Ahead::default();
         loop {
             // Before anything is kept, let alone looked up, under a root that everybody can sign for.
             if let Some(root) = update.root()
                 && checked != Some(root.version)
-                && !of_this_machine
+                && !self.settings.may_be_trial()
             {
                 refuse_example_keys(root)?;
                 checked = Some(root.version);
@@ -536,6 +540,12 @@ impl Updater {
         loop {
             match walk.step().map_err(|refusal| refused(refusal, None, connectivity))? {
                 Step::Recall(file) => {
+                    // What everybody can sign for answers nothing, whether it is kept or fetched.
+                    if let Some((delegator, delegation)) = walk.delegation()
+                        && !self.settings.may_be_trial()
+                    {
+                        refuse_delegation_to_example_keys(delegator.role(), delegator, delegation)?;
+                    }
                     if let Some(before) = self.indexed(&file)
                         && walk.recalled_verified(before).map_err(|refusal| refused(refusal, None, connectivity))?
                     {
@@ -663,27 +673,20 @@ impl Updater {
             return Ok(Commit::Overtaken);
         }
         let unsettled = self.staged.moves_floors();
+        // Before what it is about: if we crash in between, the next update accepts the same again, and notes it once.
+        let noted: Vec<Noted> = self.staged.news().filter_map(noted).collect();
+        if !noted.is_empty()
+            && let Err(error) = self.write_history(noted)
+        {
+            self.not_kept = Some(error);
+        }
         let (store, kept) = (&*self.store, &mut self.kept);
-        let mut noted = Vec::new();
-        self.staged.write(store, |accepted| match accepted.file {
-            LocalFile::Root(_) => {
-                kept.push((RoleName::Root, accepted.version));
-                noted.push(Noted {
-                    subject: Subject::Root,
-                    version: Some(accepted.version),
-                    content: Content::Bytes(accepted.bytes),
-                });
-            }
-            LocalFile::Role(role) => {
-                if !matches!(role, RoleName::Timestamp | RoleName::Snapshot) {
-                    noted.push(Noted {
-                        subject: Subject::Role(role.as_str().to_owned()),
-                        version: Some(accepted.version),
-                        content: Content::Bytes(accepted.bytes),
-                    });
-                }
-                kept.push((role, accepted.version));
-            }
+        self.staged.write(store, |accepted| {
+            let role = match accepted.file {
+                LocalFile::Root(_) => RoleName::Root,
+                LocalFile::Role(role) => role,
+            };
+            kept.push((role, accepted.version));
         })?;
         if notes_are_new {
             let stored = self.store.read(&StoredFile::Notes)?.map(|bytes| Notes::parse(&bytes)).unwrap_or_default();
@@ -693,11 +696,6 @@ impl Updater {
         }
         if unsettled {
             self.store.settle()?;
-        }
-        if !noted.is_empty()
-            && let Err(error) = self.write_history(noted)
-        {
-            self.not_kept = Some(error);
         }
         Ok(Commit::Done)
     }
@@ -825,6 +823,17 @@ fn refused(refusal: Refusal, url: Option<SafeUrl>, connectivity: Connectivity) -
         return UpdateError::Offline { role: RoleName::Root };
     }
     UpdateError::Refused { refusal: Box::new(refusal), url, kept: Vec::new() }
+}
+
+/// What the history says of an accepted file. Versions of timestamp and snapshot are nothing that anybody looks for.
+fn noted(accepted: &Accepted) -> Option<Noted> {
+    let subject = match &accepted.file {
+        LocalFile::Root(_) => Subject::Root,
+        LocalFile::Role(RoleName::Timestamp | RoleName::Snapshot) => return None,
+        LocalFile::Role(role) => Subject::Role(role.as_str().to_owned()),
+    };
+    let content = Content::Bytes(Arc::clone(&accepted.bytes));
+    Some(Noted { subject, version: Some(accepted.version), content })
 }
 
 /// What mirrors are asked to do.

@@ -44,12 +44,14 @@ impl Fetcher for Overlay {
     }
 }
 
-/// Has clients upgrade to the result: one that knows the published state, and one from each root.
+/// Has clients upgrade to the result: one that knows the published state, and one from each root. Unless it is a trial they
+/// judge it as clients elsewhere will, and refuse example keys.
 pub(super) async fn prove(
     signed: &SignedState,
     destination: &Path,
     objects: &[PlannedObject],
     versions: &[(RoleName, Version)],
+    is_trial: bool,
     start: UpdateStart,
 ) -> Result<Proof, PublishError> {
     let base = directory_url(destination)?;
@@ -63,14 +65,16 @@ pub(super) async fn prove(
         let cache = scratch.path().join("published");
         know_published(&first, &base, &cache, start).await?;
         let from = "the published state".to_owned();
-        let updater = client(&first, &base, &cache, CacheMode::ReadWrite, Arc::clone(&overlay), start, &from)?;
+        let updater =
+            client(&first, &base, &cache, CacheMode::ReadWrite, Arc::clone(&overlay), (is_trial, start), &from)?;
         upgrade(updater, &from, versions, None).await?;
         proof.clients.push(from);
     }
     for (index, (root, bytes)) in signed.roots().enumerate() {
         let from = format!("root {} and nothing else", root.version);
         let cache = scratch.path().join(format!("from-{}", root.version));
-        let updater = client(bytes, &base, &cache, CacheMode::ReadOnly, Arc::clone(&overlay), start, &from)?;
+        let updater =
+            client(bytes, &base, &cache, CacheMode::ReadOnly, Arc::clone(&overlay), (is_trial, start), &from)?;
         // One of them fetches everything; what the others would fetch is the same bytes.
         let everything = (index == 0).then_some(signed);
         proof.targets += upgrade(updater, &from, versions, everything).await?;
@@ -85,7 +89,7 @@ async fn know_published(first: &[u8], base: &SafeUrl, cache: &Path, start: Updat
     let mut start = start;
     // Each of the four roles may have expired, one before the other.
     for _ in 0..5 {
-        let mut updater = client(first, base, cache, CacheMode::ReadWrite, Arc::new(FileFetcher), start, from)?;
+        let mut updater = client(first, base, cache, CacheMode::ReadWrite, Arc::new(FileFetcher), (true, start), from)?;
         match updater.refresh().await {
             Ok(_) => return Ok(()),
             Err(UpdateError::Refused { refusal, .. }) if matches!(*refusal, Refusal::Expired { .. }) => {
@@ -120,10 +124,11 @@ fn client(
     cache: &Path,
     mode: CacheMode,
     fetcher: Arc<dyn Fetcher>,
-    start: UpdateStart,
+    (is_trial, start): (bool, UpdateStart),
     from: &str,
 ) -> Result<Updater, PublishError> {
-    let settings = UpdaterSettings::new(base.clone(), base.below("targets"));
+    let mut settings = UpdaterSettings::new(base.clone(), base.below("targets"));
+    settings.is_no_trial = !is_trial;
     let cache = LocalCache::new(cache, mode);
     Updater::new(TrustAnchor::Pinned(anchor.to_vec()), settings, cache, fetcher, start)
         .map_err(|error| refused(from, error))
@@ -185,6 +190,6 @@ pub async fn audit(plan: &PublishPlan, start: UpdateStart) -> Result<(), Publish
     let from = "root v1, over what is published";
     let base = directory_url(&plan.destination)?;
     let fetcher = Arc::new(FileFetcher);
-    let updater = client(&plan.first_root, &base, scratch.path(), CacheMode::ReadOnly, fetcher, start, from)?;
+    let updater = client(&plan.first_root, &base, scratch.path(), CacheMode::ReadOnly, fetcher, (true, start), from)?;
     upgrade(updater, from, &plan.versions, None).await.map(drop)
 }

@@ -116,7 +116,7 @@ impl PublishPlan {
         ];
         shown.extend(current.iter().map(|(role, (version, _))| (role.clone(), *version)));
         let first_root = signed.roots().next().map(|(_, bytes)| bytes.to_vec()).unwrap_or_default();
-        let proof = dry_run::prove(&signed, destination, &objects, &shown, start).await?;
+        let proof = dry_run::prove(&signed, destination, &objects, &shown, config.trial, start).await?;
         Ok(Self {
             objects,
             versions: shown,

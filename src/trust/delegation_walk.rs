@@ -143,6 +143,14 @@ impl<'a> DelegationWalk<'a> {
         }
     }
 
+    /// Who delegates to the role that is asked for now, and how.
+    pub fn delegation(&self) -> Option<(&Verified<Targets>, &Delegation)> {
+        match &self.current {
+            Some(Wanted::Delegated(visit)) => Some((&*visit.delegator, &visit.delegation)),
+            Some(_) | None => None,
+        }
+    }
+
     fn request(&self, role: &RoleName) -> Result<Request, Refusal> {
         self.limits.request(role, &self.trusted.wanted(role)?, self.trusted.root().consistent_snapshot)
     }

@@ -537,7 +537,7 @@ impl TrustedSet {
     }
 
     /// Verifies a delegated role through its delegator and keeps it.
-    pub(super) fn trust_delegated(
+    pub(crate) fn trust_delegated(
         &mut self,
         delegator: &Arc<Verified<Targets>>,
         delegation: &Delegation,

@@ -5,10 +5,10 @@ use trustroot::builders::{
     Answer, Builder, BuilderId, Found, MapDocument, Namespace, RegistryError, Verifier, builder_path, effective_level,
     namespace_patterns, verifier_path,
 };
-use trustroot::client::{LookupError, MultiRepository, StoredFile, Updater};
+use trustroot::client::{LookupError, MultiRepository, SafeUrl, StoredFile, Updater};
 use trustroot::metadata::{RoleName, TargetPath, Version};
 
-use crate::support::{SimRepository, block_on};
+use crate::support::{LOCAL, SimRepository, block_on};
 
 pub(crate) const ID: &str = "https://oppy.example/slsa/b";
 
@@ -74,6 +74,32 @@ fn look_up_as<T: MapDocument>(repository: &SimRepository, text: &str) -> Result<
 
 fn code(repository: &SimRepository, text: &str) -> &'static str {
     look_up(repository, text).map_or_else(|error| error.code(), |_| "found")
+}
+
+#[test]
+fn a_document_that_lists_an_example_key_is_refused_but_in_a_trial_on_this_machine() {
+    let pem = include_str!("../../keys.example/oppy-builder.pub");
+    let key: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let mut document = builder(ID);
+    document["signers"] = json!([{"name": "1", "type": "key", "status": "active", "envelope": "dsse",
+        "signatureEncoding": "der", "publicKey": {"rawBytes": key, "keyDetails": "PKIX_ED25519",
+            "validFor": {"start": "2026-01-01T00:00:00Z"}}}]);
+    let repository = repository(&catalog(), &[document]);
+
+    let refused = look_up(&repository, ID).unwrap_err();
+
+    assert!(refused.is_refusal() && refused.code() == "example-key");
+    let expected =
+        format!("the document of {ID} lists the example key `oppy-builder`, whose secret half everybody has");
+    assert_eq!(refused.to_string(), expected);
+    let mut client = repository.client();
+    client.metadata_url = SafeUrl::parse(&format!("{LOCAL}/metadata")).unwrap();
+    let mut updater = client.new_updater().unwrap();
+    let found = block_on(async {
+        let registry = updater.registry().await?;
+        updater.look_up::<Builder>(&registry, &id(ID)).await
+    });
+    assert_eq!(found.unwrap().document.signers.len(), 1);
 }
 
 #[test]

@@ -60,3 +60,54 @@ fn a_repository_of_this_machine_may_list_example_keys() {
     client.refresh().unwrap();
     assert_eq!(client.trusted_version("root"), Some(2));
 }
+
+/// A repository that grants `open/*` to a role that an example key may sign for, and `*` to another.
+fn delegating_to_mallory() -> SimRepository {
+    let mut repository = SimRepository::new();
+    let keys = [repository.new_key(), mallory()];
+    repository.delegate_to("targets", "open", &keys, 1);
+    repository.delegation("targets", "open")["paths"] = serde_json::json!(["open/*"]);
+    repository.delegate("targets", "closed", &["*"]);
+    repository.add_target("open", "open/tool", b"by anybody");
+    repository.add_target("closed", "tool", b"by somebody");
+    repository.publish();
+    repository
+}
+
+#[test]
+fn a_role_that_an_example_key_may_sign_for_answers_nothing() {
+    let repository = delegating_to_mallory();
+    let mut client = repository.client();
+    client.refresh().unwrap();
+
+    let refusal = refusal_of(client.find("open/tool"));
+
+    assert_eq!(refusal.code(), "example-key");
+    assert_eq!(refusal.to_string(), "targets v3 lists the example key `mallory`, whose secret half everybody has");
+    assert_eq!(client.trusted_version("open"), None);
+    // It fails the look-ups that need it, and no others.
+    assert_eq!(client.finds_in("tool").as_deref(), Some("closed"));
+    assert_eq!(client.trusted_version("open"), None);
+}
+
+#[test]
+fn a_role_that_an_example_key_may_sign_for_is_not_taken_from_the_cache_either() {
+    let repository = delegating_to_mallory();
+    let mut client = repository.client();
+    client.refresh().unwrap();
+    client.overwrite("open", &repository.bytes("open"));
+    let before = client.state();
+
+    let refusal = refusal_of(client.find("open/tool"));
+
+    assert_eq!(refusal.code(), "example-key");
+    assert_eq!(client.state(), before);
+}
+
+#[test]
+fn a_repository_of_this_machine_may_delegate_to_example_keys() {
+    let repository = delegating_to_mallory();
+    let mut client = repository.client();
+    client.metadata_url = SafeUrl::parse(&format!("{LOCAL}/metadata")).unwrap();
+    assert_eq!(client.finds_in("open/tool").as_deref(), Some("open"));
+}

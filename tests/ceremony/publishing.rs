@@ -6,6 +6,7 @@ use std::sync::Arc;
 use trustroot::client::{
     CacheMode, FileFetcher, LocalCache, SafeUrl, TrustAnchor, UpdateError, Updater, UpdaterSettings, write_durably,
 };
+use trustroot::crypto::SecretKey;
 use trustroot::metadata::{RoleName, TargetPath};
 use trustroot::publish::{PublishError, PublishPlan, Writes, audit};
 
@@ -272,7 +273,7 @@ fn a_namespace_that_is_still_delegated_to_is_published_even_if_the_configuration
 #[test]
 fn nothing_is_published_into_a_working_copy_or_through_a_link() {
     let registry = Registry::with_builder();
-    let keys = [trustroot::crypto::SecretKey::from_pem(&registry.key("online").to_unencrypted_pem(), None).unwrap()];
+    let keys = [SecretKey::from_pem(&registry.key("online").to_unencrypted_pem(), None).unwrap()];
     let into = block_on(PublishPlan::prove(&registry.copy(), &registry.path(""), &keys, registry.start_time()));
     assert!(matches!(into, Err(PublishError::WorkingCopy { .. })));
     std::fs::create_dir_all(registry.published()).unwrap();
@@ -313,4 +314,28 @@ fn a_version_of_an_online_role_is_never_used_twice() {
         client.refresh(&registry).unwrap();
     }
     assert_eq!(client.refresh(&registry).unwrap().1, 4);
+}
+
+#[test]
+fn what_lists_a_throwaway_key_is_published_as_a_trial_only() {
+    for who in ["alice", "oppy-dev"] {
+        let mut registry = Registry::new();
+        registry.edit("trustroot.toml", |text| format!("trial = true\n{text}"));
+        let pem = include_str!("../../keys.example/mallory.pem");
+        registry.add_oppy();
+        registry.add_key(who, SecretKey::from_pem(pem, None).unwrap());
+        registry.hold("root", &["alice", "bob"]).unwrap();
+        registry.hold("targets", &["alice", "bob"]).unwrap();
+        registry.hold("oppy", &["oppy-dev"]).unwrap();
+        let trial = std::fs::read_to_string(registry.path("trustroot.toml")).unwrap();
+        registry.edit("trustroot.toml", |text| text.replace("trial = true\n", ""));
+
+        let refused = registry.publish().unwrap_err();
+
+        let PublishError::Refused { source, .. } = &refused else { panic!("{refused}") };
+        assert_eq!(source.code(), "example-key", "{who}");
+        assert!(!registry.published().join("timestamp.json").exists());
+        registry.write("trustroot.toml", &trial);
+        registry.publish().unwrap();
+    }
 }

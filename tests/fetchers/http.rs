@@ -88,7 +88,7 @@ fn metadata_may_come_compressed_and_targets_not() {
             request.compressed = false;
             fetcher.ask(&request).await.unwrap();
             request.compressed = true;
-            request.resume = EntityTag::parse("\"one\"").map(|tag| (10, tag));
+            request.resume = EntityTag::parse("\"one\"").map(|tag| (10, Some(tag)));
             fetcher.ask(&request).await.unwrap();
             let codings: Vec<_> =
                 server.asked().iter().map(|asked| asked.header("accept-encoding").unwrap().to_owned()).collect();
@@ -231,7 +231,7 @@ fn a_part_other_than_the_rest_is_not_taken_and_the_whole_is_asked_for() {
                 })
                 .await;
                 let mut request = FetchRequest::whole(server.url("x"));
-                request.resume = EntityTag::parse("\"one\"").map(|tag| (5, tag));
+                request.resume = EntityTag::parse("\"one\"").map(|tag| (5, Some(tag)));
                 let whole = body(&server.fetcher(), &request).await.unwrap();
                 assert_eq!(whole.offset(), 0);
                 assert_eq!(whole.bytes(100).await.unwrap(), b"right here", "{fields:?}");
@@ -245,7 +245,7 @@ fn a_server_that_sends_parts_only_is_given_up() {
     run(async {
         let server = Server::answering("http", |_| answer(206, &[("content-range", "bytes 0-4/5")], "wrong")).await;
         let mut request = FetchRequest::whole(server.url("x"));
-        request.resume = EntityTag::parse("\"one\"").map(|tag| (5, tag));
+        request.resume = EntityTag::parse("\"one\"").map(|tag| (5, Some(tag)));
         assert_eq!(server.fetcher().ask(&request).await.unwrap_err().code(), "http-status");
         assert_eq!(server.asked().len(), 2);
     });
@@ -262,7 +262,7 @@ fn an_odd_tag_is_none_and_a_weak_one_resumes_nothing() {
         let mut request = FetchRequest::whole(server.url("x"));
         let tag = body(&server.fetcher(), &request).await.unwrap().tag().cloned().unwrap();
         assert!(!tag.is_strong());
-        request.resume = Some((1, tag));
+        request.resume = Some((1, Some(tag)));
         assert_eq!(body(&server.fetcher(), &request).await.unwrap().offset(), 0);
         assert!(server.asked().iter().all(|asked| asked.header("range").is_none()));
     });
@@ -282,7 +282,7 @@ fn tags_and_ranges_go_along_where_a_redirect_leads_and_credentials_do_not() {
         request.known = EntityTag::parse("\"one\"");
         assert!(matches!(fetcher.ask(&request).await.unwrap(), Answer::Unchanged));
         request.known = None;
-        request.resume = EntityTag::parse("\"one\"").map(|tag| (6, tag));
+        request.resume = EntityTag::parse("\"one\"").map(|tag| (6, Some(tag)));
         assert_eq!(body(&fetcher, &request).await.unwrap().offset(), 6);
         assert!(server.asked().iter().all(|asked| asked.header("authorization").is_some()));
         assert!(other.asked().iter().all(|asked| asked.header("authorization").is_none()));

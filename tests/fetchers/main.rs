@@ -155,7 +155,7 @@ fn the_rest_is_sent_or_the_whole() {
                 (70_000, EntityTag::parse("\"other\""), 0),
             ] {
                 let tag = tag.or(EntityTag::parse("\"one\"")).unwrap();
-                request.resume = Some((offset, tag));
+                request.resume = Some((offset, Some(tag)));
                 let rest = body(&*fetcher, &request).await.unwrap();
                 let begins = rest.offset();
                 assert_eq!(begins, if over_http { expected } else { 0 }, "{what} from {offset}");

@@ -247,14 +247,7 @@ struct Disk(TempDir);
 impl Disk {
     fn copy_of(cache: &LocalCache) -> Self {
         let copy = Self(tempfile::tempdir().unwrap());
-        for entry in walkdir::WalkDir::new(cache.directory()).into_iter().filter_map(Result::ok) {
-            let place = copy.0.path().join(entry.path().strip_prefix(cache.directory()).unwrap());
-            if entry.file_type().is_dir() {
-                fs_err::create_dir_all(place).unwrap();
-            } else {
-                fs_err::copy(entry.path(), place).unwrap();
-            }
-        }
+        copy_tree(cache.directory(), copy.0.path());
         copy
     }
 
@@ -268,6 +261,18 @@ impl Disk {
 
     fn leftovers(&self) -> Vec<String> {
         leftovers(self.0.path())
+    }
+}
+
+/// Copies a directory with everything in it.
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from).into_iter().filter_map(Result::ok) {
+        let place = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            fs_err::create_dir_all(place).unwrap();
+        } else {
+            fs_err::copy(entry.path(), place).unwrap();
+        }
     }
 }
 

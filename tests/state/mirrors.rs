@@ -184,7 +184,8 @@ impl Fetcher for Resuming {
             return Box::pin(async move { Err(FetchError::Status { url, status: 503, retry_after: None }) });
         };
         let tag = EntityTag::parse(tag).unwrap();
-        let from = resume.filter(|(_, known)| *known == tag).map_or(0, |(from, _)| from);
+        let from =
+            resume.filter(|(_, known)| known.as_ref().is_none_or(|known| *known == tag)).map_or(0, |(from, _)| from);
         let rest = &content[usize::try_from(from).unwrap()..];
         let chunks =
             Pieces(vec![rest[..breaks_off.unwrap_or(rest.len())].to_vec()], breaks_off.map(|_| request.url.clone()));

@@ -10,9 +10,10 @@ use crate::faults::{leftovers, newest};
 use crate::support::SimRepository;
 
 /// A repository as files, and a home directory in which it is trusted.
-struct Setting {
+pub(crate) struct Setting {
     directory: TempDir,
-    repository: SimRepository,
+    home: PathBuf,
+    pub(crate) repository: SimRepository,
 }
 
 /// How long all processes of a test may take together.
@@ -20,6 +21,18 @@ const PATIENCE: Duration = Duration::from_secs(240);
 
 impl Setting {
     fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().join("home");
+        Self::with(directory, home)
+    }
+
+    /// With a home elsewhere.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn at(home: &Path) -> Self {
+        Self::with(tempfile::tempdir().unwrap(), home.to_owned())
+    }
+
+    fn with(directory: TempDir, home: PathBuf) -> Self {
         let mut repository = SimRepository::new();
         // Real processes have the real time.
         for role in ["root", "timestamp", "snapshot", "targets"] {
@@ -28,7 +41,7 @@ impl Setting {
         repository.publish_root();
         repository.bump("targets");
         repository.publish();
-        let setting = Self { directory: tempfile::tempdir().unwrap(), repository };
+        let setting = Self { directory, home, repository };
         setting.write();
         let root = setting.served().join("metadata/2.root.json");
         let url = format!("file://{}", setting.served().display());
@@ -38,12 +51,18 @@ impl Setting {
         setting
     }
 
-    fn served(&self) -> PathBuf {
+    pub(crate) fn served(&self) -> PathBuf {
         self.directory.path().join("repository")
     }
 
-    fn home(&self) -> PathBuf {
-        self.directory.path().join("home")
+    pub(crate) fn home(&self) -> PathBuf {
+        self.home.clone()
+    }
+
+    /// Publishes what was drafted.
+    pub(crate) fn publish(&mut self) {
+        self.repository.publish();
+        self.write();
     }
 
     /// Writes the repository as `trustroot publish` does: each file whole, the pointer last.
@@ -89,8 +108,7 @@ impl Setting {
 
     /// Whoever has something new to keep clears away what killed processes left.
     fn is_tidy_after_news(&mut self) {
-        self.repository.publish();
-        self.write();
+        self.publish();
         succeeded(&self.start_refresh().wait_with_output().unwrap());
         self.is_current();
         assert_eq!(leftovers(&self.home()), [""; 0]);
@@ -109,13 +127,11 @@ fn two_hundred_processes_at_once_on_one_cache_all_succeed() {
         setting.repository.rotate("timestamp");
     }
     setting.repository.bump("targets");
-    setting.repository.publish();
-    setting.write();
+    setting.publish();
     let started = Instant::now();
     let children: Vec<Child> = (0..200).map(|_| setting.start_refresh()).collect();
     // The repository does not wait for them.
-    setting.repository.publish();
-    setting.write();
+    setting.publish();
     for child in children {
         succeeded(&child.wait_with_output().unwrap());
     }
@@ -184,8 +200,7 @@ fn a_process_that_is_killed_at_any_time_takes_nothing_back() {
             setting.repository.rotate("timestamp");
         }
         setting.repository.bump("targets");
-        setting.repository.publish();
-        setting.write();
+        setting.publish();
         let before = ["root", "timestamp", "snapshot", "targets"].map(|role| setting.version(role));
         let mut child = setting.start_refresh();
         let wait = numbers.below(u64::try_from(whole.as_micros()).unwrap() + 1);
@@ -231,8 +246,7 @@ fn where_the_cache_cannot_be_written_a_refresh_says_so_and_nothing_moves() {
     let _ = fs_err::remove_file(&lock);
     fs_err::create_dir(&lock).unwrap();
     setting.repository.bump("targets");
-    setting.repository.publish();
-    setting.write();
+    setting.publish();
     let before = state_of(&cache);
 
     let output = setting.start_refresh().wait_with_output().unwrap();
@@ -245,4 +259,104 @@ fn where_the_cache_cannot_be_written_a_refresh_says_so_and_nothing_moves() {
 
 fn state_of(directory: &Path) -> crate::support::State {
     crate::support::State::of(directory)
+}
+
+/// A server of a directory that knows ranges, and stops in the middle of long files.
+struct Stalling {
+    url: String,
+    /// The ranges that were asked for, by file.
+    ranges: std::sync::mpsc::Receiver<(String, Option<u64>)>,
+    /// Whether it stops.
+    stalls: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Stalling {
+    fn serve(directory: PathBuf) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, ranges) = std::sync::mpsc::channel();
+        let stalls = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let stalling = std::sync::Arc::clone(&stalls);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (directory, sender) = (directory.clone(), sender.clone());
+                let stalls = stalling.load(std::sync::atomic::Ordering::SeqCst);
+                std::thread::spawn(move || answer(stream, &directory, &sender, stalls));
+            }
+        });
+        Self { url, ranges, stalls }
+    }
+}
+
+fn answer(
+    mut stream: std::net::TcpStream,
+    directory: &Path,
+    ranges: &std::sync::mpsc::Sender<(String, Option<u64>)>,
+    stalls: bool,
+) {
+    use std::io::{BufRead as _, Write as _};
+    let lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+    let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    let Some(path) = head.first().and_then(|line| line.split(' ').nth(1)) else { return };
+    let range = head.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
+    let from = range.map(|range| range.trim_end_matches('-').parse::<u64>().unwrap());
+    let Ok(bytes) = fs_err::read(directory.join(path.trim_start_matches('/'))) else {
+        let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        return;
+    };
+    if bytes.len() > 1 << 20 {
+        let _ = ranges.send((path.to_owned(), from));
+    }
+    let (start, total) = (usize::try_from(from.unwrap_or(0)).unwrap(), bytes.len());
+    let status = match from {
+        Some(_) => format!("206 Partial Content\r\ncontent-range: bytes {start}-{}/{total}", total - 1),
+        None => "200 OK".to_owned(),
+    };
+    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", total - start);
+    let _ = stream.write_all(head.as_bytes());
+    if stalls && total > 1 << 20 {
+        let _ = stream.write_all(&bytes[start..total / 2]);
+        // Until the other side is gone.
+        let _ = std::io::Read::read(&mut stream, &mut [0]);
+    } else {
+        let _ = stream.write_all(&bytes[start..]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_download_that_is_killed_in_the_middle_goes_on_in_the_next_process() {
+    let mut setting = Setting::new();
+    let content: Vec<u8> = (0..4_000_000_u32).map(|index| (index % 253) as u8).collect();
+    setting.repository.add_target("targets", "tool", &content);
+    setting.publish();
+    let server = Stalling::serve(setting.served());
+    let (root, tool) = (setting.served().join("2.root.json"), setting.directory.path().join("out/tool"));
+    let add = ["trust", "add", "over-http", "--url", &server.url, "--root", root.to_str().unwrap()];
+    succeeded(&setting.command(&add).output().unwrap());
+    fs_err::create_dir(tool.parent().unwrap()).unwrap();
+    let get = ["get", "tool", "--trust", "over-http", "--output", tool.to_str().unwrap()];
+
+    let mut child = setting.command(&get).spawn().unwrap();
+    assert_eq!(server.ranges.recv_timeout(PATIENCE).unwrap().1, None);
+    let kept = setting.home().join("over-http/targets");
+    let arrived = || -> u64 {
+        let files = fs_err::read_dir(&kept).into_iter().flatten().flatten();
+        files.map(|file| file.metadata().map_or(0, |metadata| metadata.len())).sum()
+    };
+    let started = Instant::now();
+    while arrived() < 2_000_000 {
+        assert!(started.elapsed() < PATIENCE, "only {} bytes arrived", arrived());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!tool.exists());
+
+    server.stalls.store(false, std::sync::atomic::Ordering::SeqCst);
+    succeeded(&setting.command(&get).output().unwrap());
+
+    assert_eq!(server.ranges.recv_timeout(PATIENCE).unwrap().1, Some(2_000_000));
+    assert!(fs_err::read(&tool).unwrap() == content);
+    assert_eq!(leftovers(setting.directory.path()), [""; 0]);
 }

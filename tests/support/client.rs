@@ -277,9 +277,9 @@ impl Client {
         State::of(self.cache().directory())
     }
 
-    /// What lies where downloads go, byte for byte.
+    /// What lies where downloads go, byte for byte; but for what arrived of those that may go on.
     pub fn downloads(&self) -> State {
-        State::of(&self.directory.path().join("downloads"))
+        State::of(&self.directory.path().join("downloads")).without(".trustroot-part-")
     }
 
     /// What moved in the cache since `before`.

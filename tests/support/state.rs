@@ -30,6 +30,12 @@ impl State {
         Self(described.filter(|(name, _)| name != ".lock" && !name.starts_with("history")).collect())
     }
 
+    /// All but the entries whose names begin so.
+    pub fn without(mut self, beginning: &str) -> Self {
+        self.0.retain(|name, _| !name.starts_with(beginning));
+        self
+    }
+
     /// The entries that were added, changed or removed since `before`.
     pub fn moved_since(&self, before: &Self) -> Vec<String> {
         let names = self.0.keys().chain(before.0.keys()).filter(|name| self.0.get(*name) != before.0.get(*name));
@@ -121,7 +127,8 @@ fn first_unmoved(error: &UpdateError) -> Option<First> {
                 (role @ RoleName::Delegated(_), _) => Some(First::Delegated(format!("{}.json", role.encoded()))),
             },
         },
-        UpdateError::ExampleKey(_) => from(Place::History),
+        UpdateError::ExampleKey(listed) if listed.role == RoleName::Root => from(Place::History),
+        UpdateError::ExampleKey(_) => from(Place::Delegated),
         UpdateError::Fetch(FetchError::TooLong { url, .. }) => {
             let file = url.expose().rsplit('/').next().unwrap();
             let versioned = file.split_once('.').filter(|(version, _)| version.parse::<u64>().is_ok());

@@ -74,9 +74,9 @@ pub(crate) enum Command {
     Refresh(RefreshOptions),
     /// Show how fresh what is kept is: versions, expiries, and when the repository confirmed it
     ///
-    /// Asks no repository. Everything is verified from the pinned root, also what has expired. Exit status 0 means that all
-    /// is well, 1 that something has expired or is stale, or will within the time of `--warn-within`, 3 that it could not be
-    /// told.
+    /// Asks no repository. Everything is verified from the pinned root, also what has expired. Delegated roles are among it
+    /// where they were needed here before. Exit status 0 means that all is well, 1 that something has expired or is stale,
+    /// or will within the time of `--warn-within`, 3 that it could not be told.
     Status(StatusOptions),
     /// Show what changed since a time: keys of builders, levels, grants, root keys, versions
     ///
@@ -364,9 +364,13 @@ pub(crate) struct WatchOptions {
     #[arg(long, value_name = "FILE", requires = "watch")]
     pub(crate) metrics: Option<PathBuf>,
 
+    /// How long the command of `--on-change` may run before it is ended
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration, requires = "on_change")]
+    pub(crate) on_change_limit: Duration,
+
     /// A command to run after a change, and its arguments; everything that follows belongs to it
     ///
-    /// Run without a shell, for 5 minutes at most. `TRUSTROOT_CHANGED` holds the names of the repositories,
+    /// Run without a shell. `TRUSTROOT_CHANGED` holds the names of the repositories,
     /// `TRUSTROOT_CHANGES` one change a line. It is told of each change at least once, also across restarts.
     #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true, requires = "watch")]
     pub(crate) on_change: Vec<OsString>,

@@ -15,7 +15,7 @@ use trustroot::Printable;
 use trustroot::client::danger::ExpiredGrace;
 use trustroot::client::{CacheMode, LocalCache, Store as _, StoreLock};
 use trustroot::client::{Mirror, RepositoryMap, SafeUrl, UpdaterSettings, WhenUnreachable};
-use trustroot::client::{read_bounded, stored_name, write_durably, write_private};
+use trustroot::client::{read_bounded, remove_leftovers, stored_name, write_durably, write_private};
 use trustroot::crypto::sha256;
 use trustroot::metadata::TargetPath;
 use trustroot::trust::RootPolicy;
@@ -479,8 +479,11 @@ impl TrustStore {
         }
         let directory = self.home.join(name.as_str());
         fs::create_dir_all(&directory).map_err(|error| Report::io(&error))?;
+        // Of an earlier one that was interrupted.
+        remove_leftovers(&directory);
         // `trust.toml` comes last: without it the directory does not count, and the command can be run again.
-        write_durably(&directory.join("root.json"), pin.root).map_err(|error| Report::io(&error))?;
+        write_durably(&directory.join("root.json"), pin.root)
+            .map_err(|error| Report::io(&error).still("nothing was pinned"))?;
         self.write(name, pin, &policy.unwrap_or_default())?;
         self.load(name)
     }
@@ -542,6 +545,7 @@ impl TrustStore {
         }
         let _lock = self.lock()?;
         let there = self.load(name)?;
+        remove_leftovers(&there.pin_directory);
         let mut changed = there.clone();
         change(&mut changed)?;
         if changed.policy != there.policy || !Pin::of(&changed).is_same(&Pin::of(&there)) {
@@ -556,7 +560,8 @@ impl TrustStore {
         // A home may be shared by all users of a machine; credentials are not.
         let mut urls = [pin.metadata_url, pin.target_url].into_iter().chain(&policy.mirrors);
         let write = if urls.any(SafeUrl::holds_credentials) { write_private } else { write_durably };
-        write(&self.home.join(name.as_str()).join("trust.toml"), text.as_bytes()).map_err(|error| Report::io(&error))
+        let written = write(&self.home.join(name.as_str()).join("trust.toml"), text.as_bytes());
+        written.map_err(|error| Report::io(&error).still("nothing changed"))
     }
 
     /// Forgets what is kept of a repository. Its pin stays, also one of the system's.
@@ -582,7 +587,9 @@ impl TrustStore {
     /// Forgets a repository.
     pub(crate) fn remove(&self, name: &TrustName) -> Result<(), Report> {
         let directory = self.home.join(name.as_str());
-        if !holds_pin(&self.home, name)? {
+        let removed = self.home.join(format!(".removed-{name}"));
+        let (is_there, is_half_removed) = (holds_pin(&self.home, name)?, removed.exists());
+        if !is_there && !is_half_removed {
             return Err(match self.of_system(name)? {
                 Some(of_system) => of_the_system(&of_system).still("nothing changed"),
                 None => self.nothing_called(name),
@@ -591,12 +598,14 @@ impl TrustStore {
         let _lock = self.lock()?;
         // Renamed first, all at once: an interrupted removal leaves nothing that counts, or could be taken over.
         let io = |error: std::io::Error| Report::io(&error);
-        let removed = self.home.join(format!(".removed-{name}"));
-        if removed.exists() {
+        if is_half_removed {
             fs::remove_dir_all(&removed).map_err(io)?;
         }
-        fs::rename(&directory, &removed).map_err(io)?;
-        fs::remove_dir_all(&removed).map_err(io)
+        if is_there {
+            fs::rename(&directory, &removed).map_err(io)?;
+            fs::remove_dir_all(&removed).map_err(io)?;
+        }
+        Ok(())
     }
 }
 

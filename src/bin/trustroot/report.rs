@@ -57,7 +57,19 @@ impl Report {
 
     /// A file of the user's that could not be read or written.
     pub(crate) fn io(error: &std::io::Error) -> Self {
-        Self::new(Outcome::CouldNotTell, "io", error.to_string())
+        Self::new(Outcome::CouldNotTell, "io", error.to_string()).hint_by_kind(error.kind())
+    }
+
+    /// What to do where a file could not be read or written.
+    fn hint_by_kind(self, kind: std::io::ErrorKind) -> Self {
+        use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        match kind {
+            StorageFull | QuotaExceeded => self.hint("make room there, then run the command again"),
+            ReadOnlyFilesystem | PermissionDenied => {
+                self.hint("see to it that this user may write there, or read it; then run the command again")
+            }
+            _ => self,
+        }
     }
 
     #[must_use]
@@ -198,7 +210,10 @@ pub(crate) fn update_failed(name: &str, error: &UpdateError, time_is_chosen: boo
             .hint("a proxy or login page may have answered instead of the repository")
             .hint("if not, somebody may be sending endless data; do not raise the limit, tell the repository's maintainers"),
         UpdateError::TargetTooLarge { .. } => report.still("nothing was fetched"),
+        UpdateError::Io(error) => report.hint_by_kind(error.kind()),
         UpdateError::ExampleKey(listed) => example_key(report, listed)
+            .still("nothing changed: what was trusted before is still trusted"),
+        UpdateError::ExampleSigner { .. } => trials_only(report)
             .still("nothing changed: what was trusted before is still trusted"),
         UpdateError::Fetch(_) => report
             .still("nothing changed: what was trusted before is still trusted")
@@ -215,10 +230,13 @@ pub(crate) fn clock_was_ahead(name: &str) -> String {
     )
 }
 
-/// What to do where a root lists an example key.
+/// What to do where a document lists an example key.
 pub(crate) fn example_key(report: Report, listed: &ExampleKeyListed) -> Report {
+    trials_only(report.fact("keyid", Printable(listed.keyid.as_str()).to_string()))
+}
+
+fn trials_only(report: Report) -> Report {
     report
-        .fact("keyid", Printable(listed.keyid.as_str()).to_string())
         .hint("example keys are for trials on one machine: such a repository is taken by `file` URL, or by http from this machine")
         .hint("if this is meant to be a real repository, tell its maintainers to replace that key, and trust nothing it said")
 }

@@ -102,6 +102,11 @@ impl Session {
         self.updater_from(trust, indexed_cache(trust, mode), fetcher, |_| {})
     }
 
+    /// An updater that asks through this fetcher, so that its connections serve again.
+    pub(crate) fn updater_through(&self, trust: &Trust, fetcher: Arc<dyn Fetcher>) -> Result<Updater, Report> {
+        self.updater_from(trust, indexed_cache(trust, CacheMode::ReadWrite), fetcher, |_| {})
+    }
+
     /// An updater for a trusted repository whose news a bundle brings. It is no network: `--offline` changes nothing.
     pub(crate) fn updater_from_bundle(&self, trust: &Trust, bundle: Bundle) -> Result<Updater, Report> {
         let mode = if self.time_is_chosen { CacheMode::ReadOnly } else { CacheMode::ReadWrite };

@@ -18,7 +18,7 @@ use crate::client::{
     Store, StoredFile, Telling, TrustAnchor, Updater, UpdaterSettings, WhenUnreachable, stored_name,
 };
 use crate::crypto::sha256;
-use crate::fs::{Survives, persist, temporary_for};
+use crate::fs::{Survives, directory_of, persist, remove_leftovers, temporary_for};
 use crate::metadata::{Document as _, RoleName, TargetPath, Version};
 use crate::trust::{Connectivity, ExpectRoot, LocalFile, Refusal};
 
@@ -75,7 +75,7 @@ pub async fn export(
         Some(from_root) => roots_before(updater, from_root).await?,
         None => BTreeMap::new(),
     };
-    let local = updater.settings.mirrors.iter().all(|mirror| mirror.metadata_url.is_of_this_machine());
+    let local = updater.settings.may_be_trial();
     let kept = Arc::new(KeptFetcher { store: Arc::clone(&updater.store), roots, targets, served: Mutex::default() });
     let settings = UpdaterSettings {
         mirrors: vec![mirror(local)],
@@ -149,6 +149,7 @@ async fn roots_before(updater: &mut Updater, first: &[u8]) -> Result<BTreeMap<Ve
 }
 
 fn write(index: &Index, files: &BTreeMap<String, Source>, destination: &Path) -> Result<u64, BundleError> {
+    remove_leftovers(directory_of(destination));
     let mut file = temporary_for(destination)?;
     let mut line = serde_json::to_vec(index).map_err(io::Error::from)?;
     line.push(b'\n');

@@ -77,7 +77,7 @@ impl HttpFetcher {
     async fn follow(&self, mut request: FetchRequest) -> Result<Answer, FetchError> {
         let url = request.url.clone();
         // A weak tag stands for contents that differ: their parts do not fit together.
-        request.resume.take_if(|(_, tag)| !tag.is_strong());
+        request.resume.take_if(|(_, tag)| tag.as_ref().is_some_and(|tag| !tag.is_strong()));
         for asked in 0..=MOST_REDIRECTS {
             if asked > 0 {
                 request.further.add_one();
@@ -157,7 +157,9 @@ impl HttpFetcher {
         }
         if let Some((offset, tag)) = &request.resume {
             insert(RANGE, &format!("bytes={offset}-"));
-            insert(IF_RANGE, tag.as_str());
+            if let Some(tag) = tag {
+                insert(IF_RANGE, tag.as_str());
+            }
         }
         if let Some(authorization) = authorization(&request.url) {
             headers.insert(AUTHORIZATION, authorization);
@@ -207,7 +209,7 @@ fn judge(request: &FetchRequest, status: u16, headers: &HeaderMap) -> Result<Jud
         (200, ..) => Ok(Judged::Body { offset: 0 }),
         (206, _, Some((offset, tag))) => {
             let range = field(headers, CONTENT_RANGE).is_some_and(|range| is_rest(range, *offset));
-            let same = headers.get(ETAG).is_none_or(|now| now == tag.as_str());
+            let same = headers.get(ETAG).is_none_or(|now| tag.as_ref().is_none_or(|tag| now == tag.as_str()));
             Ok(if range && same { Judged::Body { offset: *offset } } else { Judged::NoRest })
         }
         (416, _, Some(_)) => Ok(Judged::NoRest),

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::json;
-use trustroot::client::UpdateError;
-use trustroot::metadata::Document;
+use trustroot::client::{KeptRole, UpdateError, Updater};
+use trustroot::metadata::{Document, Expires, RoleName, Version};
 use trustroot::trust::{Refusal, TrustedSet, UpdateStart, Verified};
 
 use crate::args::{Format, StatusOptions};
-use crate::config::{PinnedBy, TrustName};
+use crate::config::{PinnedBy, Trust, TrustName};
 use crate::freshness::note_first_use;
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report, clock_was_ahead};
@@ -44,6 +44,9 @@ struct TrustStatus {
 #[serde(rename_all = "camelCase")]
 struct RoleStatus {
     role: String,
+    /// Who delegates to it; none for a top-level role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delegated_by: Option<String>,
     version: u64,
     expires: String,
     /// Negative where it has expired.
@@ -79,6 +82,9 @@ impl Finding {
     }
 }
 
+/// Most roles of a repository that are shown as text.
+const MOST_SHOWN: usize = 24;
+
 impl Show for Status {
     fn text(&self) -> String {
         let mut text = String::new();
@@ -89,14 +95,18 @@ impl Show for Status {
                 _ => "it is not known when this was confirmed".to_owned(),
             };
             let _ = writeln!(text, "{}: {state}", trust.name);
-            for role in &trust.roles {
+            for role in trust.roles.iter().take(MOST_SHOWN) {
                 let left = if role.expires_in_seconds < 0 {
                     format!("expired {}", ago(-role.expires_in_seconds))
                 } else {
                     format!("for another {}", span(role.expires_in_seconds))
                 };
                 let (name, version) = (&role.role, format!("v{}", role.version));
-                let _ = writeln!(text, "  {name:9}  {version:5}  until {}, {left}", role.expires);
+                let by = role.delegated_by.as_ref().map(|by| format!(", delegated by {by}")).unwrap_or_default();
+                let _ = writeln!(text, "  {name:9}  {version:5}  until {}, {left}{by}", role.expires);
+            }
+            if let Some(more) = trust.roles.len().checked_sub(MOST_SHOWN).filter(|more| *more > 0) {
+                let _ = writeln!(text, "  and {more} more, which expire no earlier");
             }
             for problem in &trust.problems {
                 let _ = writeln!(text, "  {}: {}", problem.code, problem.message);
@@ -159,39 +169,33 @@ async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName)
     note_first_use(&trust);
     let now = session.start.time();
     let mut problems = Vec::new();
-    let (trusted, confirmed_at) = match kept(session, &trust).await {
-        Ok((trusted, confirmed_at)) => (Some(trusted), confirmed_at),
+    let (mut kept_roles, mut confirmed_at) = (None, None);
+    match kept(session, &trust).await {
+        Ok(mut updater) => {
+            confirmed_at = updater.freshness().confirmed_at;
+            let delegated = updater.kept_roles().await.map_err(|error| session.update_failed(&trust, &error))?;
+            kept_roles = updater.trusted().map(|trusted| roles_of(trusted, &delegated, now));
+        }
         Err(error @ UpdateError::Refused { .. }) => {
             problems.push(Problem { code: error.code(), message: error.to_string(), outcome: Outcome::No });
-            (None, None)
         }
         Err(error @ UpdateError::Offline { .. }) => {
             let (code, message) = (error.code(), "it was never refreshed, or what is kept is incomplete".to_owned());
             problems.push(Problem { code, message, outcome: Outcome::CouldNotTell });
-            (None, None)
         }
         Err(error) => return Err(session.update_failed(&trust, &error)),
-    };
-    let roles = trusted.as_ref().map(|trusted| {
-        let roles = [
-            role(trusted.root(), now),
-            role(trusted.timestamp(), now),
-            role(trusted.snapshot(), now),
-            role(&**trusted.targets(), now),
-        ];
-        let within = options.warn_within.map(|within| i64::try_from(within.as_secs()).unwrap_or(i64::MAX));
-        for role in &roles {
-            let (name, left) = (&role.role, role.expires_in_seconds);
-            if left <= 0 {
-                let message = format!("{name} v{} expired on {}", role.version, role.expires);
-                problems.push(Problem { code: Finding::Expired.code(), message, outcome: Outcome::No });
-            } else if within.is_some_and(|within| left <= within) {
-                let message = format!("{name} v{} expires in {}", role.version, span(left));
-                problems.push(Problem { code: Finding::ExpiresSoon.code(), message, outcome: Outcome::No });
-            }
+    }
+    let within = options.warn_within.map(|within| i64::try_from(within.as_secs()).unwrap_or(i64::MAX));
+    for role in kept_roles.iter().flatten() {
+        let (name, left) = (&role.role, role.expires_in_seconds);
+        if left <= 0 {
+            let message = format!("{name} v{} expired on {}", role.version, role.expires);
+            problems.push(Problem { code: Finding::Expired.code(), message, outcome: Outcome::No });
+        } else if within.is_some_and(|within| left <= within) {
+            let message = format!("{name} v{} expires in {}", role.version, span(left));
+            problems.push(Problem { code: Finding::ExpiresSoon.code(), message, outcome: Outcome::No });
         }
-        Vec::from(roles)
-    });
+    }
     let age = confirmed_at.map(|time| (now - time).num_seconds());
     if let Some(confirmed_at) = confirmed_at.filter(|time| now + TimeDelta::minutes(5) < *time) {
         let message =
@@ -199,7 +203,7 @@ async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName)
         problems.push(Problem { code: Finding::ClockWentBack.code(), message, outcome: Outcome::CouldNotTell });
     }
     let max_age = options.max_age.map(|limit| limit.as_secs());
-    if let (Some(limit), true) = (max_age, trusted.is_some())
+    if let (Some(limit), true) = (max_age, kept_roles.is_some())
         && age.is_none_or(|age| age > i64::try_from(limit).unwrap_or(i64::MAX))
     {
         let limit = span(i64::try_from(limit).unwrap_or(i64::MAX));
@@ -211,7 +215,7 @@ async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName)
     }
     Ok(TrustStatus {
         name: name.to_string(),
-        roles: roles.unwrap_or_default(),
+        roles: kept_roles.unwrap_or_default(),
         confirmed_at: confirmed_at.map(show_time),
         age_seconds: age,
         max_age_seconds: max_age,
@@ -222,15 +226,12 @@ async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName)
 
 /// What is kept, verified from the pinned root; where something has expired, as of the last moment at which nothing had.
 /// Expiry is then judged by whoever shows it: nothing is looked up in what comes from here.
-pub(super) async fn kept(
-    session: &Session,
-    trust: &crate::config::Trust,
-) -> Result<(TrustedSet, Option<DateTime<Utc>>), UpdateError> {
+async fn kept(session: &Session, trust: &Trust) -> Result<Updater, UpdateError> {
     let mut start = session.start;
     loop {
         let mut updater = judge_kept(trust, start)?;
-        match updater.refresh().await.cloned() {
-            Ok(trusted) => return Ok((trusted, updater.freshness().confirmed_at)),
+        match updater.refresh().await.map(drop) {
+            Ok(()) => return Ok(updater),
             Err(UpdateError::Refused { refusal, url, kept }) => match &*refusal {
                 // Each time an earlier one, so this ends: there are four roles.
                 Refusal::Expired { expires, .. } if expires.time() <= start.time() => {
@@ -243,11 +244,35 @@ pub(super) async fn kept(
     }
 }
 
-fn role<T: Document>(document: &Verified<T>, now: DateTime<Utc>) -> RoleStatus {
-    let expires = document.expires();
+/// The top-level roles, then the delegated ones that are kept, those that expire first before the others.
+fn roles_of(trusted: &TrustedSet, delegated: &[KeptRole], now: DateTime<Utc>) -> Vec<RoleStatus> {
+    let mut roles = vec![
+        top_level(trusted.root(), now),
+        top_level(trusted.timestamp(), now),
+        top_level(trusted.snapshot(), now),
+        top_level(&**trusted.targets(), now),
+    ];
+    let mut delegated: Vec<RoleStatus> = delegated
+        .iter()
+        .map(|kept| RoleStatus {
+            delegated_by: Some(kept.delegator.to_string()),
+            ..role(&kept.role, kept.version, &kept.expires, now)
+        })
+        .collect();
+    delegated.sort_by_key(|role| role.expires_in_seconds);
+    roles.append(&mut delegated);
+    roles
+}
+
+fn top_level<T: Document>(document: &Verified<T>, now: DateTime<Utc>) -> RoleStatus {
+    role(document.role(), document.version(), document.expires(), now)
+}
+
+fn role(role: &RoleName, version: Version, expires: &Expires, now: DateTime<Utc>) -> RoleStatus {
     RoleStatus {
-        role: document.role().to_string(),
-        version: document.version().get(),
+        role: role.to_string(),
+        delegated_by: None,
+        version: version.get(),
         expires: expires.to_string(),
         expires_in_seconds: (expires.time() - now).num_seconds(),
     }

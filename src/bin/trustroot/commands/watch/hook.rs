@@ -9,18 +9,17 @@ use super::Changed;
 /// A command and its arguments, run without a shell.
 pub(super) struct Hook<'a> {
     command: &'a [OsString],
+    /// How long it may run.
+    limit: Duration,
 }
-
-/// How long it may run.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How often it is looked at.
 const GLANCE: Duration = Duration::from_millis(20);
 
 impl<'a> Hook<'a> {
     /// The command, where one was given.
-    pub(super) fn new(command: &'a [OsString]) -> Option<Self> {
-        (!command.is_empty()).then_some(Self { command })
+    pub(super) fn new(command: &'a [OsString], limit: Duration) -> Option<Self> {
+        (!command.is_empty()).then_some(Self { command, limit })
     }
 
     /// Runs it to its end. Its standard output goes to ours for errors: the lines of changes stay by themselves.
@@ -47,8 +46,8 @@ impl<'a> Hook<'a> {
             match running.0.try_wait() {
                 Ok(Some(status)) if status.success() => return Ok(()),
                 Ok(Some(status)) => return Err(format!("the command for changes failed: {status}")),
-                Ok(None) if started.elapsed() < PATIENCE => tokio::time::sleep(GLANCE).await,
-                Ok(None) => return Err(format!("the command for changes was ended after {} s", PATIENCE.as_secs())),
+                Ok(None) if started.elapsed() < self.limit => tokio::time::sleep(GLANCE).await,
+                Ok(None) => return Err(format!("the command for changes was ended after {} s", self.limit.as_secs())),
                 Err(error) => return Err(format!("the command for changes was lost: {error}")),
             }
         }

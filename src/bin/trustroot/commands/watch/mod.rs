@@ -5,13 +5,16 @@ mod metrics;
 mod notify;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use fs_err as fs;
 use serde_json::json;
 use trustroot::client::{
-    CacheMode, History, HistoryEvent, LocalCache, Refreshed, Schedule, Subject, read_bounded, write_durably,
+    CacheMode, DefaultFetcher, History, HistoryEvent, LocalCache, Refreshed, Schedule, Subject, read_bounded,
+    remove_leftovers, write_durably,
 };
 use trustroot::metadata::Document as _;
 
@@ -25,7 +28,7 @@ use crate::config::TrustName;
 use crate::freshness::{note_first_use, used_though_expired};
 use crate::output;
 use crate::report::{Outcome, Report, ascii_json};
-use crate::ui::{ServiceManager, Session, StopSignals, block_on, now, show_time, warn};
+use crate::ui::{ServiceManager, Session, StopSignals, block_on, fetcher, now, show_time, warn};
 
 pub(super) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Report> {
     if session.offline || session.time_is_chosen {
@@ -40,12 +43,16 @@ pub(super) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Rep
         session,
         options,
         schedule: Schedule::new(options.watch.interval, options.watch.jitter),
-        hook: Hook::new(&options.watch.on_change),
+        fetcher: None,
+        hook: Hook::new(&options.watch.on_change, options.watch.on_change_limit),
         metrics: Metrics::default(),
         seen: BTreeMap::new(),
         introduced: BTreeSet::new(),
         troubles: BTreeMap::new(),
     };
+    if let Some(directory) = options.watch.metrics.as_deref().and_then(Path::parent) {
+        remove_leftovers(if directory.as_os_str().is_empty() { Path::new(".") } else { directory });
+    }
     for name in &names {
         watch.begin(name)?;
     }
@@ -68,6 +75,8 @@ struct Watch<'a> {
     session: &'a Session,
     options: &'a RefreshOptions,
     schedule: Schedule,
+    /// Keeps its connections from one round to the next.
+    fetcher: Option<Arc<DefaultFetcher>>,
     hook: Option<Hook<'a>>,
     metrics: Metrics,
     /// What has been announced, or is about to be.
@@ -229,6 +238,10 @@ impl Watch<'_> {
                 Err(report) => self.trouble(name.as_str(), Some(format!("{name}: {}", report.headline()))),
             }
         }
+        if !well {
+            // The network may be another one by now, or have other certificates.
+            self.fetcher = None;
+        }
         (if well { Refreshed::Well(expires) } else { Refreshed::Badly }, changed)
     }
 
@@ -238,7 +251,11 @@ impl Watch<'_> {
         if self.introduced.insert(name.clone()) {
             note_first_use(&trust);
         }
-        let mut updater = session.updater(&trust)?;
+        let fetcher = match &self.fetcher {
+            Some(fetcher) => Arc::clone(fetcher),
+            None => Arc::clone(self.fetcher.insert(fetcher()?)),
+        };
+        let mut updater = session.updater_through(&trust, fetcher)?;
         let refreshed = refresh(session, &trust, &mut updater).await;
         self.metrics.asked(name, updater.traffic());
         let refreshed = match refreshed {
