@@ -234,10 +234,10 @@ impl Client {
 
     pub fn cache(&self) -> LocalCache {
         let cache = LocalCache::new(self.directory.path().join("cache"), self.mode);
-        match self.indexed {
-            true => cache.indexed(VerifiedIndex::where_cache_is_protected_like(self.directory.path())),
-            false => cache,
+        if !self.indexed {
+            return cache;
         }
+        cache.indexed(VerifiedIndex::where_cache_is_protected_like(self.directory.path()))
     }
 
     /// Where a role's newest trusted metadata is.
