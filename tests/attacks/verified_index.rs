@@ -93,6 +93,9 @@ fn answer(client: &Client, path: &str) -> (Option<u64>, By) {
     (answer.unwrap(), by)
 }
 
+/// What is done to something, and what that is.
+type Change<'a, T> = (&'a str, &'a dyn Fn(&mut T));
+
 fn many_entries(factor: u64) -> Value {
     let entry = |number: usize| {
         let file = json!({ "length": number as u64 * factor, "hashes": { "sha256": "ab".repeat(32) } });
@@ -115,16 +118,16 @@ fn indexed() -> (SimRepository, Client) {
 }
 
 fn index_path(client: &Client) -> PathBuf {
-    verified_index::path(client.cache().directory())
+    verified_index::path(client.cache().directory(), "targets")
 }
 
 /// What the index says, for changing it.
 fn read_index(client: &Client) -> Value {
-    verified_index::read(client.cache().directory())
+    verified_index::read(client.cache().directory(), "targets")
 }
 
 fn write_index(client: &Client, index: &Value) {
-    verified_index::write(client.cache().directory(), index);
+    verified_index::write(client.cache().directory(), "targets", index);
 }
 
 /// What somebody does who can write to the cache: another length for [`TOOL`], and an index that fits it.
@@ -151,8 +154,8 @@ fn a_look_up_by_an_index_answers_as_one_in_the_whole_document() {
     assert!(!asked.iter().any(|path| path.contains("targets")), "{asked:?}");
 }
 
-#[test]
-fn a_delegated_role_is_indexed_as_well() {
+/// A repository in which a delegated role is large, and a client that has verified it.
+fn with_a_large_team() -> (SimRepository, Client) {
     let mut repository = SimRepository::new();
     repository.delegate("targets", "team", &["*/tool"]);
     repository.draft("team")["targets"] = many_entries(1);
@@ -160,6 +163,12 @@ fn a_delegated_role_is_indexed_as_well() {
     let mut client = repository.client();
     client.indexed = true;
     assert_eq!(answer(&client, TOOL), (Some(4500), By::WholeDocument));
+    (repository, client)
+}
+
+#[test]
+fn a_delegated_role_is_indexed_as_well() {
+    let (mut repository, client) = with_a_large_team();
     // Top-level targets are small and read as they are.
     let whole_team = |client: &Client| {
         let store = Arc::new(Watched { cache: client.cache(), read: Mutex::default(), full: false });
@@ -254,7 +263,7 @@ fn a_torn_index_is_not_used_and_is_written_again() {
 fn an_index_that_contradicts_itself_is_not_used() {
     let (_repository, client) = indexed();
     let good = read_index(&client);
-    let changes: [(&str, &dyn Fn(&mut Value)); 8] = [
+    let changes: [Change<'_, Value>; 8] = [
         ("another format", &|index| index["more"] = json!(1)),
         ("no windows", &|index| index["windows"] = json!([])),
         ("windows out of order", &|index| index["windows"].as_array_mut().unwrap().swap(1, 2)),
@@ -448,6 +457,7 @@ fn a_group_that_may_write_to_the_pin_may_write_to_the_cache() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "says that it was skipped")]
 fn an_index_of_another_owner_is_not_used() {
     for what in ["pin", "cache", "index", "document"] {
         let (_repository, client) = indexed();
@@ -516,13 +526,19 @@ fn without_a_pin_where_it_is_said_to_be_no_index_is_used() {
 // Damaged.
 
 /// Changes the document in place, and leaves its times as the index has them.
-fn damage(client: &Client, change: impl FnOnce(&mut Vec<u8>)) {
-    let mut document = client.cached("targets").unwrap();
+fn damage(client: &Client, role: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut document = client.cached(role).unwrap();
     change(&mut document);
-    client.overwrite("targets", &document);
-    let mut index = read_index(client);
-    index["file"] = json!(verified_index::identity(&client.cache_path("targets")));
-    write_index(client, &index);
+    client.overwrite(role, &document);
+    let cache = client.cache();
+    let mut index = verified_index::read(cache.directory(), role);
+    index["file"] = json!(verified_index::identity(&client.cache_path(role)));
+    verified_index::write(cache.directory(), role, &index);
+}
+
+fn rename_tool(document: &mut Vec<u8>) {
+    let at = place_of_tool(document);
+    document[at] = b'e';
 }
 
 fn place_of_tool(document: &[u8]) -> usize {
@@ -531,18 +547,21 @@ fn place_of_tool(document: &[u8]) -> usize {
 
 #[test]
 fn damage_that_the_index_does_not_know_of_is_found_and_healed() {
-    let changes: [(&str, &dyn Fn(&mut Vec<u8>, usize)); 3] = [
-        ("zeros, as after a power failure", &|document, at| document[at - 500..at + 500].fill(0)),
-        ("one bit of a hash", &|document, at| document[at + TOOL.len() + 30] ^= 1),
-        ("another name", &|document, at| document[at] = b'e'),
+    let changes: [Change<'_, Vec<u8>>; 3] = [
+        ("zeros, as after a power failure", &|document| {
+            let at = place_of_tool(document);
+            document[at - 500..at + 500].fill(0);
+        }),
+        ("one bit of a hash", &|document| {
+            let at = place_of_tool(document);
+            document[at + TOOL.len() + 30] ^= 1;
+        }),
+        ("another name", &rename_tool),
     ];
     for (what, change) in changes {
         let (repository, client) = indexed();
         let good = client.cached("targets");
-        damage(&client, |document| {
-            let at = place_of_tool(document);
-            change(document, at);
-        });
+        damage(&client, "targets", change);
         assert_eq!(answer(&client, "d00003/tool"), (Some(3), By::Index), "{what}: elsewhere nothing has changed");
         repository.shelf().take_requests();
 
@@ -558,10 +577,7 @@ fn damage_that_the_index_does_not_know_of_is_found_and_healed() {
 #[test]
 fn damage_is_could_not_tell_without_the_repository_and_never_absence() {
     let (_repository, mut client) = indexed();
-    damage(&client, |document| {
-        let at = place_of_tool(document);
-        document[at] = b'e';
-    });
+    damage(&client, "targets", rename_tool);
     client.connectivity = Connectivity::Offline;
     for path in [TOOL, "d04500/tooth"] {
         let (answer, _) = ask(&client, path);
@@ -571,12 +587,23 @@ fn damage_is_could_not_tell_without_the_repository_and_never_absence() {
 }
 
 #[test]
+fn damage_to_a_delegated_document_is_found_and_healed() {
+    let (repository, client) = with_a_large_team();
+    let good = client.cached("team");
+    damage(&client, "team", rename_tool);
+    repository.shelf().take_requests();
+
+    assert_eq!(answer(&client, TOOL), (Some(4500), By::WholeDocument));
+
+    let asked = repository.shelf().take_requests();
+    assert!(asked.contains(&repository.file_of("team")), "{asked:?}");
+    assert_eq!(client.cached("team"), good);
+}
+
+#[test]
 fn one_updater_goes_on_with_the_whole_document_once_a_window_does_not_fit() {
     let (_repository, client) = indexed();
-    damage(&client, |document| {
-        let at = place_of_tool(document);
-        document[at] = b'e';
-    });
+    damage(&client, "targets", rename_tool);
     let mut updater: Updater = client.new_updater().unwrap();
     let mut find = |path: &str| block_on(updater.find(&TargetPath::new(path).unwrap())).unwrap();
     assert_eq!(find("d00003/tool").unwrap().file.length, 3);

@@ -75,7 +75,7 @@ fn the_command_indexes_what_the_user_pinned() {
     let setting = Setting::new();
     setting.pin_in("home");
     assert_eq!(setting.get("home", "").stdout, CONTENT);
-    let index = verified_index::read(&setting.cache("home"));
+    let index = verified_index::read(&setting.cache("home"), "targets");
     assert_eq!(setting.get("home", "").stdout, CONTENT);
 
     // Whoever can write here could replace the pin; it shows that the index is used.
@@ -92,9 +92,9 @@ fn under_a_pin_of_the_system_no_index_is_written_or_used() {
     setting.pin_in("system");
     setting.pin_in("other");
     setting.get("other", "");
-    let index = verified_index::read(&setting.cache("other"));
+    let index = verified_index::read(&setting.cache("other"), "targets");
     assert_eq!(setting.get("home", "system").stdout, CONTENT);
-    assert!(!verified_index::path(&setting.cache("home")).exists());
+    assert!(!verified_index::path(&setting.cache("home"), "targets").exists());
 
     // The user whose cache it is can say there what they like.
     poison(&setting.cache("home"), &index);
@@ -109,13 +109,13 @@ fn an_export_reads_all_of_what_an_index_spares_a_look_up() {
     setting.pin_in("home");
     assert_eq!(setting.get("home", "").stdout, CONTENT);
     // Damage where no look-up goes.
-    let (cache, index) = (setting.cache("home"), verified_index::read(&setting.cache("home")));
+    let (cache, index) = (setting.cache("home"), verified_index::read(&setting.cache("home"), "targets"));
     let good = fs_err::read(cache.join("targets.json")).unwrap();
     let first = index["windows"][0]["crc32"].clone();
     verified_index::poison(&cache, &index, "\"d00003/tool\"", "\"d00003/fool\"");
-    let mut damaged = verified_index::read(&cache);
+    let mut damaged = verified_index::read(&cache, "targets");
     damaged["windows"][0]["crc32"] = first;
-    verified_index::write(&cache, &damaged);
+    verified_index::write(&cache, "targets", &damaged);
     assert_eq!(setting.get("home", "").stdout, CONTENT);
     assert_ne!(fs_err::read(cache.join("targets.json")).unwrap(), good);
 

@@ -234,11 +234,10 @@ impl Client {
 
     pub fn cache(&self) -> LocalCache {
         let cache = LocalCache::new(self.directory.path().join("cache"), self.mode);
-        if self.indexed {
-            cache.indexed(VerifiedIndex::where_cache_is_protected_like(self.directory.path()))
-        } else {
-            cache
+        if !self.indexed {
+            return cache;
         }
+        cache.indexed(VerifiedIndex::where_cache_is_protected_like(self.directory.path()))
     }
 
     /// Where a role's newest trusted metadata is.
@@ -277,9 +276,9 @@ impl Client {
         State::of(self.cache().directory())
     }
 
-    /// What lies where downloads go, byte for byte; but for what arrived of those that may go on.
+    /// What lies where downloads go, byte for byte.
     pub fn downloads(&self) -> State {
-        State::of(&self.directory.path().join("downloads")).without(".trustroot-part-")
+        State::of(&self.directory.path().join("downloads"))
     }
 
     /// What moved in the cache since `before`.

@@ -1,4 +1,4 @@
-//! Reads, changes and forges the index of top-level targets in a cache.
+//! Reads, changes and forges the index of a role in a cache.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -7,23 +7,23 @@ use serde_json::{Value, json};
 use trustroot::crypto::sha256;
 
 /// Where the index is.
-pub fn path(cache: &Path) -> PathBuf {
-    cache.join("index/targets.json")
+pub fn path(cache: &Path, role: &str) -> PathBuf {
+    cache.join(format!("index/{role}.json"))
 }
 
 /// What it says.
-pub fn read(cache: &Path) -> Value {
-    let bytes = fs_err::read(path(cache)).unwrap();
+pub fn read(cache: &Path, role: &str) -> Value {
+    let bytes = fs_err::read(path(cache, role)).unwrap();
     let (head, body) = bytes.split_at(bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1);
     assert_eq!(head, head_of(body).as_bytes());
     serde_json::from_slice(body).unwrap()
 }
 
 /// Makes it say something else.
-pub fn write(cache: &Path, index: &Value) {
+pub fn write(cache: &Path, role: &str, index: &Value) {
     let body = serde_json::to_vec(index).unwrap();
-    fs_err::create_dir_all(path(cache).parent().unwrap()).unwrap();
-    fs_err::write(path(cache), [head_of(&body).as_bytes(), &body].concat()).unwrap();
+    fs_err::create_dir_all(path(cache, role).parent().unwrap()).unwrap();
+    fs_err::write(path(cache, role), [head_of(&body).as_bytes(), &body].concat()).unwrap();
 }
 
 fn head_of(body: &[u8]) -> String {
@@ -38,7 +38,7 @@ pub fn identity(path: &Path) -> String {
     format!("{dev}:{ino} {length} {}.{:09} {}.{:09}", mtime.0, mtime.1, ctime.0, ctime.1)
 }
 
-/// What somebody does who can write to a cache: changes a few bytes of the document, and makes `index` fit it.
+/// What somebody does who can write to a cache: changes a few bytes of top-level targets, and makes `index` fit them.
 pub fn poison(cache: &Path, index: &Value, from: &str, to: &str) {
     assert_eq!(from.len(), to.len());
     let document = cache.join("targets.json");
@@ -53,5 +53,5 @@ pub fn poison(cache: &Path, index: &Value, from: &str, to: &str) {
         let members = &text.as_bytes()[at("at")..at("at") + at("length")];
         window["crc32"] = json!(crc32fast::hash(members));
     }
-    write(cache, &index);
+    write(cache, "targets", &index);
 }
