@@ -276,9 +276,9 @@ impl Client {
         State::of(self.cache().directory())
     }
 
-    /// What lies where downloads go, byte for byte.
+    /// What lies where downloads go, byte for byte, but for what a download that broke off goes on from.
     pub fn downloads(&self) -> State {
-        State::of(&self.directory.path().join("downloads"))
+        State::of(&self.directory.path().join("downloads")).without(".trustroot-part-")
     }
 
     /// What moved in the cache since `before`.
