@@ -9,6 +9,7 @@ use demo_repository::support::{OPPY, Registry, SimRepository, block_on};
 use trustroot::client::blocking;
 use trustroot::client::*;
 use trustroot::metadata::TargetPath;
+use trustroot::serve::{ServeLimits, Server};
 use trustroot::trust::UpdateStart;
 
 #[allow(dead_code, reason = "its `main` is for the command line")]
@@ -91,6 +92,41 @@ fn a_copy_is_used_where_it_is_the_target_and_nothing_of_it_is_where_it_is_not() 
         assert_eq!(repository.shelf().take_requests().len(), fetched, "{content}");
         assert_eq!(std::fs::read(&copy).unwrap(), content.as_bytes());
     }
+}
+
+/// A connection that one has opened is used by the other while the one does nothing.
+#[test]
+fn blocking_clients_share_a_fetcher() {
+    let (directory, _) = demo();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (told, address) = std::sync::mpsc::channel();
+    let served = directory.path().join("repository");
+    let server = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let server = Server::bind(&served, "127.0.0.1:0".parse().unwrap(), ServeLimits::default()).await.unwrap();
+            told.send(server.address()).unwrap();
+            server.run(async { drop(stopped.await) }).await;
+        });
+    });
+    let url = SafeUrl::parse(&format!("http://{}", address.recv().unwrap())).unwrap();
+    let root = std::fs::read(directory.path().join("1.root.json")).unwrap();
+    let http = HttpSettings { idle_timeout: std::time::Duration::from_secs(5), ..HttpSettings::default() };
+    let fetcher: Arc<dyn Fetcher> = Arc::new(DefaultFetcher::new(http));
+    let updater = || {
+        let settings = UpdaterSettings::new(url.clone(), url.below("targets"));
+        let settings = settings.retries(Retries { attempts: 1, delay: std::time::Duration::ZERO });
+        let (pinned, store) = (TrustAnchor::Pinned(root.clone()), MemoryStore::default());
+        blocking::Updater::new(pinned, settings, store, Arc::clone(&fetcher), UpdateStart::at(spring())).unwrap()
+    };
+    let (mut one, mut other) = (updater(), updater());
+    one.refresh().unwrap();
+    other.refresh().unwrap();
+    // Nor does it matter that the one who opened it is gone.
+    drop(one);
+    updater().refresh().unwrap();
+    stop.send(()).unwrap();
+    server.join().unwrap();
 }
 
 #[test]

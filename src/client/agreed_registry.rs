@@ -123,7 +123,7 @@ impl MultiRepository {
             let mut search = searches.remove(name.as_str()).expect("only those with a search count");
             search.answered(Some(answer(found, &bytes))).map_err(|error| refused(name, error))?;
             let document = search.finish().map_err(|error| refused(name, error))?;
-            refuse_example_signers(&self.updaters[name].settings, &document.document)
+            refuse_example_signers(&self.updaters[name].driver.settings, &document.document)
                 .map_err(|source| ConsensusError::Repository { name: name.clone(), source: Box::new(source) })?;
             first.get_or_insert(document);
         }
@@ -181,7 +181,7 @@ impl MultiRepository {
         for (name, found) in &agreed.by {
             let updater = self.updaters.get_mut(name).expect("who agrees has an updater");
             let (subject, content) = (subject.clone(), Content::Bytes(std::sync::Arc::clone(&bytes)));
-            updater.note_document(Noted { subject, version: Some(found.version), content }).await;
+            updater.driver.note_document(Noted { subject, version: Some(found.version), content }).await;
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::trust::{FoundTarget, TrustedSet, UpdateStart};
 
 /// A TUF client for one repository, whose functions return when they are done.
 ///
-/// It has a private runtime, on the thread that calls. Called from within an async runtime it would stop whatever else
+/// It has a private runtime with one thread; a fetcher may be shared with others. Called from within an async runtime it would stop whatever else
 /// runs there, so it refuses with [`UpdateError::InsideRuntime`]; use [`super::Updater`] there.
 ///
 /// ```no_run
@@ -286,7 +286,8 @@ impl MultiRepository {
     }
 }
 
-/// A private runtime, on the thread that calls.
+/// A private runtime. What is asked for runs on the thread that calls; a thread of its own looks after connections, which
+/// may be in use by whoever shares the fetcher.
 #[derive(Debug)]
 struct Waiting {
     /// `None` only while it is dropped.
@@ -296,7 +297,7 @@ struct Waiting {
 impl Waiting {
     fn new() -> Result<Self, UpdateError> {
         refuse_inside_runtime()?;
-        Ok(Self { runtime: Some(Builder::new_current_thread().enable_all().build()?) })
+        Ok(Self { runtime: Some(Builder::new_multi_thread().worker_threads(1).enable_all().build()?) })
     }
 
     fn wait<T, E: From<UpdateError>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {

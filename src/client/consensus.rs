@@ -310,7 +310,7 @@ impl MultiRepository {
             let updater = &self.updaters[name];
             let Some(trusted) = updater.trusted() else { continue };
             // Where trust starts, and where it is now.
-            let anchor = Envelope::parse(&updater.anchor).and_then(|root| root.unverified::<Root>());
+            let anchor = Envelope::parse(&updater.driver.anchor).and_then(|root| root.unverified::<Root>());
             let roots: Vec<Root> = anchor.into_iter().chain([Root::clone(trusted.root())]).collect();
             let same = |others: &[Root]| {
                 let mut pairs = roots.iter().flat_map(|root| others.iter().map(move |other| (root, other)));

@@ -53,7 +53,7 @@ impl Updater {
             return Ok(Downloaded { path, was_there: true });
         }
         let survives = self.survival(destination);
-        let file = Arriving::beside(destination, target, self.start.time())?;
+        let file = Arriving::beside(destination, target, self.driver.start.time())?;
         let syncing = Syncing::begin(file.file(), target, survives)?;
         let mut file = TargetFile { file, so_far: 0, progress: &mut progress, syncing };
         match self.stream_target(target, copy, &mut file).await {
@@ -68,7 +68,7 @@ impl Updater {
 
     /// A target that is only kept is checked whenever it is used, and fetched again where it is damaged.
     fn survival(&self, destination: &Path) -> Survives {
-        match &self.settings.kept_targets {
+        match &self.driver.settings.kept_targets {
             KeptTargets::In(directory) if destination.parent() == Some(directory) => Survives::Crash,
             _ => Survives::PowerFailure,
         }
@@ -87,8 +87,8 @@ impl Updater {
     /// Fetches a target into memory, or reads it from where targets are kept.
     pub(super) async fn kept_target(&mut self, target: &FoundTarget) -> Result<Vec<u8>, UpdateError> {
         let name = stored_name(&target.path.encoded(), "");
-        match self.settings.kept_targets.clone() {
-            KeptTargets::In(directory) if self.settings.connectivity == Connectivity::Online => {
+        match self.driver.settings.kept_targets.clone() {
+            KeptTargets::In(directory) if self.driver.settings.connectivity == Connectivity::Online => {
                 let file = directory.join(name);
                 let kept = match fs::create_dir_all(&directory) {
                     Ok(()) => self.download(target, &file, None, |_| {}).await,
@@ -99,7 +99,7 @@ impl Updater {
                     Ok(_) => self.target_bytes(target, Some(&file)).await,
                     // A disk that is full, or may not be written, does not make the answer wrong.
                     Err(UpdateError::Io(error)) => {
-                        self.note_not_kept(error);
+                        self.driver.note_not_kept(error);
                         self.target_bytes(target, None).await
                     }
                     Err(error) => Err(error),
@@ -115,8 +115,8 @@ impl Updater {
     /// Fetches a target to where targets are kept; where they are not, it is only checked.
     pub(super) async fn keep_target(&mut self, target: &FoundTarget) -> Result<(), UpdateError> {
         let file = |directory: &Path| directory.join(stored_name(&target.path.encoded(), ""));
-        match self.settings.kept_targets.clone() {
-            KeptTargets::In(directory) if self.settings.connectivity == Connectivity::Online => {
+        match self.driver.settings.kept_targets.clone() {
+            KeptTargets::In(directory) if self.driver.settings.connectivity == Connectivity::Online => {
                 fs::create_dir_all(&directory)?;
                 self.download(target, &file(&directory), None, |_| {}).await.map(drop)
             }
@@ -143,16 +143,16 @@ impl Updater {
                 other => return other,
             }
         }
-        let (length, limit) = (target.file.length, self.settings.limits.target);
+        let (length, limit) = (target.file.length, self.driver.settings.limits.target);
         if length > limit {
             return Err(UpdateError::TargetTooLarge { path: target.path.clone(), length, limit });
         }
-        if self.settings.connectivity == Connectivity::Offline {
-            return Err(self.not_asked(UpdateError::TargetOffline { path: target.path.clone() }));
+        if self.driver.settings.connectivity == Connectivity::Offline {
+            return Err(self.driver.not_asked(UpdateError::TargetOffline { path: target.path.clone() }));
         }
-        let mut rounds = self.settings.retries;
-        let order = self.order.clone();
-        self.meter.allow(self.settings.patience.for_target(length));
+        let mut rounds = self.driver.settings.retries;
+        let order = self.driver.order.clone();
+        self.driver.meter.allow(self.driver.settings.patience.for_target(length));
         let mut stream = Stream { target, sink, check: TargetCheck::new(target), part: None };
         if stream.take_over()? {
             return Ok(());
@@ -160,7 +160,7 @@ impl Updater {
         loop {
             let mut failure: Option<UpdateError> = None;
             for (place, index) in order.iter().enumerate() {
-                if !self.meter.share_with(order.len() - place - 1) && failure.is_some() {
+                if !self.driver.meter.share_with(order.len() - place - 1) && failure.is_some() {
                     break;
                 }
                 match self.stream_from(*index, &mut stream).await {
@@ -177,7 +177,7 @@ impl Updater {
             }
             let failure = failure.expect("there is a mirror, and all have failed");
             match failure {
-                UpdateError::Fetch(error) if rounds.wait_after(&error, &self.meter).await => {}
+                UpdateError::Fetch(error) if rounds.wait_after(&error, &self.driver.meter).await => {}
                 other => return Err(other),
             }
         }
@@ -196,7 +196,7 @@ impl Updater {
         let tag = body.tag().filter(|tag| tag.is_strong()).cloned();
         stream.part = Some(Part { url: Some(url.clone()), tag, length: stream.check.length() });
         let (check, sink, part) = (&mut stream.check, &mut *stream.sink, &mut stream.part);
-        let streamed = take(body, left, &self.meter, |chunk| {
+        let streamed = take(body, left, &self.driver.meter, |chunk| {
             check.update(chunk);
             if let Some(part) = part {
                 part.length += chunk.len() as u64;
@@ -239,13 +239,13 @@ impl Updater {
         let hashes: Vec<&[u8]> = target.file.hashes.iter().map(|(_, digest)| digest).filter(|_| consistent).collect();
         let mut hashes = hashes.into_iter().peekable();
         loop {
-            let url = self.settings.mirrors[index].target_url.below(&target.path.url_path(hashes.next()));
+            let url = self.driver.settings.mirrors[index].target_url.below(&target.path.url_path(hashes.next()));
             let of_this = |part: &&Part| part.length > 0 && part.url.as_ref().is_none_or(|from| *from == url);
             let resume = part.filter(of_this);
             // As it is: what is compressed cannot be resumed.
             let mut request = FetchRequest { compressed: false, ..FetchRequest::whole(url.clone()) };
             request.resume = resume.map(|part| (part.length, part.tag.clone()));
-            match self.meter.ask(&*self.fetcher, &request).await {
+            match self.driver.meter.ask(&*self.driver.fetcher, &request).await {
                 Err(FetchError::Absent { .. }) if hashes.peek().is_some() => {}
                 Err(error) => return Err(error),
                 Ok(Answer::Body(body)) => return Ok((url, body)),

@@ -41,7 +41,7 @@ impl Updater {
             _ => None,
         });
         let noted: Vec<String> = noted.collect();
-        let store = Arc::clone(&self.store);
+        let store = Arc::clone(&self.driver.store);
         let trusted = self.trusted_mut();
         let mut kept = Vec::new();
         let mut seen = BTreeSet::new();

@@ -85,7 +85,9 @@ impl Updater {
         let answer = Answer { path: &found.path, role: &found.role, version: found.version, bytes: &bytes };
         let registry = Registry::new(&answer, trusted.targets(), trusted.snapshot())?;
         let version = Some(found.version);
-        self.note_document(Noted { subject: Subject::Catalog, version, content: Content::Bytes(bytes.into()) }).await;
+        self.driver
+            .note_document(Noted { subject: Subject::Catalog, version, content: Content::Bytes(bytes.into()) })
+            .await;
         Ok(registry)
     }
 
@@ -111,11 +113,12 @@ impl Updater {
             last = document;
         }
         let found = search.finish()?;
-        refuse_example_signers(&self.settings, &found.document)?;
+        refuse_example_signers(&self.driver.settings, &found.document)?;
         if let Some((target, bytes)) = last {
             let id = found.document.id().to_string();
             let subject = if T::SPEAKS_ABOUT_RESOURCES { Subject::Verifier(id) } else { Subject::Builder(id) };
-            self.note_document(Noted { subject, version: Some(target.version), content: Content::Bytes(bytes.into()) })
+            self.driver
+                .note_document(Noted { subject, version: Some(target.version), content: Content::Bytes(bytes.into()) })
                 .await;
         }
         Ok(found)
@@ -148,7 +151,7 @@ impl Updater {
             match looked_up {
                 Err(LookupError::Registry(error)) => {
                     let (subject, content) = ((*subject).clone(), Content::Gone(error.code()));
-                    self.note_document(Noted { subject, version: None, content }).await;
+                    self.driver.note_document(Noted { subject, version: None, content }).await;
                 }
                 Err(error) => failed.push(((*subject).clone(), error)),
                 Ok(()) => {}

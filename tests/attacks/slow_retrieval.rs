@@ -71,6 +71,38 @@ fn a_slow_start_is_forgiven() {
 }
 
 #[test]
+fn a_look_up_that_is_given_up_leaves_what_is_trusted() {
+    let mut repository = SimRepository::new();
+    repository.delegate("targets", "team", &["*"]);
+    repository.add_target("team", "tool", b"good");
+    repository.publish();
+    let client = repository.client();
+    let mut updater = client.new_updater().unwrap();
+    let path = TargetPath::new("tool").unwrap();
+    block_on(updater.refresh()).unwrap();
+    let versions = |updater: &Updater| {
+        updater.trusted().map(|trusted| (trusted.timestamp().version.get(), trusted.targets().version.get()))
+    };
+    let before = versions(&updater);
+    let honest = repository.bytes("team");
+    repository.answer("team", Answer::Dripping(Duration::from_secs(1), honest.clone()));
+
+    let given_up = async { tokio::time::timeout(Duration::from_secs(3), updater.find(&path)).await };
+    assert!(block_on(given_up).is_err(), "it drips for longer");
+
+    assert_eq!(versions(&updater), before);
+    // What is published meanwhile does not mix with it.
+    repository.answer("team", Answer::Bytes(honest));
+    let team = repository.file_of("team");
+    repository.add_target("targets", "other", b"new");
+    repository.publish();
+    repository.shelf().take_requests();
+    let found = block_on(updater.find(&path)).unwrap().unwrap();
+    assert_eq!((found.role.as_str(), versions(&updater)), ("team", before));
+    assert_eq!(repository.shelf().take_requests(), [team]);
+}
+
+#[test]
 fn a_byte_every_19_seconds_is_given_up_within_a_minute() {
     // Each byte comes before anybody loses patience with a silent connection.
     let pause = Duration::from_secs(19);

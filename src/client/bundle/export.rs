@@ -66,17 +66,18 @@ pub async fn export(
     if let Some(error) = updater.not_kept() {
         return Err(io::Error::new(error.kind(), error.to_string()).into());
     }
-    let targets = match &updater.settings.kept_targets {
+    let targets = match &updater.driver.settings.kept_targets {
         KeptTargets::In(directory) | KeptTargets::ReadFrom(directory) => Some(directory.clone()),
         KeptTargets::Nowhere => None,
     };
-    let anchor: Bytes = from_root.unwrap_or(&updater.anchor).to_vec().into();
+    let anchor: Bytes = from_root.unwrap_or(&updater.driver.anchor).to_vec().into();
     let roots = match from_root {
         Some(from_root) => roots_before(updater, from_root).await?,
         None => BTreeMap::new(),
     };
-    let local = updater.settings.may_be_trial();
-    let kept = Arc::new(KeptFetcher { store: Arc::clone(&updater.store), roots, targets, served: Mutex::default() });
+    let local = updater.driver.settings.may_be_trial();
+    let kept =
+        Arc::new(KeptFetcher { store: Arc::clone(&updater.driver.store), roots, targets, served: Mutex::default() });
     let settings = UpdaterSettings {
         mirrors: vec![mirror(local)],
         connectivity: Connectivity::Online,
@@ -85,12 +86,12 @@ pub async fn export(
         max_staleness: None,
         when_unreachable: WhenUnreachable::Fail,
         telling: Telling::Present,
-        ..updater.settings.clone()
+        ..updater.driver.settings.clone()
     };
     let fetcher = Arc::clone(&kept) as Arc<dyn Fetcher>;
     let pinned = TrustAnchor::Pinned(anchor.to_vec());
-    let mut replayed =
-        Updater::new(pinned, settings, MemoryStore::default(), fetcher, updater.start).map_err(LookupError::from)?;
+    let mut replayed = Updater::new(pinned, settings, MemoryStore::default(), fetcher, updater.driver.start)
+        .map_err(LookupError::from)?;
     answer(&mut replayed, questions, limit).await?;
     let same = match (updater.trusted(), replayed.trusted()) {
         (Some(before), Some(after)) => before.timestamp().version() == after.timestamp().version(),
@@ -100,7 +101,7 @@ pub async fn export(
         return Err(BundleError::Changed);
     }
 
-    let pinned = ExpectRoot::begin(&anchor, updater.start).map_err(|_| BundleError::Changed)?;
+    let pinned = ExpectRoot::begin(&anchor, updater.driver.start).map_err(|_| BundleError::Changed)?;
     let version = pinned.trusted().version;
     let mut files = std::mem::take(&mut *kept.served.lock().unwrap_or_else(PoisonError::into_inner));
     files.insert(format!("metadata/{}.root.json", version.get()), Source::Bytes(anchor.clone()));
@@ -119,15 +120,15 @@ pub async fn export(
 /// The roots from the one after `first` up to the one that `updater` starts from, to which they must lead; nothing where
 /// `first` is no older than that.
 async fn roots_before(updater: &mut Updater, first: &[u8]) -> Result<BTreeMap<Version, Bytes>, BundleError> {
-    let pinned = ExpectRoot::begin(&updater.anchor, updater.start).map_err(|_| BundleError::Changed)?;
+    let pinned = ExpectRoot::begin(&updater.driver.anchor, updater.driver.start).map_err(|_| BundleError::Changed)?;
     let pinned = pinned.trusted().version;
     let unrelated = |reason: Refusal| BundleError::UnrelatedRoot { reason: Some(Box::new(reason)) };
-    let mut chain = ExpectRoot::begin(first, updater.start).map_err(unrelated)?;
+    let mut chain = ExpectRoot::begin(first, updater.driver.start).map_err(unrelated)?;
     let mut roots = BTreeMap::new();
     if chain.trusted().version >= pinned {
         let same = match chain.trusted().version {
-            version if version == pinned => Some(updater.anchor.clone()),
-            version => updater.store.read(&StoredFile::Metadata(LocalFile::Root(version)))?,
+            version if version == pinned => Some(updater.driver.anchor.clone()),
+            version => updater.driver.store.read(&StoredFile::Metadata(LocalFile::Root(version)))?,
         };
         return if same.as_deref() == Some(first) {
             Ok(roots)
@@ -135,12 +136,12 @@ async fn roots_before(updater: &mut Updater, first: &[u8]) -> Result<BTreeMap<Ve
             Err(BundleError::UnrelatedRoot { reason: None })
         };
     }
-    updater.meter.allow(updater.settings.patience.update);
+    updater.driver.meter.allow(updater.driver.settings.patience.update);
     while let Some(version) = chain.trusted().version.next().filter(|version| *version <= pinned) {
-        let bytes = match updater.store.read(&StoredFile::Metadata(LocalFile::Root(version)))? {
-            _ if version == pinned => updater.anchor.clone(),
+        let bytes = match updater.driver.store.read(&StoredFile::Metadata(LocalFile::Root(version)))? {
+            _ if version == pinned => updater.driver.anchor.clone(),
             Some(kept) => kept,
-            None => updater.older_root(version).await.map_err(LookupError::from)?,
+            None => updater.driver.older_root(version).await.map_err(LookupError::from)?,
         };
         chain.root(&bytes).map_err(unrelated)?;
         roots.insert(version, bytes.into());

@@ -39,6 +39,10 @@ const UNWANTED_TIME: Duration = Duration::from_millis(500);
 ///
 /// Tags and ranges of a [`FetchRequest`] go along where a redirect leads: they are about the file at its end. Where a
 /// server answers wrongly to a request for the rest of a file, the whole file is asked for instead.
+///
+/// Connections stay open for the next request, and are looked after by the tokio runtime in which they were opened: one that
+/// nobody runs any more, while it exists, lets requests on them time out. So share a fetcher among runtimes only where each
+/// has threads of its own, as those of [`crate::client::blocking`] have.
 #[derive(Debug)]
 pub struct HttpFetcher {
     settings: HttpSettings,

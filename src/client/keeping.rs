@@ -1,0 +1,205 @@
+//! Keeps what an update accepted: writes it under the lock unless somebody was quicker, notes it, indexes it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::UpdateError;
+use super::driver::Driver;
+use super::history::{Content, History, Noted, Subject};
+use super::index;
+use super::notes::Notes;
+use super::store::{CacheMode, StoreLock, StoredFile};
+use crate::metadata::{RoleName, Version};
+use crate::trust::{Accepted, Connectivity, LocalFile, Received, TrustedSet, VerifiedBefore};
+
+/// How long another process is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What came of writing.
+#[derive(Debug, PartialEq)]
+pub(super) enum Commit {
+    /// Everything is written, or there was nothing to write.
+    Done,
+    /// Another process has written newer floors: nothing was written.
+    Overtaken,
+}
+
+impl Driver {
+    pub(super) fn note_not_kept(&mut self, error: io::Error) {
+        self.not_kept = Some(error);
+    }
+
+    pub(super) fn stage(&mut self, accepted: Accepted) {
+        if self.store.mode() == CacheMode::ReadWrite {
+            self.staged.put(accepted);
+        }
+    }
+
+    /// Makes sure that the store shows the newest root, also where it is the pinned one or was found in the history.
+    pub(super) fn keep_root(&mut self, (version, bytes): (Version, &Arc<Vec<u8>>)) -> io::Result<()> {
+        if self.store.mode() == CacheMode::ReadOnly {
+            return Ok(());
+        }
+        let kept = self.staged.read(&*self.store, &LocalFile::Role(RoleName::Root))?;
+        if kept.as_ref().map(Received::bytes) != Some(bytes) {
+            self.staged.keep_root(version, bytes);
+        }
+        Ok(())
+    }
+
+    /// Writes what is staged, unless another process has moved trust on meanwhile. What cannot be written does not make
+    /// an answer wrong: see [`Updater::not_kept`].
+    pub(super) async fn commit(&mut self, held: Option<StoreLock>) -> Result<Commit, UpdateError> {
+        let notes_are_new = self.notes != self.kept_notes;
+        if self.store.mode() == CacheMode::ReadOnly || (self.staged.is_empty() && !notes_are_new) {
+            return Ok(Commit::Done);
+        }
+        let lock = match held {
+            Some(lock) => Ok(Some(lock)),
+            None => self.lock().await,
+        };
+        let written = match lock {
+            // Held until everything is written.
+            Ok(_lock) => self.write(notes_are_new),
+            Err(UpdateError::Io(error)) => Err(error),
+            Err(error) => return Err(error),
+        };
+        match written {
+            Ok(commit) => Ok(commit),
+            Err(error) => {
+                tracing::debug!(%error, "what was accepted is not kept");
+                self.staged.clear();
+                self.not_kept = Some(error);
+                Ok(Commit::Done)
+            }
+        }
+    }
+
+    fn write(&mut self, notes_are_new: bool) -> io::Result<Commit> {
+        if self.staged.was_overtaken(&*self.store)? {
+            return Ok(Commit::Overtaken);
+        }
+        let unsettled = self.staged.moves_floors();
+        // Before what it is about: if we crash in between, the next update accepts the same again, and notes it once.
+        let noted: Vec<Noted> = self.staged.news().filter_map(noted).collect();
+        if !noted.is_empty()
+            && let Err(error) = self.write_history(noted)
+        {
+            self.not_kept = Some(error);
+        }
+        let (store, kept) = (&*self.store, &mut self.kept);
+        self.staged.write(store, |accepted| {
+            let role = match accepted.file {
+                LocalFile::Root(_) => RoleName::Root,
+                LocalFile::Role(role) => role,
+            };
+            kept.push((role, accepted.version));
+        })?;
+        if notes_are_new {
+            let stored = self.store.read(&StoredFile::Notes)?.map(|bytes| Notes::parse(&bytes)).unwrap_or_default();
+            self.notes.join(&stored);
+            self.store.write(&StoredFile::Notes, &self.notes.to_bytes())?;
+            self.kept_notes = self.notes.clone();
+        }
+        if unsettled {
+            self.store.settle()?;
+        }
+        Ok(Commit::Done)
+    }
+
+    /// Notes versions while the lock is held: afresh, since another process may have noted others.
+    fn write_history(&mut self, noted: Vec<Noted>) -> io::Result<()> {
+        let mut history = History::read(&*self.store)?;
+        history.note(&*self.store, noted, self.start.time(), self.confirmed_before)?;
+        self.history = Some(history);
+        Ok(())
+    }
+
+    /// Notes a document of the builder map that was looked up. What cannot be noted does not make an answer wrong, and
+    /// is noted at the next look-up.
+    pub(super) async fn note_document(&mut self, noted: Noted) {
+        if self.store.mode() == CacheMode::ReadOnly || self.settings.connectivity == Connectivity::Offline {
+            return;
+        }
+        let written = match self.history() {
+            Ok(history) if !history.is_news(&noted) => return,
+            Ok(_) => match self.lock().await {
+                Ok(_lock) => self.write_history(vec![noted]),
+                Err(UpdateError::Io(error)) => Err(error),
+                Err(error) => Err(io::Error::other(error.to_string())),
+            },
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tracing::debug!(%error, "a document is not noted");
+            self.not_kept = Some(error);
+        }
+    }
+
+    /// What this machine has had of the repository: see [`History`].
+    ///
+    /// # Errors
+    /// When it is kept but cannot be read.
+    pub(super) fn history(&mut self) -> io::Result<&History> {
+        if self.history.is_none() {
+            self.history = Some(History::read(&*self.store)?);
+        }
+        Ok(self.history.as_ref().expect("set above"))
+    }
+
+    /// What is kept of a role, where an index says that it was verified.
+    pub(super) fn indexed(&self, file: &LocalFile) -> Option<VerifiedBefore> {
+        match file {
+            LocalFile::Role(role @ (RoleName::Targets | RoleName::Delegated(_)))
+                if self.believes_indexes && !self.staged.holds(file) =>
+            {
+                index::read(&*self.store, role)
+            }
+            _ => None,
+        }
+    }
+
+    /// Writes indexes of large documents that were verified whole, where the store has a place for them. Without them the
+    /// next look-up only takes longer.
+    pub(super) fn write_indexes(&mut self, trusted: &TrustedSet) {
+        if self.store.mode() == CacheMode::ReadOnly {
+            return;
+        }
+        for (basis, targets) in trusted.worth_outlines() {
+            if self.wrote_indexes.contains(&basis) {
+                continue;
+            }
+            if let Err(error) = index::write(&*self.store, &basis, targets) {
+                tracing::debug!(role = %targets.role(), %error, "an index is not written");
+            }
+            self.wrote_indexes.insert(basis);
+        }
+    }
+
+    /// Waits for the lock; `None` where nothing is ever written.
+    pub(super) async fn lock(&self) -> Result<Option<StoreLock>, UpdateError> {
+        if self.store.mode() == CacheMode::ReadOnly {
+            return Ok(None);
+        }
+        let started = tokio::time::Instant::now();
+        loop {
+            match self.store.try_lock()? {
+                Some(lock) => return Ok(Some(lock)),
+                None if started.elapsed() < LOCK_PATIENCE => tokio::time::sleep(Duration::from_millis(10)).await,
+                None => return Err(UpdateError::Locked { store: self.store.describe() }),
+            }
+        }
+    }
+}
+
+/// What the history says of an accepted file. Versions of timestamp and snapshot are nothing that anybody looks for.
+fn noted(accepted: &Accepted) -> Option<Noted> {
+    let subject = match &accepted.file {
+        LocalFile::Root(_) => Subject::Root,
+        LocalFile::Role(RoleName::Timestamp | RoleName::Snapshot) => return None,
+        LocalFile::Role(role) => Subject::Role(role.as_str().to_owned()),
+    };
+    let content = Content::Bytes(Arc::clone(&accepted.bytes));
+    Some(Noted { subject, version: Some(accepted.version), content })
+}
