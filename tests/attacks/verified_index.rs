@@ -312,6 +312,16 @@ fn another_document_of_the_same_version_is_not_read_by_the_index() {
 }
 
 #[test]
+fn a_snapshot_that_names_other_bytes_of_the_same_version_is_not_answered_by_the_index() {
+    let (mut repository, client) = indexed();
+    repository.hashes_in_meta = true;
+    repository.draft("targets")["targets"] = many_entries(2);
+    repository.publish();
+    assert_eq!(ask(&client, TOOL).0.unwrap(), Some(9000));
+    assert_eq!(answer(&client, TOOL), (Some(9000), By::Index));
+}
+
+#[test]
 fn a_file_that_was_touched_is_verified_again() {
     let (_repository, client) = indexed();
     let path = client.cache_path("targets");
