@@ -39,8 +39,8 @@ pub(super) fn refuse_example_signers<T: MapDocument>(
     settings: &UpdaterSettings,
     document: &T,
 ) -> Result<(), UpdateError> {
-    let keys = document.signers().iter().filter_map(|signer| signer.key_identity.as_deref());
-    match keys.filter_map(example_key_name).next() {
+    let mut keys = document.signers().iter().filter_map(|signer| signer.key_identity.as_deref());
+    match keys.find_map(example_key_name) {
         Some(name) if !settings.may_be_trial() => Err(UpdateError::ExampleSigner { id: document.id().clone(), name }),
         _ => Ok(()),
     }
