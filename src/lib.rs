@@ -49,6 +49,7 @@ pub mod example_keys;
 #[cfg(feature = "client")]
 mod fs;
 mod input;
+#[cfg_attr(not(feature = "client"), expect(dead_code, reason = "the client alone keeps outlines"))]
 pub mod metadata;
 mod printable;
 #[cfg(feature = "maintainer")]
@@ -57,6 +58,7 @@ pub mod publish;
 pub mod repository;
 #[cfg(feature = "maintainer")]
 pub mod serve;
+#[cfg_attr(not(feature = "client"), expect(dead_code, reason = "the client alone takes what was verified before"))]
 pub mod trust;
 pub mod verify;
 

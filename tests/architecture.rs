@@ -137,6 +137,33 @@ fn signatures_are_counted_and_proof_is_minted_in_one_file() {
     }
 }
 
+/// One path leads to proof without a count of signatures: from an index in a guarded cache. It is narrow, and stays so.
+#[test]
+fn only_an_index_in_a_guarded_cache_stands_for_a_count_of_signatures() {
+    let steps: [(&str, &[&str]); 5] = [
+        // Who lets a cache say that.
+        ("VerifiedIndex::where_cache_is_protected_like(", &["src/bin/trustroot/ui.rs"]),
+        (".open_guarded(", &["src/client/index.rs", "src/client/store.rs"]),
+        // Who takes its word, and hands it on.
+        ("VerifiedBefore::on_their_word(", &["src/client/index.rs"]),
+        (".recalled_verified(", &["src/client/updater.rs"]),
+        // Who makes proof of it, after looking at version and expiry.
+        ("counted_before(", &["src/trust/threshold.rs", "src/trust/trusted_set.rs"]),
+    ];
+    for (call, allowed) in steps {
+        let users: Vec<String> = sources("src")
+            .into_iter()
+            .filter(|(_, text)| code(text).contains(call))
+            .map(|(path, _)| path.to_str().unwrap().to_owned())
+            .collect();
+        assert!(users.iter().all(|user| allowed.contains(&user.as_str())), "`{call}` is used in {users:?}");
+        assert!(!users.is_empty(), "nothing uses `{call}`: has it another name now?");
+    }
+    // Nobody outside the crate can take that path but by a store.
+    let trust = std::fs::read_to_string(root().join("src/trust/mod.rs")).unwrap();
+    assert!(trust.contains("pub(crate) use verified_before::{Basis, VerifiedBefore};"));
+}
+
 #[test]
 fn the_library_never_prints() {
     for (path, text) in sources("src") {

@@ -505,6 +505,32 @@ fn a_result_or_error_that_cannot_be_printed_is_not_lost() {
 }
 
 #[test]
+fn programs_are_told_the_paths_that_there_are() {
+    let sandbox = Sandbox::new();
+    let name = format!("\u{1b}[2J caf\u{e9} {}", "long".repeat(50));
+    let home = sandbox.path("h\u{f6}me \u{7}");
+    let run = |arguments: &[&str]| {
+        let output =
+            sandbox.command(&[arguments, &["--format", "json"]].concat()).env("TRUSTROOT_HOME", &home).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stdout.is_ascii());
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    run(&["trust", "add", "oppy", "--url", "repository", "--root", "1.root.json"]);
+    let shown = run(&["trust", "show", "oppy"]);
+    for field in ["pinDirectory", "keptIn"] {
+        assert_eq!(shown[field], home.join("oppy").to_str().unwrap(), "{field}");
+    }
+    assert_eq!(run(&["get", KEYS, "--output", &name])["path"], *name);
+    let bundle = format!("{name}.b");
+    assert_eq!(run(&["bundle", "export", "oppy", "--output", &bundle])["bundle"], *bundle);
+    // People are shown something that cannot draw on their terminal.
+    let (_, printed) = sandbox.run(&["get", KEYS, "--output", &name]);
+    assert!(!printed.contains(&0x1b));
+}
+
+#[test]
 fn two_who_pin_at_the_same_time_do_not_mix_their_pins() {
     let sandbox = Sandbox::new();
     // While another process changes pins, nobody else does.

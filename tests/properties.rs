@@ -8,10 +8,11 @@ use std::sync::Arc;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
+use trustroot::crypto::sha256;
 use trustroot::metadata::canonical_json::{Json, JsonError, canonicalize, check_unambiguous};
 use trustroot::metadata::{
-    DelegationRule, Document, Envelope, FormatError, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
-    matches_pattern,
+    DelegationRule, Document, EntryWindows, Envelope, FormatError, RoleName, Root, Snapshot, TargetPath, Targets,
+    TargetsOutline, Timestamp, matches_pattern,
 };
 
 /// Text with the characters that matter to a JSON reader well represented.
@@ -850,4 +851,177 @@ fn no_delegation_takes_the_name_of_a_top_level_role() {
         let role = json!({ "keyids": [], "name": name, "paths": [], "terminating": false, "threshold": 1 });
         assert_eq!(targets_with(&[role]).is_err(), is_reserved, "{name}");
     }
+}
+
+/// Reads the windows of a document that is in memory.
+#[derive(Debug)]
+struct InMemory {
+    document: Vec<u8>,
+    windows: Vec<std::ops::Range<usize>>,
+}
+
+impl EntryWindows for InMemory {
+    fn read(&self, window: usize) -> Option<Vec<u8>> {
+        Some(self.document[self.windows[window].clone()].to_vec())
+    }
+}
+
+/// The document, and the same by its outline.
+fn outlined(document: Vec<u8>) -> (Targets, Targets) {
+    let whole: Targets = Envelope::parse(&document).and_then(|envelope| envelope.unverified()).unwrap();
+    let outline = whole.outline().expect("large, and canonical as it stands");
+    let windows = outline.windows.iter().map(|window| window.range.clone()).collect();
+    let outlined = Targets::outlined(outline, Arc::new(InMemory { document, windows })).unwrap();
+    (whole, outlined)
+}
+
+/// Paths that are named, that are nearly so, and that come before and after.
+fn paths_about(name: &str) -> impl Iterator<Item = TargetPath> {
+    let shorter = name.char_indices().next_back().map_or("", |(at, _)| &name[..at]);
+    let about =
+        [name.to_owned(), format!("{name}!"), format!("{shorter}!"), shorter.to_owned(), format!("{name}\u{10ffff}")];
+    about.into_iter().filter_map(|path| TargetPath::new(path).ok())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn a_look_up_by_outline_answers_as_one_in_the_whole_document(
+        entries in btree_map(
+            vec(prop_oneof![any::<char>(), proptest::sample::select("ab\"\\/{}[],:é".chars().collect::<Vec<_>>())], 0..5),
+            (proptest::option::weighted(0.9, any::<u32>()), value(), 0..90_000_usize),
+            30..60,
+        ),
+        version in 1..9_u64,
+        delegated in vec(delegation(), 0..2),
+    ) {
+        let mut entries: Map<String, Value> = entries
+            .into_iter()
+            .map(|(name, (length, custom, padding))| {
+                let name: String = name.into_iter().filter(|c| !c.is_control()).collect();
+                let custom = json!([as_python_writes(&custom).replace(|c| c < ' ', ""), "{\"x\":".repeat(padding / 5)]);
+                let hashes = json!({ "sha256": hex::encode(sha256(name.as_bytes())) });
+                (name, json!({ "custom": { "is": custom }, "hashes": hashes, "length": length }))
+            })
+            .collect();
+        entries.insert("large".to_owned(), json!({ "custom": "x".repeat(1 << 20), "hashes": {}, "length": 1 }));
+        let delegations = json!({ "keys": {}, "roles": delegated });
+        let signed = with_fields(
+            head("targets", version),
+            json!({ "targets": entries, "unknown": [1], "delegations": delegations }),
+        );
+        let document = format!("{{\"signatures\":[],\"signed\":{}}}", as_python_writes(&signed)).into_bytes();
+        // What delegations may look like is not the matter here.
+        prop_assume!(Envelope::parse(&document).and_then(|envelope| envelope.unverified::<Targets>()).is_ok());
+
+        let (whole, outlined) = outlined(document);
+
+        for path in entries.keys().flat_map(|name| paths_about(name)) {
+            prop_assert_eq!(outlined.find(&path), whole.find(&path), "{}", path);
+        }
+        prop_assert_eq!((outlined.version, &outlined.expires), (whole.version, &whole.expires));
+        prop_assert_eq!((&outlined.delegations, &outlined.unrecognized), (&whole.delegations, &whole.unrecognized));
+        prop_assert_eq!(outlined.count(), entries.len());
+        prop_assert!(outlined.iter().eq(whole.iter()));
+        prop_assert_eq!(outlined.to_json(), whole.to_json());
+        prop_assert_eq!(outlined.outline(), None);
+    }
+}
+
+/// A document with small entries, so that each window has many.
+fn with_many_entries(count: usize) -> Vec<u8> {
+    let entry = |number: usize| {
+        (format!("d{number:06}/\"f"), json!({ "length": number, "hashes": { "sha256": "ab".repeat(32) } }))
+    };
+    let entries: Map<String, Value> = (0..count).map(entry).collect();
+    let signed = with_fields(head("targets", 1), json!({ "targets": entries }));
+    format!("{{\"signatures\":[],\"signed\":{}}}", as_python_writes(&signed)).into_bytes()
+}
+
+#[test]
+fn at_the_borders_of_windows_each_entry_is_found_and_nothing_else() {
+    let (whole, outlined) = outlined(with_many_entries(12_000));
+    let windows = whole.outline().unwrap().windows;
+    assert!(windows.len() > 10, "{}", windows.len());
+    let firsts = windows.iter().map(|window| window.first[1..7].parse::<usize>().unwrap());
+    let borders: BTreeSet<usize> =
+        firsts.flat_map(|first| first.saturating_sub(2)..first + 2).chain([11_999]).collect();
+    for number in borders {
+        for (path, length) in [
+            (format!("d{number:06}/\"f"), Some(number as u64)),
+            (format!("d{number:06}/\"e"), None),
+            (format!("d{number:06}/\"f!"), None),
+        ] {
+            let path = TargetPath::new(path).unwrap();
+            assert_eq!(outlined.find(&path).unwrap().map(|file| file.length), length, "{path}");
+        }
+    }
+    for path in ["a", "d000000", "d999999/\"f", "é"] {
+        assert_eq!(outlined.find(&TargetPath::new(path).unwrap()).unwrap(), None, "{path}");
+    }
+}
+
+#[test]
+fn a_window_that_does_not_fit_is_an_error_and_never_another_answer() {
+    let document = with_many_entries(12_000);
+    let whole: Targets = Envelope::parse(&document).and_then(|envelope| envelope.unverified()).unwrap();
+    let outline = whole.outline().unwrap();
+    let good: Vec<_> = outline.windows.iter().map(|window| window.range.clone()).collect();
+    let path = TargetPath::new("d005000/\"f").unwrap();
+    let with = |windows: Vec<_>, document: &[u8]| {
+        let windows = Arc::new(InMemory { document: document.to_vec(), windows });
+        Targets::outlined(outline.clone(), windows).unwrap()
+    };
+    let at =
+        good.iter().position(|range| String::from_utf8_lossy(&document[range.clone()]).contains("d005000/")).unwrap();
+    let (start, end) = (good[at].start, good[at].end);
+    for other in [start..end - 1, start..end + 1, start + 1..end, start - 1..end, start..start, good[at + 1].clone()] {
+        let mut windows = good.clone();
+        windows[at] = other.clone();
+        let outlined = with(windows, &document);
+        assert_eq!(outlined.find(&path), Err(FormatError::NotKept), "{other:?}");
+        assert_eq!(outlined.iter().filter(|(_, entry)| entry.is_err()).count(), 1, "{other:?}");
+        assert!(!outlined.to_json().to_canonical().windows(9).any(|part| part == b"\"targets\":"), "{other:?}");
+    }
+    for (replaced, by) in [("\"length\":5000", "\"length\": 500"), ("d005000", "d004000"), ("d005000", "d00\u{1}000")] {
+        let text = String::from_utf8(document.clone()).unwrap().replacen(replaced, by, 1);
+        assert_eq!(with(good.clone(), text.as_bytes()).find(&path), Err(FormatError::NotKept), "{by}");
+    }
+    let mut broken = document.clone();
+    broken[start + 2] = 0xff;
+    assert_eq!(with(good.clone(), &broken).find(&path), Err(FormatError::NotKept));
+}
+
+#[test]
+fn what_cannot_be_an_outline_is_refused() {
+    let document = with_many_entries(12_000);
+    let whole: Targets = Envelope::parse(&document).and_then(|envelope| envelope.unverified()).unwrap();
+    let outline = whole.outline().unwrap();
+    let refused = |change: &dyn Fn(&mut TargetsOutline)| {
+        let mut outline = outline.clone();
+        change(&mut outline);
+        let windows = Arc::new(InMemory { document: document.clone(), windows: Vec::new() });
+        Targets::outlined(outline, windows).is_err()
+    };
+    assert!(!refused(&|_| ()));
+    assert!(refused(&|outline| outline.windows.clear()));
+    assert!(refused(&|outline| outline.windows.swap(3, 4)));
+    assert!(refused(&|outline| outline.windows[3].first = outline.windows[4].first.clone()));
+    assert!(refused(&|outline| outline.signed.push(' ')));
+    assert!(refused(&|outline| outline.signed = outline.signed.replace("{}", "{\"a\":{}}")));
+    assert!(refused(&|outline| outline.signed = outline.signed.replace("\"targets\":{}", "\"targetz\":{}")));
+    assert!(refused(&|outline| outline.signed = outline.signed.replace("\"_type\":\"targets\"", "\"_type\":\"root\"")));
+}
+
+#[test]
+fn small_and_rewritten_documents_have_no_outline() {
+    let outline = |document: &[u8]| {
+        let targets: Targets = Envelope::parse(document).and_then(|envelope| envelope.unverified()).unwrap();
+        targets.outline()
+    };
+    assert_eq!(outline(&with_many_entries(5000)), None);
+    let large = String::from_utf8(with_many_entries(12_000)).unwrap();
+    assert!(outline(large.as_bytes()).is_some());
+    assert_eq!(outline(large.replacen("\"version\":1", "\"version\": 1", 1).as_bytes()), None);
 }

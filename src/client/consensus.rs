@@ -10,9 +10,8 @@ use futures_util::future::join_all;
 use super::map::{Mapping, RepositoryMap};
 use super::{Downloaded, UpdateError, Updater};
 use crate::builders::RegistryError;
-use crate::crypto::VerifyingKey;
-use crate::metadata::{Document, Envelope, Hashes, Root, TargetPath};
-use crate::trust::FoundTarget;
+use crate::metadata::{Envelope, Hashes, Root, TargetPath};
+use crate::trust::{FoundTarget, have_signers_in_common};
 
 /// Several repositories, and the map that says which of them must agree about which targets.
 ///
@@ -306,16 +305,21 @@ impl MultiRepository {
 
     /// One repository under two names is one, also where a mirror withholds the newer roots under one of them.
     fn refuse_same_repository(&self, said: &[(String, Option<FoundTarget>)]) -> Result<(), ConsensusError> {
-        let mut before: Vec<(&String, RootHolders)> = Vec::new();
+        let mut before: Vec<(&String, Vec<Root>)> = Vec::new();
         for (name, _) in said {
             let updater = &self.updaters[name];
             let Some(trusted) = updater.trusted() else { continue };
-            let anchor = Envelope::parse(&updater.anchor).and_then(|root| root.unverified::<Root>()).ok();
-            let holders = RootHolders::of(anchor.as_ref().into_iter().chain([&**trusted.root()]));
-            if let Some((first, _)) = before.iter().find(|(_, other)| holders.could_be(other)) {
+            // Where trust starts, and where it is now.
+            let anchor = Envelope::parse(&updater.anchor).and_then(|root| root.unverified::<Root>());
+            let roots: Vec<Root> = anchor.into_iter().chain([Root::clone(trusted.root())]).collect();
+            let same = |others: &[Root]| {
+                let mut pairs = roots.iter().flat_map(|root| others.iter().map(move |other| (root, other)));
+                pairs.any(|(root, other)| root == other || have_signers_in_common(root, other))
+            };
+            if let Some((first, _)) = before.iter().find(|(_, others)| same(others)) {
                 return Err(ConsensusError::SameRepository { first: (*first).clone(), second: name.clone() });
             }
-            before.push((name, holders));
+            before.push((name, roots));
         }
         Ok(())
     }
@@ -364,30 +368,6 @@ impl MultiRepository {
             }
         }
         Err(failure.expect("at least one repository agrees"))
-    }
-}
-
-/// Who can sign for a repository's root: under the root that was pinned, and under the newest.
-struct RootHolders(Vec<(Vec<u8>, BTreeSet<Vec<u8>>, u64)>);
-
-impl RootHolders {
-    fn of<'a>(roots: impl Iterator<Item = &'a Root>) -> Self {
-        let one = |root: &Root| {
-            let key = |keyid| Some(VerifyingKey::from_metadata(root.keys.get(keyid)?).ok()?.canonical_spki().to_vec());
-            let keys = root.root.keyids.iter().filter_map(key).collect();
-            (root.to_json().to_canonical(), keys, root.root.threshold.get())
-        };
-        Self(roots.map(one).collect())
-    }
-
-    /// Whether they may be one repository: a root is the same, or the keys that are in both roots can sign for one of
-    /// them. Whoever holds those speaks for both.
-    fn could_be(&self, other: &Self) -> bool {
-        self.0.iter().any(|(root, keys, threshold)| {
-            other.0.iter().any(|(other_root, other_keys, other_threshold)| {
-                root == other_root || keys.intersection(other_keys).count() as u64 >= *threshold.min(other_threshold)
-            })
-        })
     }
 }
 

@@ -439,7 +439,7 @@ struct TargetCheck<'a> {
 const HASHED_ASIDE: u64 = 8 << 20;
 
 /// How many pieces may wait to be hashed.
-const PIECES_WAITING: usize = 32;
+const PIECES_WAITING: usize = 8;
 
 enum Hasher {
     Here(Digester),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::danger::{GuardedFile, VerifiedIndex};
 use super::store::{CacheMode, Store, StoreLock, StoredFile};
 use crate::crypto::sha256;
 use crate::fs::{Lock, Survives, read_bounded, remove_leftovers, replace, sync_directory};
@@ -14,12 +15,14 @@ use crate::trust::LocalFile;
 /// A directory of trusted metadata.
 ///
 /// `root.json`, `timestamp.json`, … hold the newest of each role; `root_history/N.root.json` the chain of roots; `history/` what a
-/// [`super::History`] keeps.
-/// What is read from here is verified again at every start: a file that was damaged or replaced is fetched anew.
+/// [`super::History`] keeps; `index/`, where [`LocalCache::indexed`] allows that, where things stand in large documents.
+/// What is read from here is verified again at every start, but for what such an index says: a file that was damaged or
+/// replaced is fetched anew.
 #[derive(Debug, Clone)]
 pub struct LocalCache {
     directory: PathBuf,
     mode: CacheMode,
+    index: Option<VerifiedIndex>,
 }
 
 /// The newest root, timestamp and snapshot are the floors that trust may not fall below, so they must not be lost. The
@@ -33,7 +36,8 @@ fn survival(file: &StoredFile) -> Survives {
         StoredFile::Metadata(LocalFile::Role(_) | LocalFile::Root(_))
         | StoredFile::Notes
         | StoredFile::Journal
-        | StoredFile::Superseded(_) => Survives::Crash,
+        | StoredFile::Superseded(_)
+        | StoredFile::Index(_) => Survives::Crash,
     }
 }
 
@@ -43,7 +47,14 @@ const LONGEST: u64 = 512_000_000;
 impl LocalCache {
     /// Uses a directory, which is made when something is first kept.
     pub fn new(directory: impl Into<PathBuf>, mode: CacheMode) -> Self {
-        Self { directory: directory.into(), mode }
+        Self { directory: directory.into(), mode, index: None }
+    }
+
+    /// Lets an index stand beside large targets documents, so that a look-up in one that was verified before costs a
+    /// few milliseconds. Read [`VerifiedIndex`] first: it says where that is safe.
+    #[must_use]
+    pub fn indexed(self, index: VerifiedIndex) -> Self {
+        Self { index: Some(index), ..self }
     }
 
     /// The directory.
@@ -76,9 +87,16 @@ impl Store for LocalCache {
         replace(&path, bytes, survival(file))
     }
 
+    fn open_guarded(&self, file: &StoredFile) -> io::Result<Option<Box<dyn GuardedFile>>> {
+        match &self.index {
+            Some(index) => guarded::open(&self.directory, &self.path(file), index),
+            None => Ok(None),
+        }
+    }
+
     /// Also clears away what killed updates left.
     fn settle(&self) -> io::Result<()> {
-        for below in ["root_history", "history", "client", ""] {
+        for below in ["root_history", "history", "client", "index", ""] {
             remove_leftovers(&self.directory.join(below));
         }
         // What must not be lost lies at the top.
@@ -118,4 +136,115 @@ pub fn stored_name(name: &EncodedName, ending: &str) -> String {
 
 fn hashed_name(name: &EncodedName, ending: &str) -> String {
     format!("sha256-{}{ending}", hex::encode(sha256(name.as_str().as_bytes())))
+}
+
+#[cfg(unix)]
+mod guarded {
+    //! Whether a cache is as well protected as a pin.
+
+    use std::fs::Metadata;
+    use std::io;
+    use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+    use std::path::Path;
+
+    use fs_err as fs;
+
+    use super::{GuardedFile, VerifiedIndex};
+
+    /// Opens a file below `directory`, if nobody else than the owner of the pin can have written it but those who could
+    /// write to the pin too.
+    pub(super) fn open(
+        directory: &Path,
+        path: &Path,
+        index: &VerifiedIndex,
+    ) -> io::Result<Option<Box<dyn GuardedFile>>> {
+        let Some(pin) = present(fs::metadata(index.pin_directory()))? else { return Ok(None) };
+        for directory in [directory, path.parent().unwrap_or(directory)] {
+            // A link could lead to where somebody else put it.
+            let found = present(fs::symlink_metadata(directory))?;
+            if !found.is_some_and(|found| found.is_dir() && is_protected_like(&found, &pin)) {
+                return Ok(None);
+            }
+        }
+        // To open a pipe would block for ever.
+        if !present(fs::symlink_metadata(path))?.is_some_and(|found| found.is_file()) {
+            return Ok(None);
+        }
+        let Some(file) = present(fs::File::open(path))? else { return Ok(None) };
+        let found = file.metadata()?;
+        if !found.is_file() || !is_protected_like(&found, &pin) {
+            return Ok(None);
+        }
+        // The time of the last change of anything about a file cannot be set, so that nobody can have known it before.
+        let identity = format!(
+            "{}:{} {} {}.{:09} {}.{:09}",
+            found.dev(),
+            found.ino(),
+            found.len(),
+            found.mtime(),
+            found.mtime_nsec(),
+            found.ctime(),
+            found.ctime_nsec(),
+        );
+        Ok(Some(Box::new(Open { file, length: found.len(), identity })))
+    }
+
+    fn present<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    const OF_GROUP: u32 = 0o020;
+    const OF_OTHERS: u32 = 0o002;
+
+    /// Whether nobody may write to `found` who may not write to `pin`. Where there are access control lists, the bits of
+    /// the group are what the lists allow at most.
+    pub(super) fn is_protected_like(found: &Metadata, pin: &Metadata) -> bool {
+        let open_to_all = (found.mode() | pin.mode()) & OF_OTHERS != 0;
+        let group_may = found.mode() & OF_GROUP != 0;
+        let same_group = pin.mode() & OF_GROUP != 0 && found.gid() == pin.gid();
+        found.uid() == pin.uid() && !open_to_all && (!group_may || same_group)
+    }
+
+    #[derive(Debug)]
+    struct Open {
+        file: fs::File,
+        length: u64,
+        identity: String,
+    }
+
+    impl GuardedFile for Open {
+        fn length(&self) -> u64 {
+            self.length
+        }
+
+        fn identity(&self) -> &str {
+            &self.identity
+        }
+
+        fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+            let mut bytes = vec![0; length];
+            self.file.file().read_exact_at(&mut bytes, offset)?;
+            Ok(bytes)
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod guarded {
+    //! Whether a cache is as well protected as a pin: nobody can tell.
+
+    use std::io;
+    use std::path::Path;
+
+    use super::{GuardedFile, VerifiedIndex};
+
+    #[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
+    pub(super) fn open(_: &Path, _: &Path, index: &VerifiedIndex) -> io::Result<Option<Box<dyn GuardedFile>>> {
+        let _ = index.pin_directory();
+        Ok(None)
+    }
 }

@@ -15,6 +15,7 @@ mod download;
 mod fetcher;
 mod history;
 mod http;
+mod index;
 mod kept_roles;
 mod local_cache;
 mod map;

@@ -38,6 +38,11 @@ impl Staged {
         Ok(stored.map(Received::from))
     }
 
+    /// Whether there is something for this place that is not written yet.
+    pub(super) fn holds(&self, file: &LocalFile) -> bool {
+        self.files.iter().any(|staged| staged.file == *file)
+    }
+
     /// Takes a file that has been accepted. Of two for one place the later counts.
     pub(super) fn put(&mut self, accepted: Accepted) {
         match self.files.iter_mut().find(|staged| staged.file == accepted.file) {
@@ -56,7 +61,7 @@ impl Staged {
     /// Makes a root that is trusted already part of the history, and the newest.
     pub(super) fn keep_root(&mut self, version: Version, bytes: &Arc<Vec<u8>>) {
         let file = LocalFile::Root(version);
-        if !self.files.iter().any(|staged| staged.file == file) {
+        if !self.holds(&file) {
             self.no_news.insert(file.clone());
             self.put(Accepted { file, version, bytes: Arc::clone(bytes) });
         }

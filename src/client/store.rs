@@ -6,6 +6,8 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::danger::GuardedFile;
+use crate::metadata::RoleName;
 use crate::trust::LocalFile;
 
 /// Keeps files between updates.
@@ -47,6 +49,15 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// When there can be no lock.
     fn try_lock(&self) -> io::Result<Option<StoreLock>>;
 
+    /// Opens a file whose content may be relied on unverified, where it was verified before: see
+    /// [`super::danger::VerifiedIndex`]. `None` where it is not kept and, as here, where that is never so.
+    ///
+    /// # Errors
+    /// When it is there but cannot be read.
+    fn open_guarded(&self, _file: &StoredFile) -> io::Result<Option<Box<dyn GuardedFile>>> {
+        Ok(None)
+    }
+
     /// Whether anything may be written at all.
     fn mode(&self) -> CacheMode {
         CacheMode::ReadWrite
@@ -78,6 +89,8 @@ pub enum StoredFile {
     Journal,
     /// A document that a [`super::History`] keeps, by number; empty where it keeps none there any more.
     Superseded(u16),
+    /// Where things stand in the newest metadata of a role: see [`super::danger::VerifiedIndex`].
+    Index(RoleName),
 }
 
 impl StoredFile {
@@ -89,6 +102,7 @@ impl StoredFile {
             Self::Notes => "client/notes.json".to_owned(),
             Self::Journal => "history/journal.jsonl".to_owned(),
             Self::Superseded(slot) => format!("history/{slot}.json"),
+            Self::Index(role) => format!("index/{}", super::local_cache::role_file_name(role)),
         }
     }
 }
@@ -130,6 +144,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn try_lock(&self) -> io::Result<Option<StoreLock>> {
         (**self).try_lock()
+    }
+
+    fn open_guarded(&self, file: &StoredFile) -> io::Result<Option<Box<dyn GuardedFile>>> {
+        (**self).open_guarded(file)
     }
 
     fn mode(&self) -> CacheMode {

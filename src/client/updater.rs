@@ -1,6 +1,6 @@
 //! Refreshes trusted metadata and looks targets up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use super::asking::{Fetched, Meter, Traffic};
 use super::fetcher::{FetchError, FetchRequest, Fetcher};
 use super::history::{Content, History, Noted, Subject};
+use super::index;
 use super::notes::Notes;
 use super::settings::{CLOCK_STEP, Clock, Mirror, Retries, Telling, TrustAnchor, UpdaterSettings, WhenUnreachable};
 use super::staged::Staged;
@@ -19,8 +20,8 @@ use super::{SafeUrl, UpdateError};
 use crate::example_keys::{refuse_delegation_to_example_keys, refuse_example_keys};
 use crate::metadata::{Document, RoleName, TargetPath, Version};
 use crate::trust::{
-    Accepted, Connectivity, FoundTarget, LocalFile, Received, Refusal, Request, Step, TrustedSet, Update, UpdateStart,
-    Verified,
+    Accepted, Basis, Connectivity, FoundTarget, LocalFile, Received, Refusal, Request, Step, TrustedSet, Update,
+    UpdateStart, Verified, VerifiedBefore,
 };
 
 /// A TUF client for one repository.
@@ -68,6 +69,10 @@ pub struct Updater {
     pub(super) order: Vec<usize>,
     kept: Vec<(RoleName, Version)>,
     not_kept: Option<io::Error>,
+    /// Whether what an index says may be believed.
+    believes_indexes: bool,
+    /// For which documents an index was to be written.
+    wrote_indexes: BTreeSet<Basis>,
     pub(super) meter: Meter,
 }
 
@@ -153,6 +158,8 @@ impl Updater {
             order,
             kept: Vec::new(),
             not_kept: None,
+            believes_indexes: true,
+            wrote_indexes: BTreeSet::new(),
             meter,
         })
     }
@@ -219,6 +226,7 @@ impl Updater {
                 Connectivity::Offline => self.use_kept(self.start).await,
             };
             self.trusted = Some(refreshed.map_err(|error| self.with_kept(error))?);
+            self.write_indexes();
         }
         Ok(self.trusted.as_ref().expect("set above"))
     }
@@ -405,6 +413,9 @@ impl Updater {
             }
             match update.step().map_err(|refusal| refused(refusal, None, connectivity))? {
                 Step::Recall(file) => {
+                    if self.indexed(&file).is_some_and(|before| update.recalled_verified(before)) {
+                        continue;
+                    }
                     let cached = self.staged.read(&*self.store, &file)?;
                     update.recalled(cached).map_err(|refusal| refused(refusal, None, connectivity))?;
                 }
@@ -509,6 +520,7 @@ impl Updater {
         let committed = self.commit(None).await;
         let found = found.map_err(|error| self.with_kept(error))?;
         committed?;
+        self.write_indexes();
         match found {
             Outcome::Found(found) => Ok(found),
             Outcome::Refreshed(_) => unreachable!("a look-up refreshes nothing"),
@@ -533,6 +545,11 @@ impl Updater {
                         && !self.settings.may_be_trial()
                     {
                         refuse_delegation_to_example_keys(delegator.role(), delegator, delegation)?;
+                    }
+                    if let Some(before) = self.indexed(&file)
+                        && walk.recalled_verified(before).map_err(|refusal| refused(refusal, None, connectivity))?
+                    {
+                        continue;
                     }
                     let cached = self.staged.read(&*self.store, &file)?;
                     walk.recalled(cached).map_err(|refusal| refused(refusal, None, connectivity))?;
@@ -721,6 +738,45 @@ impl Updater {
             self.history = Some(History::read(&*self.store)?);
         }
         Ok(self.history.as_ref().expect("set above"))
+    }
+
+    /// What is kept of a role, where an index says that it was verified.
+    fn indexed(&self, file: &LocalFile) -> Option<VerifiedBefore> {
+        match file {
+            LocalFile::Role(role @ (RoleName::Targets | RoleName::Delegated(_)))
+                if self.believes_indexes && !self.staged.holds(file) =>
+            {
+                index::read(&*self.store, role)
+            }
+            _ => None,
+        }
+    }
+
+    /// Verifies all of what is kept from now on, for somebody who will read all of it. What an index made trusted so far
+    /// is verified at the next refresh.
+    pub(super) fn believe_no_index(&mut self) {
+        self.believes_indexes = false;
+        if self.trusted.as_ref().is_some_and(TrustedSet::has_outlines) {
+            self.trusted = None;
+        }
+    }
+
+    /// Writes indexes of large documents that were verified whole, where the store has a place for them. Without them the
+    /// next look-up only takes longer.
+    fn write_indexes(&mut self) {
+        let Some(trusted) = &self.trusted else { return };
+        if self.store.mode() == CacheMode::ReadOnly {
+            return;
+        }
+        for (basis, targets) in trusted.worth_outlines() {
+            if self.wrote_indexes.contains(&basis) {
+                continue;
+            }
+            if let Err(error) = index::write(&*self.store, &basis, targets) {
+                tracing::debug!(role = %targets.role(), %error, "an index is not written");
+            }
+            self.wrote_indexes.insert(basis);
+        }
     }
 
     /// Waits for the lock; `None` where nothing is ever written.

@@ -774,6 +774,13 @@ impl<'a> Members<'a> {
         Some(key)
     }
 
+    /// The value of `key`, as it stands escaped; keys are in order, so that the search ends early.
+    pub(super) fn find_sorted(self, key: &[u8]) -> Option<&'a [u8]> {
+        self.map(|(there, value)| (compare_keys(there, key), value))
+            .find(|(order, _)| order.is_ge())
+            .and_then(|(order, value)| order.is_eq().then_some(value))
+    }
+
     /// Stands at the value after [`Members::next_key`].
     pub(super) fn cursor(&mut self) -> &mut Cursor<'a> {
         &mut self.cursor

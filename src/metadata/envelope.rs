@@ -63,6 +63,34 @@ impl SignedBytes {
         }
     }
 
+    /// Takes a canonical value that stands by itself; `None` where it is not canonical.
+    pub(super) fn of_canonical(value: String) -> Option<Self> {
+        let recognized = already_canonical::received(value.as_bytes(), 0, 1)?;
+        let landmarks = recognized.landmarks.into();
+        (recognized.end == value.len()).then(|| Self {
+            range: 0..value.len(),
+            document: value.into_bytes().into(),
+            landmarks,
+        })
+    }
+
+    /// Where the value begins in what was received; `None` where it had to be rewritten.
+    pub(super) fn begins_in_received(&self) -> Option<usize> {
+        // A member of a document never stands at its very start.
+        (self.range.start > 0).then_some(self.range.start)
+    }
+
+    /// A part of what was received.
+    pub(super) fn received(&self, range: &Range<usize>) -> &[u8] {
+        &self.document[range.clone()]
+    }
+
+    /// Some places in the object at `object` where a member begins, in order; none where it is small.
+    pub(super) fn marks(&self, object: &Range<usize>) -> &[usize] {
+        let known = self.landmarks.binary_search_by_key(&object.start, |landmark| landmark.start);
+        known.map_or(&[][..], |index| &self.landmarks[index].marks)
+    }
+
     /// The members of the value, if it is an object.
     pub(super) fn members(&self) -> Members<'_> {
         canonical_json::members_from(self, 1, &self.landmarks)
@@ -89,16 +117,12 @@ impl SignedBytes {
     ///
     /// Keys are in order, so that the search goes to a landmark and from there to the next one at most.
     pub(super) fn find(&self, object: &Range<usize>, key: &[u8]) -> Option<&[u8]> {
-        let known = self.landmarks.binary_search_by_key(&object.start, |landmark| landmark.start);
-        let marks = known.map_or(&[][..], |index| &self.landmarks[index].marks);
+        let marks = self.marks(object);
         let bytes = &self[..object.end];
         let key_at = |mark: usize| canonical_json::members_from(bytes, mark, &[]).next_key().unwrap_or_default();
         let behind = marks.partition_point(|mark| compare_keys(key_at(*mark), key).is_le());
         let from = if behind == 0 { object.start + 1 } else { marks[behind - 1] };
-        canonical_json::members_from(bytes, from, &[])
-            .map(|(there, value)| (compare_keys(there, key), value))
-            .find(|(order, _)| order.is_ge())
-            .and_then(|(order, value)| order.is_eq().then_some(value))
+        canonical_json::members_from(bytes, from, &[]).find_sorted(key)
     }
 }
 

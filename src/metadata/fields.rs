@@ -40,6 +40,10 @@ pub enum FormatError {
         /// The value of `_type`.
         found: String,
     },
+    /// Entries that stay where the document is kept cannot be read there any more, or are others: see
+    /// [`super::EntryWindows`].
+    #[error("the kept document is no longer the one that was verified")]
+    NotKept,
 }
 
 impl FormatError {

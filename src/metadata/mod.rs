@@ -6,6 +6,7 @@
 mod already_canonical;
 pub mod canonical_json;
 mod delegations;
+mod entry_windows;
 mod envelope;
 mod fields;
 mod hashes;
@@ -22,6 +23,7 @@ mod timestamp;
 pub use delegations::{
     DelegatedRoles, Delegation, DelegationRule, Delegations, PathRule, SuccinctBins, matches_pattern,
 };
+pub use entry_windows::{EntryWindow, EntryWindows, TargetsOutline};
 pub use envelope::{Envelope, Signature, SignatureMap, SignedBytes};
 pub use fields::{FormatError, Unrecognized};
 pub use hashes::{HashAlgorithm, Hashes};

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::verified_before::VerifiedBefore;
 use super::workflow::{Accepted, LocalFile, Request, Step};
 use super::{Limits, Received, Refusal, TrustedSet, Verified};
 use crate::crypto::sha256;
-use crate::metadata::{Delegation, RoleName, TargetFile, TargetPath, Targets, Version};
+use crate::metadata::{Delegation, FormatError, RoleName, TargetFile, TargetPath, Targets, Version};
 
 /// A target that a trusted role names.
 #[derive(Debug, Clone)]
@@ -35,8 +36,11 @@ pub struct DelegationWalk<'a> {
     stack: Vec<Visit>,
     /// By name: a role has the same content whoever delegates to it, so a second visit cannot find more.
     visited: BTreeSet<RoleName>,
-    current: Option<Visit>,
+    /// What is to be read before it can be visited.
+    current: Option<Wanted>,
     asked_cache: bool,
+    /// Whether entries that stay in a file could not be read: from then on documents are read whole.
+    whole: bool,
     store: Option<Accepted>,
     outcome: Outcome,
 }
@@ -54,6 +58,31 @@ struct Visit {
     delegation: Delegation,
 }
 
+#[derive(Debug, Clone)]
+enum Wanted {
+    /// The top-level targets: they are trusted, but their entries could not be read.
+    TopLevel,
+    Delegated(Visit),
+}
+
+impl Wanted {
+    fn role(&self) -> &RoleName {
+        match self {
+            Self::TopLevel => &RoleName::Targets,
+            Self::Delegated(visit) => &visit.delegation.role,
+        }
+    }
+
+    fn trust(&self, trusted: &mut TrustedSet, received: &Received) -> Result<Arc<Verified<Targets>>, Refusal> {
+        match self {
+            Self::TopLevel => trusted.trust_targets_anew(received),
+            Self::Delegated(Visit { delegator, delegation }) => {
+                trusted.trust_delegated(delegator, delegation, received)
+            }
+        }
+    }
+}
+
 impl<'a> DelegationWalk<'a> {
     pub(super) fn begin(trusted: &'a mut TrustedSet, path: TargetPath, limits: Limits) -> Self {
         Self {
@@ -65,6 +94,7 @@ impl<'a> DelegationWalk<'a> {
             visited: BTreeSet::new(),
             current: None,
             asked_cache: false,
+            whole: false,
             store: None,
             outcome: Outcome::Open,
         }
@@ -80,7 +110,7 @@ impl<'a> DelegationWalk<'a> {
         }
         if self.visited.is_empty() && matches!(self.outcome, Outcome::Open) {
             let targets = Arc::clone(self.trusted.targets());
-            self.visit(&targets)?;
+            self.visit(Wanted::TopLevel, &targets)?;
         }
         loop {
             match &self.outcome {
@@ -89,7 +119,7 @@ impl<'a> DelegationWalk<'a> {
                 Outcome::Open => {}
             }
             if let Some(current) = &self.current {
-                let role = &current.delegation.role;
+                let role = current.role();
                 if !self.asked_cache {
                     return Ok(Step::Recall(LocalFile::Role(role.clone())));
                 }
@@ -107,22 +137,27 @@ impl<'a> DelegationWalk<'a> {
                 return Err(Refusal::TooManyDelegations { limit: self.limits.delegations });
             }
             match self.trusted.delegated(&visit.delegator, &visit.delegation.role) {
-                Some(targets) => self.visit(&targets)?,
-                None => {
-                    self.current = Some(visit);
-                    self.asked_cache = false;
-                }
+                Some(targets) => self.visit(Wanted::Delegated(visit), &targets)?,
+                None => self.want(Wanted::Delegated(visit)),
             }
         }
     }
 
     /// Who delegates to the role that is asked for now, and how.
     pub fn delegation(&self) -> Option<(&Verified<Targets>, &Delegation)> {
-        self.current.as_ref().map(|visit| (&*visit.delegator, &visit.delegation))
+        match &self.current {
+            Some(Wanted::Delegated(visit)) => Some((&*visit.delegator, &visit.delegation)),
+            Some(_) | None => None,
+        }
     }
 
     fn request(&self, role: &RoleName) -> Result<Request, Refusal> {
         self.limits.request(role, &self.trusted.wanted(role)?, self.trusted.root().consistent_snapshot)
+    }
+
+    fn want(&mut self, wanted: Wanted) {
+        self.current = Some(wanted);
+        self.asked_cache = false;
     }
 
     /// Answers [`Step::Recall`]: the cached bytes, or `None` where there are none.
@@ -131,12 +166,25 @@ impl<'a> DelegationWalk<'a> {
     /// When the role is trusted but its entry for the target is malformed.
     pub fn recalled(&mut self, cached: Option<Received>) -> Result<(), Refusal> {
         self.asked_cache = true;
-        let Some(Visit { delegator, delegation }) = &self.current else { return Ok(()) };
-        let cached = cached.unwrap_or_default();
-        if let Ok(targets) = self.trusted.trust_delegated(delegator, delegation, &cached) {
-            self.visit(&targets)?;
+        let Some(wanted) = self.current.clone() else { return Ok(()) };
+        if let Ok(targets) = wanted.trust(self.trusted, &cached.unwrap_or_default()) {
+            self.visit(wanted, &targets)?;
         }
         Ok(())
+    }
+
+    /// Answers [`Step::Recall`] without the cached bytes, where an earlier update verified them, as somebody says. Says
+    /// whether that serves; else the bytes are wanted as before.
+    ///
+    /// # Errors
+    /// When the role is trusted but its entry for the target is malformed.
+    pub(crate) fn recalled_verified(&mut self, before: VerifiedBefore) -> Result<bool, Refusal> {
+        let Some(Wanted::Delegated(visit)) = self.current.clone().filter(|_| !self.whole) else { return Ok(false) };
+        let Some(targets) = self.trusted.trust_delegated_before(&visit.delegator, &visit.delegation, before) else {
+            return Ok(false);
+        };
+        self.visit(Wanted::Delegated(visit), &targets)?;
+        Ok(true)
     }
 
     /// Answers [`Step::Need`] with the bytes received.
@@ -144,18 +192,24 @@ impl<'a> DelegationWalk<'a> {
     /// # Errors
     /// When they are refused. The look-up is over.
     pub fn received(&mut self, received: Received) -> Result<(), Refusal> {
-        let Some(Visit { delegator, delegation }) = &self.current else { return Ok(()) };
-        let targets = self.trusted.trust_delegated(delegator, delegation, &received)?;
-        let file = LocalFile::Role(delegation.role.clone());
+        let Some(wanted) = self.current.clone() else { return Ok(()) };
+        let targets = wanted.trust(self.trusted, &received)?;
+        let file = LocalFile::Role(wanted.role().clone());
         self.store = Some(Accepted { file, version: targets.version, bytes: received.into_bytes() });
-        self.visit(&targets)
+        self.visit(wanted, &targets)
     }
 
-    fn visit(&mut self, targets: &Arc<Verified<Targets>>) -> Result<(), Refusal> {
+    fn visit(&mut self, place: Wanted, targets: &Arc<Verified<Targets>>) -> Result<(), Refusal> {
         self.current = None;
         self.visited.insert(targets.role().clone());
-        let found =
-            targets.find(&self.path).map_err(|source| Refusal::Malformed { role: targets.role().clone(), source })?;
+        let found = match targets.find(&self.path) {
+            Err(FormatError::NotKept) => {
+                self.whole = true;
+                self.want(place);
+                return Ok(());
+            }
+            found => found.map_err(|source| Refusal::Malformed { role: targets.role().clone(), source })?,
+        };
         if let Some(file) = found {
             let (path, role, version) = (self.path.clone(), targets.role().clone(), targets.version);
             self.outcome = Outcome::Found(FoundTarget { path, file, role, version });

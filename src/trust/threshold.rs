@@ -5,9 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::verified_before::{Basis, VerifiedBefore};
 use super::{Refusal, Verified};
 use crate::crypto::{KeyFamily, KeyProblem, VerifyingKey};
-use crate::metadata::{Delegation, Delegations, Document, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root};
+use crate::metadata::canonical_json::Json;
+use crate::metadata::{
+    Delegation, Delegations, Document, Envelope, KeyId, MetaFile, PublicKey, RoleKeys, RoleName, Root, Targets,
+};
 
 /// What a delegator says about one role: its keyids, its threshold, and the keys that the keyids stand for.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +37,18 @@ impl<'a> Authority<'a> {
     /// The role spoken of.
     pub fn role(&self) -> &'a RoleName {
         self.role
+    }
+
+    /// All that a count of signatures depends on, but for the signatures.
+    pub(super) fn to_json(self) -> Json {
+        let key = |keyid: &KeyId| Some((keyid.as_str().to_owned(), self.keys.get(keyid)?.to_json()));
+        let keys = self.role_keys.keyids.iter().filter_map(key).collect();
+        let parts = [
+            ("role", Json::from(self.role.as_str())),
+            ("keys", Json::Object(keys)),
+            ("roleKeys", self.role_keys.to_json()),
+        ];
+        Json::Object(parts.map(|(name, part)| (name.to_owned(), part)).into())
     }
 }
 
@@ -109,6 +125,18 @@ pub fn verify<T: Document>(envelope: &Envelope, authority: Authority<'_>) -> Res
     Ok(Verified::new(authority.role.clone(), read(envelope, authority.role)?))
 }
 
+/// Takes a document as verified without counting, because it was verified before on the very basis of now.
+///
+/// Everything else that is checked of targets is checked again. That somebody may say so is decided in `client::danger`.
+pub(super) fn counted_before(
+    before: VerifiedBefore,
+    authority: Authority<'_>,
+    wanted: &MetaFile,
+) -> Option<Verified<Targets>> {
+    let same = before.basis == Basis::of(authority, wanted);
+    same.then(|| Verified::new(authority.role.clone(), before.targets))
+}
+
 /// Verifies a root by itself and, where there is one, by the root before it (TUF specification section 5.3.4).
 pub(super) fn verify_root(envelope: &Envelope, before: Option<&Root>) -> Result<Verified<Root>, Refusal> {
     let of = |root| Authority::of_root(root, &RoleName::Root).expect("every root has a root role");
@@ -119,6 +147,16 @@ pub(super) fn verify_root(envelope: &Envelope, before: Option<&Root>) -> Result<
     let root: Root = read(envelope, &RoleName::Root)?;
     require(&mut signatures, of(&root))?;
     Ok(Verified::new(RoleName::Root, root))
+}
+
+/// Whether keys that are in both roots could sign for one of them: whoever holds those speaks for both repositories.
+pub fn have_signers_in_common(root: &Root, other: &Root) -> bool {
+    let keys = |root: &Root| -> BTreeSet<Vec<u8>> {
+        let key = |keyid| VerifyingKey::from_metadata(root.keys.get(keyid)?).ok();
+        root.root.keyids.iter().filter_map(key).map(|key| key.canonical_spki().to_vec()).collect()
+    };
+    let common = keys(root).intersection(&keys(other)).count() as u64;
+    common >= root.root.threshold.get().min(other.root.threshold.get())
 }
 
 fn require(signatures: &mut Signatures<'_>, authority: Authority<'_>) -> Result<(), Refusal> {

@@ -36,7 +36,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::threshold::{Authority, verify, verify_root};
+use super::threshold::{Authority, counted_before, verify, verify_root};
+use super::verified_before::{Basis, VerifiedBefore};
 use super::{DelegationWalk, Limits, Received, Refusal, RootPolicy, Verified};
 use crate::metadata::{
     Delegation, Document, Envelope, Expires, MetaFile, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
@@ -417,6 +418,14 @@ impl ExpectTargets {
         }
     }
 
+    /// Offers targets that an earlier update verified, as somebody says.
+    pub(super) fn recall_verified(self, before: VerifiedBefore) -> Recalled<TrustedSet, Self> {
+        match take_verified_before(before, self.authority(), &self.snapshot, self.start) {
+            Some(targets) => Recalled::Trusted(self.trust(targets)),
+            None => Recalled::NotCurrent(self),
+        }
+    }
+
     /// Takes the targets that the repository offers.
     ///
     /// # Errors
@@ -427,8 +436,11 @@ impl ExpectTargets {
     }
 
     fn check(&self, received: &Received) -> Result<Verified<Targets>, Refusal> {
-        let authority = Authority::of_root(&self.root, &RoleName::Targets).expect("every root has a targets role");
-        check_targets(received, authority, &self.snapshot, self.start)
+        check_targets(received, self.authority(), &self.snapshot, self.start)
+    }
+
+    fn authority(&self) -> Authority<'_> {
+        of_targets(&self.root)
     }
 
     fn trust(self, targets: Verified<Targets>) -> TrustedSet {
@@ -460,7 +472,14 @@ pub struct TrustedSet {
 #[derive(Debug, Clone)]
 struct Delegated {
     delegator: Arc<Verified<Targets>>,
+    delegation: Delegation,
     targets: Arc<Verified<Targets>>,
+}
+
+impl Delegated {
+    fn authority(&self) -> Authority<'_> {
+        of_delegation(&self.delegator, &self.delegation)
+    }
 }
 
 impl TrustedSet {
@@ -524,13 +543,68 @@ impl TrustedSet {
         delegation: &Delegation,
         received: &Received,
     ) -> Result<Arc<Verified<Targets>>, Refusal> {
-        let delegations = delegator.delegations.as_ref().expect("the delegation was read from this document");
-        let authority = Authority::of_delegation(delegations, delegation);
-        let targets = Arc::new(check_targets(received, authority, &self.snapshot, self.start)?);
-        let known = Delegated { delegator: Arc::clone(delegator), targets: Arc::clone(&targets) };
-        self.delegated.insert((delegator.role().clone(), delegation.role.clone()), known);
+        let targets =
+            check_targets(received, of_delegation(delegator, delegation), &self.snapshot, self.start).map(Arc::new)?;
+        self.keep_delegated(delegator, delegation, &targets);
         Ok(targets)
     }
+
+    /// Takes a delegated role that an earlier update verified, as somebody says, and keeps it.
+    pub(super) fn trust_delegated_before(
+        &mut self,
+        delegator: &Arc<Verified<Targets>>,
+        delegation: &Delegation,
+        before: VerifiedBefore,
+    ) -> Option<Arc<Verified<Targets>>> {
+        let authority = of_delegation(delegator, delegation);
+        let targets = take_verified_before(before, authority, &self.snapshot, self.start).map(Arc::new)?;
+        self.keep_delegated(delegator, delegation, &targets);
+        Some(targets)
+    }
+
+    fn keep_delegated(
+        &mut self,
+        delegator: &Arc<Verified<Targets>>,
+        delegation: &Delegation,
+        targets: &Arc<Verified<Targets>>,
+    ) {
+        let (delegator, targets) = (Arc::clone(delegator), Arc::clone(targets));
+        let key = (delegator.role().clone(), delegation.role.clone());
+        self.delegated.insert(key, Delegated { delegator, delegation: delegation.clone(), targets });
+    }
+
+    /// Verifies the top-level targets once more, from all of their bytes.
+    pub(super) fn trust_targets_anew(&mut self, received: &Received) -> Result<Arc<Verified<Targets>>, Refusal> {
+        let targets = check_targets(received, of_targets(&self.root), &self.snapshot, self.start)?;
+        self.targets = Arc::new(targets);
+        Ok(Arc::clone(&self.targets))
+    }
+
+    /// Whether some targets documents were not verified whole in this update.
+    pub(crate) fn has_outlines(&self) -> bool {
+        let delegated = self.delegated.values().map(|known| &known.targets);
+        delegated.chain([&self.targets]).any(|targets| targets.is_an_outline())
+    }
+
+    /// The targets documents that were verified whole and are worth an outline, and on what basis they were.
+    pub(crate) fn worth_outlines(&self) -> impl Iterator<Item = (Basis, &Arc<Verified<Targets>>)> {
+        let top_level = std::iter::once((of_targets(&self.root), &self.targets));
+        let delegated = self.delegated.values().map(|known| (known.authority(), &known.targets));
+        let worth = top_level.chain(delegated).filter(|(_, targets)| targets.is_worth_an_outline());
+        worth.filter_map(|(authority, targets)| {
+            let wanted = wanted(&self.snapshot, authority.role()).ok()?;
+            Some((Basis::of(authority, &wanted), targets))
+        })
+    }
+}
+
+fn of_targets(root: &Root) -> Authority<'_> {
+    Authority::of_root(root, &RoleName::Targets).expect("every root has a targets role")
+}
+
+fn of_delegation<'a>(delegator: &'a Targets, delegation: &'a Delegation) -> Authority<'a> {
+    let delegations = delegator.delegations.as_ref().expect("the delegation was read from this document");
+    Authority::of_delegation(delegations, delegation)
 }
 
 fn wanted(snapshot: &Snapshot, role: &RoleName) -> Result<MetaFile, Refusal> {
@@ -552,6 +626,20 @@ fn check_targets(
     check_version(role, &targets, &wanted)?;
     start.check(&targets)?;
     Ok(targets)
+}
+
+/// The same of a document whose bytes were checked before.
+fn take_verified_before(
+    before: VerifiedBefore,
+    authority: Authority<'_>,
+    snapshot: &Snapshot,
+    start: UpdateStart,
+) -> Option<Verified<Targets>> {
+    let wanted = wanted(snapshot, authority.role()).ok()?;
+    let targets = counted_before(before, authority, &wanted)?;
+    check_version(authority.role(), &targets, &wanted).ok()?;
+    start.check(&targets).ok()?;
+    Some(targets)
 }
 
 fn check_version<T: Document>(role: &RoleName, document: &Verified<T>, wanted: &MetaFile) -> Result<(), Refusal> {

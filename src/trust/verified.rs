@@ -4,7 +4,8 @@ use std::ops::Deref;
 
 use crate::metadata::RoleName;
 
-/// A document that enough keys signed. Only [`super::verify`] makes one.
+/// A document that enough keys signed, as [`super::verify`] has counted: now or, where
+/// `client::danger::VerifiedIndex` allows that, before.
 #[derive(Debug, Clone)]
 pub struct Verified<T> {
     role: RoleName,
@@ -12,7 +13,7 @@ pub struct Verified<T> {
 }
 
 impl<T> Verified<T> {
-    /// Called by `threshold::verify` alone.
+    /// Called in `threshold.rs` alone.
     pub(super) fn new(role: RoleName, document: T) -> Self {
         Self { role, document }
     }

@@ -18,6 +18,7 @@
 //! needed, and keep the answers until they are needed in turn.
 
 use super::trusted_set::{ExpectRoot, ExpectSnapshot, ExpectTargets, ExpectTimestamp, Recalled, TrustedSet};
+use super::verified_before::VerifiedBefore;
 use std::sync::Arc;
 
 use super::{Received, Refusal, RootPolicy, UpdateStart, Verified};
@@ -402,6 +403,20 @@ impl Update {
         self.state = state;
         self.asked_cache = asked_cache;
         Ok(())
+    }
+
+    /// Answers [`Step::Recall`] for targets without the cached bytes, where an earlier update verified them, as somebody
+    /// says. Says whether that serves; else the bytes are wanted as before.
+    pub(crate) fn recalled_verified(&mut self, before: VerifiedBefore) -> bool {
+        let (state, serves) = match std::mem::replace(&mut self.state, State::Over) {
+            State::Targets(expect) => match expect.recall_verified(before) {
+                Recalled::Trusted(trusted) => (State::Done(Box::new(trusted)), true),
+                Recalled::NotCurrent(same) => (State::Targets(same), false),
+            },
+            other => (other, false),
+        };
+        self.state = state;
+        serves
     }
 
     /// Answers [`Step::Need`]: the bytes received, or `None` where the repository has no such file.

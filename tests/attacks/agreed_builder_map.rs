@@ -296,3 +296,30 @@ fn one_compromised_repository_of_two_cannot_bring_a_log_of_its_own() {
     world.repository("a").publish();
     assert_eq!(world.ask(BOTH, &Times).unwrap(), ["evil"]);
 }
+
+#[test]
+fn a_log_that_a_delegated_role_names_proves_no_time_however_many_agree() {
+    let mut timed = catalog();
+    timed["namespaces"]["oppy"]["timeAuthorities"] = json!(["public-good"]);
+    let made = |name| {
+        let mut repository = repository(&timed, &[builder(ID)]);
+        repository.delegate("targets", "evil", &["sigstore/*/*"]);
+        repository.add_target("evil", "sigstore/public-good/trusted_root.json", b"evil");
+        (name, repository)
+    };
+    let world = World::of(vec![made("a"), made("b")]);
+    assert_eq!(world.ask(BOTH, &Times).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_repository_whose_word_does_not_count_is_named_beside_those_that_agree() {
+    let mut world = honest_world(&["a", "b", "c"]);
+    let repository = world.repository("a");
+    let path = builder_path(&oppy(), &id(ID));
+    repository.add_target("targets", path.as_str(), builder(ID).to_string().as_bytes());
+    repository.publish();
+    let document = ask(&world, TWO_OF_THREE).unwrap();
+    assert_eq!(names(&document.agreed), ["b", "c"]);
+    let (name, dissent) = &document.agreed.others[0];
+    assert_eq!((name.as_str(), dissent.code()), ("a", "wrong-role"));
+}

@@ -118,7 +118,10 @@ fn what_is_set_is_shown_and_can_be_undone() {
     let sandbox = Sandbox::new();
     let policy = |sandbox: &Sandbox| sandbox.json(0, &["trust", "show", "oppy"]).0["policy"].clone();
     let usual = policy(&sandbox);
-    assert_eq!(usual, json!({"mirrors": [], "maxStaleness": null, "whenUnreachable": "fail", "expiredGrace": null}));
+    assert_eq!(
+        usual,
+        json!({"mirrors": [], "deadline": null, "maxStaleness": null, "whenUnreachable": "fail", "expiredGrace": null})
+    );
     let before = std::fs::read(sandbox.path("home/oppy/trust.toml")).unwrap();
     let mirror = "https://user:secret@mirror.example/keys";
     let set = ["trust", "set", "oppy", "--mirror", mirror, "--max-staleness", "36h", "--expired-grace", "3d"];

@@ -13,6 +13,8 @@ mod clock_and_notes;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod disks;
 mod faults;
+#[cfg(all(unix, feature = "cli"))]
+mod indexed_pins;
 mod mirrors;
 #[cfg(feature = "cli")]
 mod processes;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use trustroot::client::danger::VerifiedIndex;
 use trustroot::client::{
     CacheMode, Fetcher, LocalCache, Retries, SafeUrl, Store, TrustAnchor, UpdateError, Updater, UpdaterSettings,
 };
@@ -36,6 +37,8 @@ pub struct Client {
     pub root_policy: RootPolicy,
     pub connectivity: Connectivity,
     pub mode: CacheMode,
+    /// Whether its cache may hold indexes: it is in the directory that the pin is said to be in.
+    pub indexed: bool,
     updater: Option<Updater>,
 }
 
@@ -68,6 +71,7 @@ impl Client {
             root_policy: RootPolicy::default(),
             connectivity: Connectivity::Online,
             mode: CacheMode::ReadWrite,
+            indexed: false,
             updater: None,
         }
     }
@@ -229,7 +233,11 @@ impl Client {
     // The cache.
 
     pub fn cache(&self) -> LocalCache {
-        LocalCache::new(self.directory.path().join("cache"), self.mode)
+        let cache = LocalCache::new(self.directory.path().join("cache"), self.mode);
+        if !self.indexed {
+            return cache;
+        }
+        cache.indexed(VerifiedIndex::where_cache_is_protected_like(self.directory.path()))
     }
 
     /// Where a role's newest trusted metadata is.
@@ -268,7 +276,7 @@ impl Client {
         State::of(self.cache().directory())
     }
 
-    /// What lies where downloads go, byte for byte; but for what arrived of those that may go on.
+    /// What lies where downloads go, byte for byte, but for what a download that broke off goes on from.
     pub fn downloads(&self) -> State {
         State::of(&self.directory.path().join("downloads")).without(".trustroot-part-")
     }

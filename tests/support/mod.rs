@@ -19,6 +19,8 @@ mod registry;
 mod repository;
 mod shelf;
 mod state;
+#[cfg(all(unix, feature = "client"))]
+pub mod verified_index;
 
 pub use client::{Client, block_on, refusal_of};
 pub use keys::Key;

@@ -12,8 +12,9 @@ use trustroot::trust::FoundTarget;
 
 use crate::config::{Trust, TrustName};
 use crate::freshness::{Currency, heed};
+use crate::output::ShownPath;
 use crate::report::{Outcome, Report, update_failed};
-use crate::ui::{Session, show_path, warn};
+use crate::ui::{Session, warn};
 
 /// The repositories that a command asks.
 pub(crate) struct Asked {
@@ -49,8 +50,8 @@ impl Asked {
     }
 
     /// The map that is followed, as it is shown.
-    pub(crate) fn map(&self) -> Option<String> {
-        self.map.as_deref().map(show_path)
+    pub(crate) fn map(&self) -> Option<ShownPath> {
+        self.map.as_deref().map(ShownPath::of)
     }
 
     /// Where the repositories that agree keep a target, in their order.
@@ -133,7 +134,7 @@ impl Asked {
         };
         let mut states = self.trusts.iter().filter_map(state);
         match &self.map {
-            Some(map) => json!({"map": show_path(map), "repositories": states.collect::<Vec<_>>()}),
+            Some(map) => json!({"map": ShownPath::of(map), "repositories": states.collect::<Vec<_>>()}),
             None => states.next().unwrap_or_default(),
         }
     }
@@ -183,7 +184,7 @@ impl Asked {
             _ => plain(),
         };
         match self.map() {
-            Some(map) => report.fact("map", map),
+            Some(map) => report.fact("map", map.to_string()),
             None => report,
         }
     }

@@ -1,14 +1,41 @@
 //! Results: text for people or one JSON document, on standard output.
 
+use std::fmt;
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use crate::args::Format;
 use crate::report::{Outcome, Report, ascii_json, not_printed};
+use crate::ui::show_path;
 
 /// A result that can be shown both ways. The JSON form is the struct itself, in camel case.
 pub(crate) trait Show: Serialize {
     /// The lines for people.
     fn text(&self) -> String;
+}
+
+/// A path in a result: for people with what could draw on a terminal made visible and cut where it is long, for programs
+/// as it is. What is not UTF-8 in it is replaced, since JSON cannot hold it.
+#[derive(Debug, Clone)]
+pub(crate) struct ShownPath(PathBuf);
+
+impl ShownPath {
+    pub(crate) fn of(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+}
+
+impl fmt::Display for ShownPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&show_path(&self.0))
+    }
+}
+
+impl Serialize for ShownPath {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.to_string_lossy())
+    }
 }
 
 /// Prints a result.

@@ -9,14 +9,15 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use trustroot::Printable;
 use trustroot::client::bundle::{Bundle, BundleFetcher};
+use trustroot::client::danger::VerifiedIndex;
 use trustroot::client::{
-    CacheMode, Clock, DefaultFetcher, Fetcher, HttpSettings, KeptTargets, LocalCache, Traffic, TrustAnchor,
+    CacheMode, Clock, DefaultFetcher, Fetcher, HttpSettings, KeptTargets, LocalCache, Store as _, Traffic, TrustAnchor,
     UpdateError, Updater, UpdaterSettings,
 };
 use trustroot::trust::{Connectivity, UpdateStart};
 
 use crate::args::{Format, Global};
-use crate::config::{Trust, TrustName, TrustStore};
+use crate::config::{Origin, Trust, TrustName, TrustStore};
 use crate::report::{Outcome, Report, update_failed};
 
 /// What holds for the whole run of the command.
@@ -98,12 +99,12 @@ impl Session {
         let mode = if self.time_is_chosen || self.offline { CacheMode::ReadOnly } else { CacheMode::ReadWrite };
         // Offline nothing is asked, and no proxy can be wrong.
         let fetcher = if self.offline { Arc::new(DefaultFetcher::new(HttpSettings::default())) } else { fetcher()? };
-        self.updater_from(trust, mode, fetcher, |_| {})
+        self.updater_from(trust, indexed_cache(trust, mode), fetcher, |_| {})
     }
 
     /// An updater that asks through this fetcher, so that its connections serve again.
     pub(crate) fn updater_through(&self, trust: &Trust, fetcher: Arc<dyn Fetcher>) -> Result<Updater, Report> {
-        self.updater_from(trust, CacheMode::ReadWrite, fetcher, |_| {})
+        self.updater_from(trust, indexed_cache(trust, CacheMode::ReadWrite), fetcher, |_| {})
     }
 
     /// An updater for a trusted repository whose news a bundle brings. It is no network: `--offline` changes nothing.
@@ -111,13 +112,14 @@ impl Session {
         let mode = if self.time_is_chosen { CacheMode::ReadOnly } else { CacheMode::ReadWrite };
         let fetcher = Arc::new(BundleFetcher::new(bundle));
         let bundle = Arc::clone(&fetcher);
-        self.updater_from(trust, mode, fetcher, |settings| bundle.bundle().carry_over(settings))
+        let cache = LocalCache::new(trust.metadata_directory(), mode);
+        self.updater_from(trust, cache, fetcher, |settings| bundle.bundle().carry_over(settings))
     }
 
     fn updater_from(
         &self,
         trust: &Trust,
-        mode: CacheMode,
+        cache: LocalCache,
         fetcher: Arc<dyn Fetcher>,
         adjust: impl FnOnce(&mut UpdaterSettings),
     ) -> Result<Updater, Report> {
@@ -130,13 +132,12 @@ impl Session {
         }
         // A chosen time keeps nothing.
         let kept = trust.targets_directory();
-        settings.kept_targets = match mode {
+        settings.kept_targets = match cache.mode() {
             CacheMode::ReadWrite => KeptTargets::In(kept),
             CacheMode::ReadOnly => KeptTargets::ReadFrom(kept),
         };
         adjust(&mut settings);
         let anchor = TrustAnchor::Pinned(trust.root.clone());
-        let cache = LocalCache::new(trust.metadata_directory(), mode);
         Updater::new(anchor, settings, cache, fetcher, self.start).map_err(|error| self.update_failed(trust, &error))
     }
 
@@ -200,9 +201,19 @@ pub(crate) fn block_on_without_sockets<T>(future: impl Future<Output = Result<T,
 pub(crate) fn judge_kept(trust: &Trust, start: UpdateStart) -> Result<Updater, UpdateError> {
     let mut settings = trust.settings().connectivity(Connectivity::Offline).clock(Clock::Chosen);
     settings.max_staleness = None;
-    let cache = LocalCache::new(trust.metadata_directory(), CacheMode::ReadOnly);
+    let cache = indexed_cache(trust, CacheMode::ReadOnly);
     let fetcher = Arc::new(DefaultFetcher::new(HttpSettings::default()));
     Updater::new(TrustAnchor::Pinned(trust.root.clone()), settings, cache, fetcher, start)
+}
+
+/// What is kept of a repository, with indexes where whoever can write them could replace the pin as well: a pin of the
+/// system is not undone by who can write to the user's home.
+fn indexed_cache(trust: &Trust, mode: CacheMode) -> LocalCache {
+    let cache = LocalCache::new(trust.metadata_directory(), mode);
+    match trust.origin {
+        Origin::User => cache.indexed(VerifiedIndex::where_cache_is_protected_like(&trust.pin_directory)),
+        Origin::System => cache,
+    }
 }
 
 /// Listens for being asked to end.

@@ -57,6 +57,8 @@ pub async fn export(
     from_root: Option<&[u8]>,
     destination: &Path,
 ) -> Result<Exported, BundleError> {
+    // All of what is kept is copied: damage that an index does not see is to be found, and healed, now.
+    updater.believe_no_index();
     let answers = answer(updater, questions, limit).await?;
     if let Some(path) = answers.not_named.first() {
         return Err(BundleError::NoSuchTarget { path: path.clone() });

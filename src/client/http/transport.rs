@@ -14,8 +14,8 @@ use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use url::Url;
 
-use super::super::safe_url::leads_to_this_machine;
 use super::settings::{Authorities, HttpSettings};
+use crate::client::safe_url::leads_to_this_machine;
 
 /// The head of an answer, and its body as it comes over the wire.
 pub(super) type Answered = Response<UnsyncBoxBody<Bytes, String>>;

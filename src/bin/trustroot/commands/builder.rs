@@ -14,7 +14,7 @@ use trustroot::repository::{BuilderFile, KeyEntry, NamespaceFile, RepositoryErro
 use super::init::public_key;
 use super::maintain::{in_a_week, open, repository_failed};
 use crate::args::{BuilderAddKeyOptions, BuilderAddOptions, BuilderCommand, Holder};
-use crate::output::{self, Show};
+use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path, show_time};
 
@@ -31,7 +31,7 @@ pub(crate) fn run(session: &Session, command: BuilderCommand) -> Result<(), Repo
 #[serde(rename_all = "camelCase")]
 struct Added {
     builder_id: String,
-    file: String,
+    file: ShownPath,
     next: String,
 }
 
@@ -75,7 +75,7 @@ fn add(session: &Session, options: &BuilderAddOptions) -> Result<(), Report> {
     let path = copy.builder_file(&namespace, &name);
     file.write(&path).map_err(|error| repository_failed(&error))?;
     let next = format!("review it, then `trustroot ceremony start {namespace}`");
-    output::show(session.format, &Added { builder_id: id.as_str().to_owned(), file: show_path(&path), next })
+    output::show(session.format, &Added { builder_id: id.as_str().to_owned(), file: ShownPath::of(&path), next })
 }
 
 /// Reads the keys that a builder is to have.
@@ -105,7 +105,7 @@ fn add_key(session: &Session, options: &BuilderAddKeyOptions) -> Result<(), Repo
     document.add_keys(&keys, options.raw_payload).map_err(|error| repository_failed(&error))?;
     let next = format!("review it, then `trustroot ceremony start {namespace}`");
     let builder_id = document.id.as_str().to_owned();
-    output::show(session.format, &Added { builder_id, file: show_path(&document.file), next })
+    output::show(session.format, &Added { builder_id, file: ShownPath::of(&document.file), next })
 }
 
 /// A file name from a builder's ID: what follows the scheme, with everything unusual replaced.
@@ -126,7 +126,7 @@ struct Listed {
 struct Line {
     namespace: String,
     id: String,
-    file: String,
+    file: ShownPath,
     /// Whether this is what the namespace has signed.
     signed: bool,
     status: String,
@@ -175,7 +175,7 @@ fn list(session: &Session, copy: &WorkingCopy, only: Option<&str>) -> Result<(),
             Line {
                 namespace: namespace.as_str().to_owned(),
                 id: document.id.as_str().to_owned(),
-                file: show_path(&document.file),
+                file: ShownPath::of(&document.file),
                 signed,
                 status: Printable(value["status"].as_str().unwrap_or_default()).to_string(),
                 level: level.map(|level| level.replace("SLSA_BUILD_LEVEL_", "L")),
@@ -190,7 +190,7 @@ fn list(session: &Session, copy: &WorkingCopy, only: Option<&str>) -> Result<(),
 struct Shown {
     namespace: String,
     target: String,
-    file: String,
+    file: ShownPath,
     signed: bool,
     document: Value,
 }
@@ -218,7 +218,7 @@ fn show(session: &Session, copy: &WorkingCopy, id: &str) -> Result<(), Report> {
     let shown = Shown {
         namespace: namespace.as_str().to_owned(),
         target: document.target.to_string(),
-        file: show_path(&document.file),
+        file: ShownPath::of(&document.file),
         signed,
         document: serde_json::from_slice(&document.json).unwrap_or_default(),
     };

@@ -17,7 +17,7 @@ use crate::args::{BundleCommand, BundleExportOptions, BundleImportOptions};
 use crate::asked::not_named;
 use crate::config::Trust;
 use crate::freshness::{Currency, heed, note_first_use};
-use crate::output::{self, Show};
+use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, block_on_without_sockets, show_path, show_time, warn};
 
@@ -36,7 +36,7 @@ const LONGEST_PROOF: u64 = MAX_TRUSTED_ROOT_BYTES as u64;
 #[serde(rename_all = "camelCase")]
 struct Written {
     trust: String,
-    bundle: String,
+    bundle: ShownPath,
     length: u64,
     first_root: u64,
     first_root_sha256: String,
@@ -66,7 +66,7 @@ impl Show for Written {
 #[serde(rename_all = "camelCase")]
 struct Taken {
     trust: String,
-    bundle: String,
+    bundle: ShownPath,
     roles: Vec<RoleLine>,
     #[serde(flatten)]
     answers: AnswerLines,
@@ -184,7 +184,7 @@ fn write(session: &Session, options: &BundleExportOptions) -> Result<(), Report>
     let trusted = updater.trusted().expect("an export has refreshed");
     let written = Written {
         trust: trust.name.to_string(),
-        bundle: show_path(&options.output),
+        bundle: ShownPath::of(&options.output),
         length: exported.length,
         first_root: exported.first_root.version,
         first_root_sha256: exported.first_root.sha256,
@@ -236,7 +236,7 @@ fn read(session: &Session, options: &BundleImportOptions) -> Result<(), Report> 
     let trusted = updater.trusted().expect("an import has refreshed");
     let taken = Taken {
         trust: trust.name.to_string(),
-        bundle: show_path(&options.file),
+        bundle: ShownPath::of(&options.file),
         roles: RoleLine::top_level(trusted, updater.kept()),
         answers: AnswerLines::of(&answers),
         currency: Currency {

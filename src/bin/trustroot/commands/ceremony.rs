@@ -22,9 +22,9 @@ use crate::args::{
 };
 use crate::config::TrustName;
 use crate::keys::open_key;
-use crate::output::{self, Show};
+use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report, signer, standing};
-use crate::ui::{Session, paint, show_path};
+use crate::ui::{Session, paint};
 
 pub(crate) fn run(session: &Session, command: CeremonyCommand) -> Result<(), Report> {
     match command {
@@ -514,13 +514,14 @@ struct Signed {
     role: String,
     version: u64,
     payload_sha256: String,
-    files: Vec<String>,
+    files: Vec<ShownPath>,
     counts: Vec<String>,
 }
 
 impl Show for Signed {
     fn text(&self) -> String {
-        format!("signed {} v{} ({}): {}\n", self.role, self.version, self.counts.join("; "), self.files.join(", "))
+        let files: Vec<String> = self.files.iter().map(ToString::to_string).collect();
+        format!("signed {} v{} ({}): {}\n", self.role, self.version, self.counts.join("; "), files.join(", "))
     }
 }
 
@@ -553,7 +554,7 @@ fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(), Report> 
         role: event.role.to_string(),
         version: event.version.get(),
         payload_sha256: hex::encode(event.digest()),
-        files: files.iter().map(|file| show_path(file)).collect(),
+        files: files.into_iter().map(ShownPath::of).collect(),
         counts: status.counts.iter().map(count).collect(),
     };
     output::show(session.format, &answer)
@@ -594,7 +595,7 @@ fn confirm(session: &Session, review: &Review, given: Option<&[u8; 32]>) -> Resu
 struct Finished {
     role: String,
     version: u64,
-    file: String,
+    file: ShownPath,
     sha256: String,
     next: String,
 }
@@ -637,7 +638,7 @@ fn finish(session: &Session, options: &CeremonyFinishOptions) -> Result<(), Repo
     let finished = Finished {
         role: event.role.to_string(),
         version: version.get(),
-        file: show_path(&copy.signed_directory().join(event.file_name())),
+        file: ShownPath::of(copy.signed_directory().join(event.file_name())),
         sha256: hex::encode(sha256(&bytes)),
         next: next.to_owned(),
     };

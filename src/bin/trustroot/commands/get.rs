@@ -13,7 +13,7 @@ use trustroot::trust::FoundTarget;
 use crate::args::GetOptions;
 use crate::asked::{Asked, Heeded, others_json};
 use crate::freshness::Currency;
-use crate::output::{self, Show};
+use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path, show_time, warn};
 
@@ -33,7 +33,7 @@ struct Got {
     #[serde(flatten)]
     whose: Whose,
     #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<String>,
+    path: Option<ShownPath>,
     /// Whether the file was there already, with the right content.
     was_there: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,7 @@ enum Whose {
     },
     #[serde(rename_all = "camelCase")]
     Several {
-        map: String,
+        map: ShownPath,
         threshold: usize,
         /// The repositories that agree, and the role of each that names the target.
         agreed_by: Vec<Value>,
@@ -106,7 +106,7 @@ impl Whose {
 
 impl Show for Got {
     fn text(&self) -> String {
-        let place = self.path.as_deref().unwrap_or("-");
+        let place = self.path.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
         let verb = if self.was_there { "already there:" } else { "wrote" };
         let judged = self.judged_at.as_ref().map(|time| format!(", judged at {time}")).unwrap_or_default();
         format!("{verb} {place} ({} bytes, {}{judged})\n", self.length, self.whose.text())
@@ -132,7 +132,7 @@ pub(crate) fn run(session: &Session, options: &GetOptions) -> Result<(), Report>
         length: file.length,
         hashes: file.hashes.iter().map(|(algorithm, digest)| (algorithm.name(), hex::encode(digest))).collect(),
         whose: Whose::of(&asked, &fetched.agreed, &heeded),
-        path: path.as_deref().map(show_path),
+        path: path.as_deref().map(ShownPath::of),
         was_there: fetched.was_there,
         judged_at: session.chosen_time().map(show_time),
     };

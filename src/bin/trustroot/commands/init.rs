@@ -13,7 +13,7 @@ use trustroot::repository::{CONFIG_FILE, Config, RepositoryError, WorkingCopy};
 use super::maintain::repository_failed;
 use crate::args::{Holder, InitOptions};
 use crate::keys::read_key_file;
-use crate::output::{self, Show};
+use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path};
 
@@ -26,7 +26,7 @@ const TEMPLATE: &[(&str, &str)] = &[
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Begun {
-    directory: String,
+    directory: ShownPath,
     trial: bool,
     files: Vec<String>,
     next: String,
@@ -114,7 +114,7 @@ pub(crate) fn run(session: &Session, options: &InitOptions) -> Result<(), Report
     } else {
         format!("put public keys into {place}/keys and name who holds them in {place}/{CONFIG_FILE}")
     };
-    output::show(session.format, &Begun { directory: place, trial: options.trial, files, next })
+    output::show(session.format, &Begun { directory: ShownPath::of(directory), trial: options.trial, files, next })
 }
 
 /// A name as a TOML key.

@@ -14,7 +14,7 @@ use trustroot::metadata::{DelegationRule, Envelope, KeyId, PublicKey, Root, Targ
 
 use crate::args::{KeyCommand, KeyGenerateOptions, KeyInspectOptions, KeyType};
 use crate::keys;
-use crate::output::{self, Show};
+use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path};
 
@@ -34,8 +34,8 @@ pub(crate) fn run(session: &Session, command: KeyCommand) -> Result<(), Report> 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Generated {
-    secret_key: String,
-    public_key: String,
+    secret_key: ShownPath,
+    public_key: ShownPath,
     encrypted: bool,
     #[serde(flatten)]
     key: KeyFacts,
@@ -117,8 +117,8 @@ fn generate(session: &Session, options: &KeyGenerateOptions) -> Result<(), Repor
     keys::create_private(&options.file, pem.as_bytes())?;
     keys::create_public(&public_path, public.as_bytes())?;
     let generated = Generated {
-        secret_key: show_path(&options.file),
-        public_key: show_path(&public_path),
+        secret_key: ShownPath::of(&options.file),
+        public_key: ShownPath::of(&public_path),
         encrypted: passphrase.is_some(),
         key: facts,
     };
@@ -175,7 +175,7 @@ impl KeyType {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Inspected {
-    file: String,
+    file: ShownPath,
     /// `secret` or `public`.
     half: &'static str,
     encrypted: bool,
@@ -260,8 +260,14 @@ fn inspect(session: &Session, options: &KeyInspectOptions) -> Result<(), Report>
         }
     };
     let key = public.as_ref().map(KeyFacts::of).transpose()?;
-    let inspected =
-        Inspected { file: show_path(&options.file), half, encrypted: encryption.is_some(), encryption, key, listed };
+    let inspected = Inspected {
+        file: ShownPath::of(&options.file),
+        half,
+        encrypted: encryption.is_some(),
+        encryption,
+        key,
+        listed,
+    };
     output::show(session.format, &inspected)
 }
 

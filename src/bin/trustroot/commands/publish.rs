@@ -7,14 +7,14 @@ use trustroot::publish::{PublishError, PublishPlan, audit};
 use super::maintain::{open, publish_failed};
 use crate::args::PublishOptions;
 use crate::keys::{KeyOptions, open_key};
-use crate::output::{self, Show};
+use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, block_on, show_path};
+use crate::ui::{Session, block_on};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Published {
-    destination: String,
+    destination: ShownPath,
     roles: Vec<RoleVersion>,
     /// Files that are new or replaced; with `--dry-run`, that would be.
     new: Vec<String>,
@@ -77,7 +77,7 @@ pub(crate) fn run(session: &Session, options: &PublishOptions) -> Result<(), Rep
         Ok(plan)
     })?;
     let published = Published {
-        destination: show_path(&options.destination),
+        destination: ShownPath::of(&options.destination),
         roles: plan
             .versions
             .iter()

@@ -4,9 +4,9 @@ use serde_json::json;
 use trustroot::serve::{ServeError, ServeLimits, Server};
 
 use crate::args::{Format, ServeOptions};
-use crate::output;
+use crate::output::{self, ShownPath};
 use crate::report::{Outcome, Report, ascii_json};
-use crate::ui::{Session, StopSignals, block_on, show_path};
+use crate::ui::{Session, StopSignals, block_on};
 
 pub(crate) fn run(session: &Session, options: &ServeOptions) -> Result<(), Report> {
     block_on(async {
@@ -15,7 +15,7 @@ pub(crate) fn run(session: &Session, options: &ServeOptions) -> Result<(), Repor
             .map_err(|error| not_served(&error))?;
         // Before anybody is told that there is something to end.
         let mut stop = StopSignals::listen().map_err(|error| Report::io(&error))?;
-        let directory = show_path(&options.directory);
+        let directory = ShownPath::of(&options.directory);
         let url = format!("http://{}/", server.address());
         // One line in either format: scripts read the port from it while the server runs.
         let line = match session.format {

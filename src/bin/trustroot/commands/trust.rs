@@ -14,7 +14,7 @@ use trustroot::trust::{ExpectRoot, RootPolicy};
 use super::RoleLine;
 use crate::args::{PolicyOptions, TrustAddOptions, TrustCommand, TrustSetOptions};
 use crate::config::{LONGEST_ROOT, Origin, Pin, PinnedBy, Policy, Trust, TrustName, Unreachable};
-use crate::output::{self, Show};
+use crate::output::{self, Show, ShownPath};
 use crate::period::ago;
 use crate::report::{Outcome, Report, example_key};
 use crate::ui::{Session, fetcher, judge_kept, show_path, show_time, warn};
@@ -341,8 +341,8 @@ fn changed(mut policy: Policy, options: &PolicyOptions) -> Result<Policy, Report
 struct Shown {
     #[serde(flatten)]
     trust: TrustLine,
-    pin_directory: String,
-    kept_in: String,
+    pin_directory: ShownPath,
+    kept_in: ShownPath,
     metadata_bytes: u64,
     target_bytes: u64,
     /// When the repository confirmed last what is kept.
@@ -407,8 +407,8 @@ fn show(session: &Session, name: &TrustName) -> Result<(), Report> {
     };
     let shown = Shown {
         trust: TrustLine::of(session, &trust)?,
-        pin_directory: show_path(&trust.pin_directory),
-        kept_in: show_path(trust.metadata_directory().parent().unwrap_or(Path::new("."))),
+        pin_directory: ShownPath::of(&trust.pin_directory),
+        kept_in: ShownPath::of(trust.metadata_directory().parent().unwrap_or(Path::new("."))),
         metadata_bytes: bytes_below(&trust.metadata_directory()),
         target_bytes: bytes_below(&trust.targets_directory()),
         confirmed_at: confirmed_at.map(show_time),

@@ -19,7 +19,7 @@ use super::get::{Fetched, target};
 use super::verify_build;
 use crate::args::VerifyOptions;
 use crate::asked::Asked;
-use crate::output::{self, Show};
+use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path, show_time};
 
@@ -102,15 +102,15 @@ pub(super) fn unreadable(asked: &Asked, agreed: &Agreed, error: &dyn std::fmt::D
     let headline = format!("the target {} cannot be used: {error}", agreed.found.path);
     let names: Vec<&str> = agreed.by.iter().map(|(name, _)| name.as_str()).collect();
     let report = Report::new(Outcome::CouldNotTell, "unreadable-target", headline).fact("trust", names.join(", "));
-    asked.map().into_iter().fold(report, |report, map| report.fact("map", map))
+    asked.map().into_iter().fold(report, |report, map| report.fact("map", map.to_string()))
 }
 
 /// What the question is about, as it is shown.
-pub(super) fn artifact_name(options: &VerifyOptions) -> String {
+pub(super) fn artifact_name(options: &VerifyOptions) -> ShownPath {
     match (&options.artifact, &options.digest) {
-        (Some(path), _) => show_path(path),
-        (None, Some(digest)) => digest.to_string(),
-        (None, None) => String::new(),
+        (Some(path), _) => ShownPath::of(path),
+        (None, Some(digest)) => ShownPath::of(digest.to_string()),
+        (None, None) => ShownPath::of(""),
     }
 }
 
@@ -149,7 +149,7 @@ fn denied(options: &VerifyOptions, asked: &Asked, delivered: &Delivered, denial:
         _ => Report::new(Outcome::No, denial.code(), format!("not verified: {denial}")),
     };
     report = report
-        .fact("artifact", artifact_name(options))
+        .fact("artifact", artifact_name(options).to_string())
         .fact("attestation", show_path(&options.attestation))
         .fact("keys", delivered.keys_from.clone());
     if let Denial::NoneAccepted { refused } = denial {
@@ -181,7 +181,7 @@ fn denied(options: &VerifyOptions, asked: &Asked, delivered: &Delivered, denial:
 #[serde(rename_all = "camelCase")]
 struct Answer {
     verified: bool,
-    artifact: String,
+    artifact: ShownPath,
     digests: Value,
     attestations: Vec<Value>,
     refused: Vec<Value>,

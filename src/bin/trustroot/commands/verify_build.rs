@@ -16,7 +16,7 @@ use super::lookup::{Delivered, deliver, failed};
 use super::verify::{artifact_name, unreadable};
 use crate::args::VerifyOptions;
 use crate::asked::Asked;
-use crate::output::{self, Show};
+use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path, show_time};
 
@@ -129,7 +129,7 @@ fn judged(
 
 fn denied(options: &VerifyOptions, context: &Context, denial: &BuilderDenial) -> Report {
     let mut report = Report::new(Outcome::No, denial.code(), format!("not verified: {denial}"))
-        .fact("artifact", artifact_name(options))
+        .fact("artifact", artifact_name(options).to_string())
         .fact("attestation", show_path(&options.attestation))
         .fact("document", context.document.clone());
     if let BuilderDenial::NoneAccepted { refused } = denial {
@@ -160,7 +160,7 @@ fn denied(options: &VerifyOptions, context: &Context, denial: &BuilderDenial) ->
 #[serde(rename_all = "camelCase")]
 struct Answer {
     verified: bool,
-    artifact: String,
+    artifact: ShownPath,
     id: String,
     namespace: String,
     level: &'static str,
