@@ -454,7 +454,7 @@ impl TrustStore {
         const PATIENCE: Duration = Duration::from_secs(60);
         let (pins, started) = (LocalCache::new(self.home.clone(), CacheMode::ReadWrite), Instant::now());
         loop {
-            match pins.try_lock().map_err(|error| Report::io(&error))? {
+            match pins.try_lock().map_err(|error| Report::io(&error).still("nothing changed"))? {
                 Some(lock) => return Ok(lock),
                 None if started.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(10)),
                 None => {
