@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 
 use super::asking::{Fetched, Meter, Traffic};
-use super::fetcher::{FetchError, FetchRequest, Fetcher};
+use super::fetcher::{EntityTag, FetchError, FetchRequest, Fetcher};
 use super::history::{Content, History, Noted, Subject};
 use super::index;
 use super::notes::Notes;
@@ -61,6 +61,8 @@ pub struct Updater {
     notes: Notes,
     /// The notes as they are kept.
     kept_notes: Notes,
+    /// What a mirror calls the timestamp that it sent last, and where it is: noted once that is trusted.
+    sent_timestamp: Option<(SafeUrl, Received, EntityTag)>,
     /// When the repository had confirmed what was trusted before this update.
     confirmed_before: Option<DateTime<Utc>>,
     /// What is noted of earlier versions, once that has been asked for.
@@ -153,6 +155,7 @@ impl Updater {
             staged: Staged::default(),
             notes: Notes::default(),
             kept_notes: Notes::default(),
+            sent_timestamp: None,
             confirmed_before: None,
             history: None,
             order,
@@ -253,6 +256,7 @@ impl Updater {
             self.staged.clear();
             let asked = self.ask_mirrors(Job::Refresh).await;
             if asked.is_ok() {
+                self.note_timestamp_tag()?;
                 self.confirm();
             }
             if self.commit(lock).await? == Commit::Done || asked.is_err() {
@@ -274,6 +278,16 @@ impl Updater {
             Err(error) if error.is_unreachable() => self.fall_back(error).await,
             Err(error) => Err(error),
         }
+    }
+
+    /// Notes what the timestamp that is trusted now is called. What was refused leaves no trace.
+    fn note_timestamp_tag(&mut self) -> io::Result<()> {
+        let Some((url, sent, tag)) = self.sent_timestamp.take() else { return Ok(()) };
+        let trusted = self.staged.read(&*self.store, &LocalFile::Role(RoleName::Timestamp))?;
+        if trusted.is_some_and(|trusted| trusted.bytes() == sent.bytes()) {
+            self.notes.note_timestamp_tag(&url, &sent, &tag);
+        }
+        Ok(())
     }
 
     /// Notes that the repository has confirmed everything: not more than once a minute, since that alone is hardly worth
@@ -602,8 +616,8 @@ impl Updater {
     fn bytes_of(&mut self, mirror: &Mirror, request: &Request, fetched: Fetched, kept: Option<&Received>) -> Received {
         match fetched {
             Fetched::Bytes(bytes, tag) => {
-                if let Some(tag) = tag.filter(|_| request.role == RoleName::Timestamp) {
-                    self.notes.note_timestamp_tag(&metadata_url(mirror, request), &bytes, &tag);
+                if request.role == RoleName::Timestamp {
+                    self.sent_timestamp = tag.map(|tag| (metadata_url(mirror, request), bytes.clone(), tag));
                 }
                 bytes
             }
