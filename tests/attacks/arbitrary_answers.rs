@@ -175,6 +175,8 @@ fn fragment_of_http() -> impl Strategy<Value = Vec<u8>> {
         "0\r\n\r\n",
         "content-encoding: gzip\r\n",
         "content-encoding: zstd\r\n",
+        "etag: \"x\"\r\n",
+        "etag: W/\"\r\n",
         "content-range: bytes 0-4/5\r\n",
         "location: /x\r\n",
         "location: file:///etc/passwd\r\n",
