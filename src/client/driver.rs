@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 
 use super::asking::{Fetched, Meter};
-use super::fetcher::{FetchError, FetchRequest, Fetcher};
+use super::fetcher::{EntityTag, FetchError, FetchRequest, Fetcher};
 use super::history::History;
 use super::keeping::Commit;
 use super::notes::Notes;
@@ -38,6 +38,8 @@ pub(super) struct Driver {
     pub(super) notes: Notes,
     /// The notes as they are kept.
     pub(super) kept_notes: Notes,
+    /// What a mirror calls the timestamp that it sent last, and where it is: noted once that is trusted.
+    pub(super) sent_timestamp: Option<(SafeUrl, Received, EntityTag)>,
     /// When the repository had confirmed what was trusted before this update.
     pub(super) confirmed_before: Option<DateTime<Utc>>,
     /// What is noted of earlier versions, once that has been asked for.
@@ -122,6 +124,7 @@ impl Driver {
             self.staged.clear();
             let asked = self.ask_mirrors(Job::Refresh).await;
             if asked.is_ok() {
+                self.note_timestamp_tag()?;
                 self.confirm();
             }
             if self.commit(lock).await? == Commit::Done || asked.is_err() {
@@ -143,6 +146,16 @@ impl Driver {
             Err(error) if error.is_unreachable() => self.fall_back(error).await,
             Err(error) => Err(error),
         }
+    }
+
+    /// Notes what the timestamp that is trusted now is called. What was refused leaves no trace.
+    fn note_timestamp_tag(&mut self) -> io::Result<()> {
+        let Some((url, sent, tag)) = self.sent_timestamp.take() else { return Ok(()) };
+        let trusted = self.staged.read(&*self.store, &LocalFile::Role(RoleName::Timestamp))?;
+        if trusted.is_some_and(|trusted| trusted.bytes() == sent.bytes()) {
+            self.notes.note_timestamp_tag(&url, &sent, &tag);
+        }
+        Ok(())
     }
 
     /// Notes that the repository has confirmed everything: not more than once a minute, since that alone is hardly worth
@@ -450,8 +463,8 @@ impl Driver {
     fn bytes_of(&mut self, mirror: &Mirror, request: &Request, fetched: Fetched, kept: Option<&Received>) -> Received {
         match fetched {
             Fetched::Bytes(bytes, tag) => {
-                if let Some(tag) = tag.filter(|_| request.role == RoleName::Timestamp) {
-                    self.notes.note_timestamp_tag(&metadata_url(mirror, request), &bytes, &tag);
+                if request.role == RoleName::Timestamp {
+                    self.sent_timestamp = tag.map(|tag| (metadata_url(mirror, request), bytes.clone(), tag));
                 }
                 bytes
             }

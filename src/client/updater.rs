@@ -106,6 +106,7 @@ impl Updater {
             staged: Staged::default(),
             notes: Notes::default(),
             kept_notes: Notes::default(),
+            sent_timestamp: None,
             confirmed_before: None,
             history: None,
             order,

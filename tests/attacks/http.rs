@@ -265,6 +265,18 @@ fn a_timestamp_is_not_sent_again_where_tags_are_weak() {
     }
 }
 
+/// The name of what was refused is forgotten with it: else that of what is kept would be lost.
+#[test]
+fn a_tag_of_a_refused_timestamp_is_not_noted() {
+    let mut site = Site::with_news();
+    let tagged = |body: &[u8]| Reply::Bytes(with_head("HTTP/1.1 200 OK\r\netag: \"x\"", body));
+    site.timestamp_fails(tagged(b"{}"), "malformed", "no document");
+    let other =
+        String::from_utf8(site.repository.bytes("timestamp")).unwrap().replace("\"version\":", "\"x\":1,\"version\":");
+    site.timestamp_fails(tagged(other.as_bytes()), "too-few-signatures", "not signed");
+    site.heals();
+}
+
 /// What was asked of others on the way is traffic too.
 #[test]
 fn requests_that_redirects_lead_to_are_counted() {
