@@ -15,11 +15,13 @@ use serde_json::json;
 use super::CeremonyError;
 use crate::crypto::sha256;
 use crate::fs::{read_bounded, write_durably};
-use crate::metadata::{Document, EncodedName, Envelope, KeyId, RoleName, Root, TargetPath, Targets, Version};
+use crate::metadata::{
+    Document, EncodedName, Envelope, KeyId, RoleName, Root, Signature, TargetPath, Targets, Version,
+};
 use crate::repository::{Proposal, SignedState, WorkingCopy, file_name};
 
 /// Longest proposal, and longest file that a proposal names, in bytes.
-const LONGEST: u64 = 512_000_000;
+pub(super) const LONGEST: u64 = 512_000_000;
 /// Longest file of a signature, in bytes: one of ML-DSA-87 has 9 kB in hexadecimal.
 const LONGEST_SIGNATURE: u64 = 64 << 10;
 /// Most signatures of one event that are read.
@@ -87,18 +89,24 @@ pub struct FiledSignature {
 }
 
 impl FiledSignature {
+    /// The payload and the keyid, for people; and what tells this signature from any other, so that two files of one
+    /// name are the same file: whoever signs twice with a key whose signatures differ each time makes no conflict.
     fn file_name(&self) -> String {
         let keyid = EncodedName::new(&self.keyid);
         let keyid = keyid.as_str();
-        // Two names that are cut to the same text would be told apart by their content, and one would be refused.
-        format!("{}.{}.json", &self.payload_sha256[..16], &keyid[..keyid.len().min(64)])
+        let content = format!("{}\n{}\n{}", self.payload_sha256, self.keyid, self.sig);
+        let distinct = hex::encode(&sha256(content.as_bytes())[..8]);
+        format!("{}.{}.{distinct}.json", &self.payload_sha256[..16], &keyid[..keyid.len().min(64)])
     }
 
-    fn is_well_formed(&self) -> bool {
-        let digest = self.payload_sha256.len() == 64
-            && self.payload_sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        digest && !self.keyid.is_empty()
+    pub(super) fn is_well_formed(&self) -> bool {
+        is_sha256(&self.payload_sha256) && !self.keyid.is_empty()
     }
+}
+
+/// Whether this is a SHA-256 as we write it.
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// A signing event, as it lies on disk.
@@ -122,7 +130,8 @@ pub struct SigningEvent {
     pub(super) document: Vec<u8>,
     /// Earlier proposals: a signature stays valid for ever, so the payload that it is over is kept.
     superseded: Vec<Vec<u8>>,
-    directory: PathBuf,
+    /// Absent for one that lies nowhere.
+    directory: Option<PathBuf>,
 }
 
 impl SigningEvent {
@@ -179,19 +188,45 @@ impl SigningEvent {
         let document = read_bounded(&directory.join("proposal.json"), LONGEST)?
             .ok_or_else(|| malformed(name, "`proposal.json` is missing"))?;
         let envelope = Envelope::parse(&document)?;
-        let version = match role {
-            RoleName::Root => envelope.unverified::<Root>()?.version,
-            _ => envelope.unverified::<Targets>()?.version(),
-        };
+        let version = version_of(&role, &envelope)?;
         let targets = read_targets(&directory.join("targets"), name)?;
         let digest = hex::encode(sha256(envelope.signed_bytes()));
         let (signatures, unreadable) = read_signatures(&directory.join("signatures"), &digest)?;
         let superseded = read_superseded(&directory.join("superseded"))?;
         let name = name.clone();
+        let directory = Some(directory);
         let event =
             Self { name, role, version, envelope, targets, signatures, unreadable, document, superseded, directory };
         event.check_repository(copy, file.repository.as_deref())?;
-        event.check_targets()?;
+        event.check_targets(Content::Complete)?;
+        Ok(event)
+    }
+
+    /// An event that lies nowhere: about a document of any make, whose signatures are those that it holds itself.
+    /// Of the files that it names those given must be right; the others are known by their digests only.
+    ///
+    /// # Errors
+    /// When the document is not one of this role, or a file is not the one that it names.
+    pub fn of_document(
+        name: &EventName,
+        role: &RoleName,
+        document: &[u8],
+        targets: BTreeMap<TargetPath, Vec<u8>>,
+    ) -> Result<Self, CeremonyError> {
+        let envelope = Envelope::parse(document)?;
+        let payload_sha256 = hex::encode(sha256(envelope.signed_bytes()));
+        let filed = |(keyid, signature): (&KeyId, &Signature)| FiledSignature {
+            payload_sha256: payload_sha256.clone(),
+            keyid: keyid.as_str().to_owned(),
+            sig: signature.as_str().to_owned(),
+        };
+        let signatures = envelope.signatures().iter().map(filed).collect();
+        let version = version_of(role, &envelope)?;
+        let (name, role, document) = (name.clone(), role.clone(), document.to_owned());
+        let (unreadable, superseded, directory) = (Vec::new(), Vec::new(), None);
+        let event =
+            Self { name, role, version, envelope, targets, signatures, unreadable, document, superseded, directory };
+        event.check_targets(Content::Partial)?;
         Ok(event)
     }
 
@@ -217,15 +252,8 @@ impl SigningEvent {
 
     /// Every payload that this event proposes or has proposed, each as an event of its own. Those that cannot be read
     /// are left out: nobody can publish them.
-    pub(super) fn payloads(&self) -> impl Iterator<Item = Self> {
-        let earlier = self.superseded.iter().filter_map(|document| {
-            let envelope = Envelope::parse(document).ok()?;
-            let version = match self.role {
-                RoleName::Root => envelope.unverified::<Root>().ok()?.version,
-                _ => envelope.unverified::<Targets>().ok()?.version(),
-            };
-            Some(Self { version, envelope, document: document.clone(), ..self.clone() })
-        });
+    pub fn every_payload(&self) -> impl Iterator<Item = Self> {
+        let earlier = self.superseded.iter().filter_map(|document| self.with_document(document).ok());
         std::iter::once(self.clone()).chain(earlier)
     }
 
@@ -245,32 +273,11 @@ impl SigningEvent {
         self.signatures.iter().filter(move |filed| filed.payload_sha256 == digest)
     }
 
-    /// The proposal with the signatures that were collected for this payload.
-    ///
-    /// # Errors
-    /// Never, as each keyid is filed once; passed on all the same.
-    pub fn signed(&self) -> Result<Envelope, CeremonyError> {
-        let mut by_keyid = BTreeMap::new();
-        for filed in self.over_this_payload() {
-            by_keyid.entry(filed.keyid.as_str()).or_insert(filed.sig.as_str());
-        }
-        Ok(Envelope::parse(&self.assembled(&by_keyid)?)?)
-    }
-
-    /// The file to publish, with the signatures of these keys alone.
+    /// The document with these signatures, by keyid.
     ///
     /// # Errors
     /// When the proposal is not JSON, which opening it has ruled out.
-    pub(super) fn with_signatures_of(&self, keyids: &[&KeyId]) -> Result<Vec<u8>, CeremonyError> {
-        let by_keyid = self
-            .over_this_payload()
-            .filter(|filed| keyids.iter().any(|keyid| keyid.as_str() == filed.keyid))
-            .map(|filed| (filed.keyid.as_str(), filed.sig.as_str()))
-            .collect();
-        self.assembled(&by_keyid)
-    }
-
-    fn assembled(&self, by_keyid: &BTreeMap<&str, &str>) -> Result<Vec<u8>, CeremonyError> {
+    pub(super) fn assembled(&self, by_keyid: &BTreeMap<&str, &str>) -> Result<Vec<u8>, CeremonyError> {
         let wrong = |error: serde_json::Error| malformed(&self.name, error.to_string());
         let mut document: serde_json::Value = serde_json::from_slice(&self.document).map_err(wrong)?;
         document["signatures"] = by_keyid.iter().map(|(keyid, sig)| json!({"keyid": keyid, "sig": sig})).collect();
@@ -279,24 +286,48 @@ impl SigningEvent {
         Ok(bytes)
     }
 
-    /// Files a signature over this event's payload.
+    /// Files a signature, and returns where. One that lies here is left as it is.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn file(&mut self, keyid: &KeyId, signature: &[u8]) -> Result<PathBuf, CeremonyError> {
-        let filed = FiledSignature {
-            payload_sha256: hex::encode(self.digest()),
-            keyid: keyid.as_str().to_owned(),
-            sig: hex::encode(signature),
-        };
-        let directory = self.directory.join("signatures");
-        fs::create_dir_all(&directory)?;
-        let path = directory.join(filed.file_name());
-        let text = serde_json::to_vec_pretty(&filed).map_err(|error| malformed(&self.name, error.to_string()))?;
-        write_durably(&path, &text)?;
-        self.signatures.retain(|other| other.file_name() != filed.file_name());
-        self.signatures.push(filed);
-        Ok(path)
+    pub(super) fn file(&mut self, filed: FiledSignature) -> Result<PathBuf, CeremonyError> {
+        let path = PathBuf::from("signatures").join(filed.file_name());
+        if let Some(directory) = &self.directory {
+            let path = directory.join(&path);
+            fs::create_dir_all(directory.join("signatures"))?;
+            // What lies there under this name is this signature, or was damaged.
+            let text = serde_json::to_vec_pretty(&filed).map_err(|error| malformed(&self.name, error.to_string()))?;
+            write_durably(&path, &text)?;
+        }
+        if !self.signatures.contains(&filed) {
+            self.signatures.push(filed);
+        }
+        Ok(self.directory.as_ref().map_or(path.clone(), |directory| directory.join(&path)))
+    }
+
+    /// Keeps another payload for this version that somebody has signed: its signatures stay valid for ever.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn keep(&mut self, other: &Self) -> Result<(), CeremonyError> {
+        let document = other.assembled(&BTreeMap::new())?;
+        if let Some(directory) = &self.directory {
+            let kept = directory.join("superseded");
+            fs::create_dir_all(&kept)?;
+            write_durably(&kept.join(format!("{}.json", hex::encode(other.digest()))), &document)?;
+        }
+        self.superseded.push(document);
+        Ok(())
+    }
+
+    /// The same event with another document in the place of its proposal.
+    ///
+    /// # Errors
+    /// When it is not a document of this role.
+    pub(super) fn with_document(&self, document: &[u8]) -> Result<Self, CeremonyError> {
+        let envelope = Envelope::parse(document)?;
+        let version = version_of(&self.role, &envelope)?;
+        Ok(Self { version, envelope, document: document.to_owned(), ..self.clone() })
     }
 
     /// An event prepared for one repository is not signed in another, even where the same people keep both.
@@ -320,7 +351,7 @@ impl SigningEvent {
     }
 
     /// The files beside the proposal must be those that it names: a reviewer reads the files, and signs for the names.
-    fn check_targets(&self) -> Result<(), CeremonyError> {
+    fn check_targets(&self, content: Content) -> Result<(), CeremonyError> {
         if self.role == RoleName::Root {
             return Ok(());
         }
@@ -330,7 +361,11 @@ impl SigningEvent {
             let wrong = |what: &str| malformed(&self.name, format!("the file `{path}` {what}"));
             let entry = entry.map_err(|error| malformed(&self.name, error.to_string()))?;
             let target = TargetPath::new(&path).map_err(|error| malformed(&self.name, error.to_string()))?;
-            let bytes = self.targets.get(&target).ok_or_else(|| wrong("is proposed, and is not in the event"))?;
+            let bytes = match self.targets.get(&target) {
+                Some(bytes) => bytes,
+                None if content == Content::Partial => continue,
+                None => return Err(wrong("is proposed, and is not in the event")),
+            };
             let digest = entry.hashes.iter().find(|(algorithm, _)| algorithm.name() == "sha256");
             let same = entry.length == bytes.len() as u64
                 && digest.is_some_and(|(_, digest)| digest == sha256(bytes))
@@ -345,6 +380,20 @@ impl SigningEvent {
         }
         Ok(())
     }
+}
+
+/// Whether every file that a proposal names must be at hand.
+#[derive(Clone, Copy, PartialEq)]
+enum Content {
+    Complete,
+    Partial,
+}
+
+fn version_of(role: &RoleName, envelope: &Envelope) -> Result<Version, CeremonyError> {
+    Ok(match role {
+        RoleName::Root => envelope.unverified::<Root>()?.version,
+        _ => envelope.unverified::<Targets>()?.version(),
+    })
 }
 
 fn malformed(name: &EventName, problem: impl Into<String>) -> CeremonyError {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{CeremonyError, EventName, SigningEvent};
+use super::{CeremonyError, EventName, FiledSignature, SigningEvent};
 use crate::crypto::{SecretKey, VerifyingKey};
 use crate::fs::write_durably;
 use crate::metadata::{
@@ -15,7 +15,7 @@ use crate::metadata::{
     Unrecognized, Version,
 };
 use crate::repository::{FamilyCount, FamilyThresholds, RepositoryError, SignedState, WorkingCopy};
-use crate::trust::{Authority, Standing, Tally, tally};
+use crate::trust::{Authority, Standing, Tally, TallyLine, tally};
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +142,20 @@ impl Delegator {
     }
 }
 
+fn pairs<'a>(filed: &[&'a FiledSignature]) -> Vec<(&'a str, &'a str)> {
+    filed.iter().map(|filed| (filed.keyid.as_str(), filed.sig.as_str())).collect()
+}
+
+/// Why a signature over the right payload counts for nothing.
+pub(super) fn why_uncounted(standing: Option<Standing>) -> &'static str {
+    match standing {
+        None => "by a key that may not sign",
+        Some(Standing::Missing) => "empty",
+        Some(Standing::Invalid) => "not valid",
+        Some(_) => "by a key that cannot be used",
+    }
+}
+
 impl SigningEvent {
     /// Who may sign this event: the delegators that have been signed, and for a root the proposed one itself.
     pub(super) fn delegators(&self, signed: &SignedState) -> Result<Vec<Delegator>, CeremonyError> {
@@ -187,7 +201,7 @@ impl SigningEvent {
     /// When it cannot be read, or nobody may sign it yet.
     pub fn status(&self, copy: &WorkingCopy, signed: &SignedState) -> Result<Status, CeremonyError> {
         let delegators = self.delegators(signed)?;
-        let counts = self.counts(&delegators)?;
+        let counts = self.counts_under(&delegators)?;
         let state = match self.finished_as(signed)? {
             Some(same) if same => EventState::Finished,
             Some(_) => EventState::Superseded,
@@ -197,7 +211,7 @@ impl SigningEvent {
         let (siblings, unreadable_events) = self.siblings(copy, signed)?;
         Ok(Status {
             state,
-            uncounted: self.uncounted(&counts),
+            uncounted: self.uncounted(&delegators, &counts)?,
             siblings,
             unreadable_events,
             outgoing_missing: self.outgoing_missing(&delegators, &counts),
@@ -214,40 +228,116 @@ impl SigningEvent {
         Ok(Some(there.signed_bytes() == self.envelope.signed_bytes()))
     }
 
-    fn uncounted(&self, counts: &[Under]) -> Vec<Uncounted> {
+    fn uncounted(&self, delegators: &[Delegator], counts: &[Under]) -> Result<Vec<Uncounted>, CeremonyError> {
         let mut uncounted: Vec<Uncounted> = self
             .unreadable
             .iter()
             .map(|(file, problem)| Uncounted { from: file.clone(), why: format!("unreadable: {problem}") })
             .collect();
         let digest = hex::encode(self.digest());
-        for filed in &self.signatures {
-            let why = if filed.payload_sha256 == digest {
-                let standings: Vec<Standing> = counts
-                    .iter()
-                    .flat_map(|under| &under.tally.lines)
-                    .filter(|line| line.keyid.as_str() == filed.keyid)
-                    .map(|line| line.standing)
-                    .collect();
-                match standings.as_slice() {
-                    standings if standings.contains(&Standing::Valid) => continue,
-                    standings if standings.contains(&Standing::SameKey) => "the key is counted under another keyid",
-                    [] => "by a key that may not sign",
-                    standings if standings.contains(&Standing::Missing) => "empty",
-                    standings if standings.contains(&Standing::Invalid) => "not valid",
-                    _ => "by a key that cannot be used",
+        let (here, elsewhere): (Vec<&FiledSignature>, Vec<_>) =
+            self.signatures.iter().partition(|filed| filed.payload_sha256 == digest);
+        let mut seen = BTreeSet::new();
+        for (filed, standing) in here.iter().zip(self.standings(delegators, &pairs(&here))?) {
+            let in_count = |line: &&TallyLine| line.keyid.as_str() == filed.keyid;
+            let counted = counts.iter().flat_map(|under| &under.tally.lines).filter(in_count);
+            let why = match standing {
+                Some(Standing::Valid) if counted.clone().any(|line| line.standing == Standing::Valid) => {
+                    if seen.insert(&filed.keyid) {
+                        continue;
+                    }
+                    "the key has signed this payload twice"
                 }
-            } else {
-                "over another payload"
+                Some(Standing::Valid) => "the key is counted under another keyid",
+                other => why_uncounted(other),
             };
             uncounted.push(Uncounted { from: filed.keyid.clone(), why: why.to_owned() });
         }
-        uncounted
+        for filed in elsewhere {
+            uncounted.push(Uncounted { from: filed.keyid.clone(), why: "over another payload".to_owned() });
+        }
+        Ok(uncounted)
     }
 
-    /// Counts the signatures of this payload under each delegator.
-    fn counts(&self, delegators: &[Delegator]) -> Result<Vec<Under>, CeremonyError> {
-        let envelope = self.signed()?;
+    /// How each of these signatures over this payload stands with those who may sign it: valid where any of them has the
+    /// key under that keyid, and `None` where none knows the keyid.
+    ///
+    /// # Errors
+    /// When the proposal is not JSON, which opening it has ruled out.
+    pub(super) fn standings(
+        &self,
+        delegators: &[Delegator],
+        signatures: &[(&str, &str)],
+    ) -> Result<Vec<Option<Standing>>, CeremonyError> {
+        let mut found = vec![None; signatures.len()];
+        let mut left: Vec<usize> = (0..signatures.len()).collect();
+        // A document has one signature for each keyid, so those that share one are tried one after the other.
+        while !left.is_empty() {
+            let (mut now, mut later) = (BTreeMap::new(), Vec::new());
+            for index in left {
+                let taken = now.insert(signatures[index].0, index);
+                later.extend(taken);
+            }
+            let by_keyid = now.iter().map(|(keyid, index)| (*keyid, signatures[*index].1)).collect();
+            let envelope = Envelope::parse(&self.assembled(&by_keyid)?)?;
+            for authority in delegators.iter().filter_map(|delegator| delegator.authority(&self.role)) {
+                for line in tally(&envelope, authority).lines {
+                    let Some(index) = now.get(line.keyid.as_str()) else { continue };
+                    let standing = match line.standing {
+                        Standing::Valid | Standing::SameKey => Standing::Valid,
+                        other => other,
+                    };
+                    if found[*index] != Some(Standing::Valid) {
+                        found[*index] = Some(standing);
+                    }
+                }
+            }
+            left = later;
+        }
+        Ok(found)
+    }
+
+    /// The keyids under which a valid signature over a payload of this version lies here.
+    pub(super) fn signed_by(
+        &self,
+        payload_sha256: &str,
+        delegators: &[Delegator],
+    ) -> Result<BTreeSet<String>, CeremonyError> {
+        let Some(payload) = self.every_payload().find(|payload| hex::encode(payload.digest()) == payload_sha256) else {
+            return Ok(BTreeSet::new());
+        };
+        let here: Vec<&FiledSignature> = payload.over_this_payload().collect();
+        let standings = payload.standings(delegators, &pairs(&here))?;
+        let valid = here.iter().zip(standings).filter(|(_, standing)| *standing == Some(Standing::Valid));
+        Ok(valid.map(|(filed, _)| filed.keyid.clone()).collect())
+    }
+
+    /// The signatures over this payload, one for each keyid: a valid one, where there is any.
+    fn chosen(&self, delegators: &[Delegator]) -> Result<BTreeMap<&str, &str>, CeremonyError> {
+        let here: Vec<&FiledSignature> = self.over_this_payload().collect();
+        let mut chosen: BTreeMap<&str, &str> =
+            here.iter().map(|filed| (filed.keyid.as_str(), filed.sig.as_str())).collect();
+        if chosen.len() < here.len() {
+            for (filed, standing) in here.iter().zip(self.standings(delegators, &pairs(&here))?) {
+                if standing == Some(Standing::Valid) {
+                    chosen.insert(&filed.keyid, &filed.sig);
+                }
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// Counts the signatures of this payload under everybody whose keys must sign it: a root under the root before it
+    /// and under itself. Needs no working copy, so that events of other makes can be counted too.
+    ///
+    /// # Errors
+    /// When nobody may sign it yet.
+    pub fn counts(&self, signed: &SignedState) -> Result<Vec<Under>, CeremonyError> {
+        self.counts_under(&self.delegators(signed)?)
+    }
+
+    fn counts_under(&self, delegators: &[Delegator]) -> Result<Vec<Under>, CeremonyError> {
+        let envelope = Envelope::parse(&self.assembled(&self.chosen(delegators)?)?)?;
         let count = |delegator: &Delegator| {
             let authority = delegator.authority(&self.role)?;
             let tally = tally(&envelope, authority);
@@ -261,10 +351,10 @@ impl SigningEvent {
     /// sign has signed them.
     fn siblings(&self, copy: &WorkingCopy, signed: &SignedState) -> Result<SiblingsAndUnreadable, CeremonyError> {
         let own = self.digest();
-        let (mut payloads, mut unreadable): (Vec<Self>, Vec<_>) = (self.payloads().collect(), Vec::new());
+        let (mut payloads, mut unreadable): (Vec<Self>, Vec<_>) = (self.every_payload().collect(), Vec::new());
         for name in Self::names(copy)?.into_iter().filter(|name| *name != self.name) {
             match Self::open(copy, &name) {
-                Ok(other) => payloads.extend(other.payloads()),
+                Ok(other) => payloads.extend(other.every_payload()),
                 Err(error) => unreadable.push((name, error.to_string())),
             }
         }
@@ -290,7 +380,7 @@ impl SigningEvent {
             if other.digest() == own {
                 continue;
             }
-            let counts = other.counts(&other.delegators(signed)?)?;
+            let counts = other.counts(signed)?;
             if counts.iter().any(|under| under.tally.counted > 0) {
                 let digest = hex::encode(other.digest());
                 siblings.push(Sibling { digest, event: other.name.clone(), counts });
@@ -342,8 +432,24 @@ impl SigningEvent {
         if keyids.is_empty() {
             return Err(CeremonyError::NotASigner { role: self.role.clone() });
         }
-        let signature = key.sign(self.envelope.signed_bytes())?;
-        keyids.iter().map(|keyid| self.file(keyid, &signature)).collect()
+        let here: Vec<&FiledSignature> = self.over_this_payload().collect();
+        let standings = self.standings(&delegators, &pairs(&here))?;
+        let valid: Vec<&FiledSignature> = here
+            .into_iter()
+            .zip(standings)
+            .filter(|(_, found)| *found == Some(Standing::Valid))
+            .map(|(f, _)| f)
+            .collect();
+        let payload_sha256 = hex::encode(self.digest());
+        let sig = hex::encode(key.sign(self.envelope.signed_bytes())?);
+        let filed = |keyid: &KeyId| {
+            // Whoever signs again adds nothing.
+            let there = valid.iter().find(|filed| filed.keyid == keyid.as_str()).map(|filed| (*filed).clone());
+            let keyid = keyid.as_str().to_owned();
+            there.unwrap_or_else(|| FiledSignature { payload_sha256: payload_sha256.clone(), keyid, sig: sig.clone() })
+        };
+        let filed: Vec<FiledSignature> = keyids.iter().map(filed).collect();
+        filed.into_iter().map(|filed| self.file(filed)).collect()
     }
 
     /// Puts a complete event among what is signed: the files that it names first, then the document with exactly the
@@ -399,11 +505,11 @@ impl SigningEvent {
         if expires.is_past(now) {
             return Err(CeremonyError::Expired { role, version, expires: expires.to_string() });
         }
-        self.write_signed(copy, &status)?;
+        self.write_signed(copy, signed, &status)?;
         Ok(version)
     }
 
-    fn write_signed(&self, copy: &WorkingCopy, status: &Status) -> Result<(), CeremonyError> {
+    fn write_signed(&self, copy: &WorkingCopy, signed: &SignedState, status: &Status) -> Result<(), CeremonyError> {
         let directory = copy.signed_directory();
         for (path, bytes) in &self.targets {
             let name = path.url_path(Some(&crate::crypto::sha256(bytes)));
@@ -411,15 +517,12 @@ impl SigningEvent {
             fs_err::create_dir_all(file.parent().unwrap_or(&directory))?;
             write_durably(&file, bytes)?;
         }
-        let counted: Vec<&KeyId> = status
-            .counts
-            .iter()
-            .flat_map(|under| &under.tally.lines)
-            .filter(|line| line.standing == Standing::Valid)
-            .map(|line| &line.keyid)
-            .collect();
+        let lines = || status.counts.iter().flat_map(|under| &under.tally.lines);
+        let mut counted = self.chosen(&self.delegators(signed)?)?;
+        counted
+            .retain(|keyid, _| lines().any(|line| line.standing == Standing::Valid && line.keyid.as_str() == *keyid));
         fs_err::create_dir_all(&directory)?;
-        write_durably(&directory.join(self.file_name()), &self.with_signatures_of(&counted)?)?;
+        write_durably(&directory.join(self.file_name()), &self.assembled(&counted)?)?;
         Ok(())
     }
 }

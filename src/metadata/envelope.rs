@@ -23,6 +23,11 @@ impl Signature {
         self.0.is_empty()
     }
 
+    /// The text as it came.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The bytes, or `None` where the text is not hexadecimal or is empty.
     pub fn decode(&self) -> Option<Vec<u8>> {
         hex::decode(&self.0).ok().filter(|bytes| !bytes.is_empty())

@@ -199,7 +199,7 @@ fn published(destination: &Path, copy: &WorkingCopy, signed: &SignedState) -> Re
 
 /// The newest snapshot in the directory, also where a run was interrupted before the pointer named it.
 fn newest_snapshot(destination: &Path, signed: &SignedState) -> Result<Option<(Snapshot, Vec<u8>)>, PublishError> {
-    let there = signed.versions_in(destination, &RoleName::Snapshot)?;
+    let there = SignedState::versions_in(destination, &RoleName::Snapshot)?;
     let Some(version) = there.last() else { return Ok(None) };
     let bytes = read_bounded(&destination.join(file_name(&RoleName::Snapshot, *version)), LONGEST)?.unwrap_or_default();
     Ok(Some((vouched::<Snapshot>(&RoleName::Snapshot, &bytes, signed)?, bytes)))

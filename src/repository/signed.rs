@@ -1,6 +1,8 @@
 //! What has been signed so far, verified from the first root on.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fs_err as fs;
 
@@ -36,10 +38,20 @@ pub struct SignedRole {
 /// under a targets document that does.
 #[derive(Debug, Clone)]
 pub struct SignedState {
-    directory: PathBuf,
+    place: Place,
     roots: Vec<(Verified<Root>, Vec<u8>)>,
     /// Newest last.
     targets: Vec<SignedRole>,
+}
+
+/// Where the files lie.
+#[derive(Debug, Clone)]
+enum Place {
+    Directory(PathBuf),
+    /// In memory, by their names below the directory.
+    Files(Arc<BTreeMap<String, Vec<u8>>>),
+    /// In a directory, with a note of every file that is read.
+    Noted(PathBuf, Arc<Mutex<BTreeMap<String, Vec<u8>>>>),
 }
 
 impl SignedState {
@@ -49,7 +61,37 @@ impl SignedState {
     /// When the chain of roots is broken, a targets file is signed by no keys that ever were the role's, or a file cannot
     /// be read.
     pub fn read(directory: &Path, start: UpdateStart) -> Result<Self, RepositoryError> {
-        let mut state = Self::none(directory);
+        Self::none(directory).verified(start)
+    }
+
+    /// Reads what is signed from files in memory, by their names below the directory.
+    ///
+    /// # Errors
+    /// See [`SignedState::read`].
+    pub fn of_files(files: BTreeMap<String, Vec<u8>>, start: UpdateStart) -> Result<Self, RepositoryError> {
+        Self { place: Place::Files(Arc::new(files)), roots: Vec::new(), targets: Vec::new() }.verified(start)
+    }
+
+    /// The same state, which from now on notes every file that is read from its directory.
+    #[must_use]
+    pub(crate) fn noting(&self) -> Self {
+        let place = match &self.place {
+            Place::Directory(directory) | Place::Noted(directory, _) => Place::Noted(directory.clone(), Arc::default()),
+            Place::Files(files) => Place::Files(Arc::clone(files)),
+        };
+        Self { place, ..self.clone() }
+    }
+
+    /// The files that have been read since [`SignedState::noting`], by their names below the directory.
+    pub(crate) fn noted(&self) -> BTreeMap<String, Vec<u8>> {
+        match &self.place {
+            Place::Noted(_, noted) => noted.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    fn verified(mut self, start: UpdateStart) -> Result<Self, RepositoryError> {
+        let state = &mut self;
         let mut expect: Option<ExpectRoot> = None;
         for version in state.versions(&RoleName::Root)? {
             let bytes = state.bytes(&RoleName::Root, version)?;
@@ -78,12 +120,12 @@ impl SignedState {
             check_number(&RoleName::Targets, version, &document)?;
             state.targets.push(SignedRole { document, bytes, current });
         }
-        Ok(state)
+        Ok(self)
     }
 
     /// The state in which nothing is signed yet.
     pub(super) fn none(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), roots: Vec::new(), targets: Vec::new() }
+        Self { place: Place::Directory(directory.to_owned()), roots: Vec::new(), targets: Vec::new() }
     }
 
     /// The roots, oldest first, as files.
@@ -159,27 +201,21 @@ impl SignedState {
     /// # Errors
     /// When the directory cannot be read.
     pub fn versions(&self, role: &RoleName) -> Result<Vec<Version>, RepositoryError> {
-        self.versions_in(&self.directory, role)
+        match &self.place {
+            Place::Directory(directory) | Place::Noted(directory, _) => Self::versions_in(directory, role),
+            Place::Files(files) => Ok(versions_among(files.keys().map(String::as_str), role)),
+        }
     }
 
     /// The versions of a role that lie in another directory of the same layout.
-    #[expect(clippy::unused_self, reason = "goes with the one above")]
-    pub(crate) fn versions_in(&self, directory: &Path, role: &RoleName) -> Result<Vec<Version>, RepositoryError> {
-        let ending = format!(".{}.json", role.encoded());
+    pub(crate) fn versions_in(directory: &Path, role: &RoleName) -> Result<Vec<Version>, RepositoryError> {
         let entries = match fs::read_dir(directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
         };
-        let mut versions = Vec::new();
-        for entry in entries {
-            let name = entry?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_suffix(&ending));
-            let number = number.filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
-            versions.extend(number.and_then(|number| number.parse().ok()).and_then(Version::new));
-        }
-        versions.sort_unstable();
-        Ok(versions)
+        let names: Vec<_> = entries.map(|entry| Ok(entry?.file_name())).collect::<Result<_, std::io::Error>>()?;
+        Ok(versions_among(names.iter().filter_map(|name| name.to_str()), role))
     }
 
     /// A metadata file as it lies here.
@@ -206,11 +242,19 @@ impl SignedState {
     }
 
     fn read_file(&self, name: &str) -> Result<Vec<u8>, RepositoryError> {
-        let path = self.directory.join(name);
-        read_bounded(&path, LONGEST)?.ok_or_else(|| {
-            let problem = "does not exist, but signed metadata names it";
-            RepositoryError::configuration(path.to_string_lossy(), problem)
-        })
+        let (at, found) = match &self.place {
+            Place::Directory(directory) | Place::Noted(directory, _) => {
+                let path = directory.join(name);
+                let found = read_bounded(&path, LONGEST)?;
+                (path.to_string_lossy().into_owned(), found)
+            }
+            Place::Files(files) => (name.to_owned(), files.get(name).cloned()),
+        };
+        if let (Place::Noted(_, noted), Some(bytes)) = (&self.place, &found) {
+            noted.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), bytes.clone());
+        }
+        let problem = "does not exist, but signed metadata names it";
+        found.ok_or_else(|| RepositoryError::configuration(at, problem))
     }
 
     /// The version that must follow in a role.
@@ -225,6 +269,16 @@ impl SignedState {
             }
         }
     }
+}
+
+/// The versions of a role among names of files, in order.
+fn versions_among<'a>(names: impl Iterator<Item = &'a str>, role: &RoleName) -> Vec<Version> {
+    let ending = format!(".{}.json", role.encoded());
+    let number = |name: &'a str| name.strip_suffix(&ending).filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+    let mut versions: Vec<Version> =
+        names.filter_map(number).filter_map(|number| number.parse().ok().and_then(Version::new)).collect();
+    versions.sort_unstable();
+    versions
 }
 
 /// A file that nobody signed for must not decide which version comes next.

@@ -4,9 +4,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../support/realdata.rs"]
+mod realdata;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod collecting;
 mod counting;
 #[cfg(feature = "aws-lc")]
 mod families;

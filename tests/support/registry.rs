@@ -170,6 +170,15 @@ impl Registry {
         SigningEvent::open(&self.copy(), &name.parse().unwrap()).unwrap()
     }
 
+    /// Puts the file of a signature into an event, under its proper name.
+    pub fn put_signature(&self, event: &SigningEvent, filed: &serde_json::Value) {
+        let text = |field: &str| filed[field].as_str().unwrap();
+        let (payload, keyid, sig) = (text("payloadSha256"), text("keyid"), text("sig"));
+        let distinct = trustroot::crypto::sha256(format!("{payload}\n{keyid}\n{sig}").as_bytes());
+        let name = format!("{}.{keyid}.{}.json", &payload[..16], hex::encode(&distinct[..8]));
+        self.write(&format!("signing-events/{}/signatures/{name}", event.name), &filed.to_string());
+    }
+
     pub fn sign(&self, event: &mut SigningEvent, person: &str) -> Result<Vec<PathBuf>, CeremonyError> {
         event.sign(&self.signed(), self.key(person))
     }

@@ -853,6 +853,12 @@ pub(crate) enum CeremonyCommand {
     /// Shows what would change from the version you trust, then asks for four words of the payload's digest: compare all 32
     /// with a second machine first. Nothing is uploaded; the signature is a file in the event.
     Sign(CeremonySignOptions),
+    /// Take in signatures that others have made and sent
+    ///
+    /// Takes TUF metadata with signatures in it, whatever tool signed it; files of single signatures; and directories of
+    /// these, such as another copy of the event. Each signature is verified: those by keys that may sign the event are filed,
+    /// whatever else arrives is named and changes nothing. The order never matters, and anything may be collected again.
+    Collect(CeremonyCollectOptions),
     /// Put an event that enough people have signed among what is signed
     Finish(CeremonyFinishOptions),
 }
@@ -932,6 +938,22 @@ pub(crate) struct CeremonySignOptions {
     /// The payload's SHA-256, from a second machine: answers the question for the words
     #[arg(long, value_name = "DIGEST", value_parser = parse_sha256)]
     pub(crate) payload_sha256: Option<[u8; 32]>,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Collect what came by mail, and what lies in another copy
+  $ trustroot ceremony collect root-v2 alice.json ../bob/signing-events/root-v2")]
+pub(crate) struct CeremonyCollectOptions {
+    /// Which event
+    pub(crate) event: EventName,
+
+    /// Files, and directories of files
+    #[arg(required = true, value_name = "FROM")]
+    pub(crate) from: Vec<PathBuf>,
 
     #[command(flatten)]
     pub(crate) working_copy: WorkingCopyOptions,

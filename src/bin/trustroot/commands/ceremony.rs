@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use trustroot::Printable;
 use trustroot::ceremony::{
-    AcceptedRisks, CeremonyError, Challenge, Change, EventName, EventState, Mark, Review, SigningEvent, Status, Under,
+    AcceptedRisks, CeremonyError, Challenge, Change, EventName, EventState, Fate, Mark, Review, SigningEvent, Status,
+    Under, files_to_collect,
 };
 use trustroot::client::{CacheMode, LocalCache, Store as _};
 use trustroot::crypto::{KeyFamily, sha256};
@@ -17,8 +18,8 @@ use trustroot::trust::{LocalFile, Standing, TallyLine};
 
 use super::maintain::{ceremony_failed, open, repository_failed, role};
 use crate::args::{
-    CeremonyCommand, CeremonyFinishOptions, CeremonyReviewOptions, CeremonySignOptions, CeremonyStartOptions,
-    CeremonyStatusOptions, PinOptions,
+    CeremonyCollectOptions, CeremonyCommand, CeremonyFinishOptions, CeremonyReviewOptions, CeremonySignOptions,
+    CeremonyStartOptions, CeremonyStatusOptions, PinOptions,
 };
 use crate::config::TrustName;
 use crate::keys::open_key;
@@ -32,6 +33,7 @@ pub(crate) fn run(session: &Session, command: CeremonyCommand) -> Result<(), Rep
         CeremonyCommand::Status(options) => status(session, &options),
         CeremonyCommand::Review(options) => review(session, &options),
         CeremonyCommand::Sign(options) => sign(session, &options),
+        CeremonyCommand::Collect(options) => collect(session, &options),
         CeremonyCommand::Finish(options) => finish(session, &options),
     }
 }
@@ -588,6 +590,88 @@ fn confirm(session: &Session, review: &Review, given: Option<&[u8; 32]>) -> Resu
     let mut typed = String::new();
     std::io::stdin().read_line(&mut typed).map_err(|error| Report::io(&error))?;
     if challenge.is_met(&review.digest, &typed) { Ok(()) } else { Err(failed(CeremonyError::NotConfirmed)) }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CollectedFrom {
+    event: String,
+    collected: Vec<CollectedLine>,
+    /// Files in directories that hold no signatures for this event.
+    passed_over: usize,
+    status: Value,
+    #[serde(skip)]
+    status_text: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CollectedLine {
+    from: String,
+    keyid: String,
+    counts: bool,
+    fate: String,
+    #[serde(skip)]
+    text: String,
+}
+
+impl Show for CollectedFrom {
+    fn text(&self) -> String {
+        let mut text: String = self.collected.iter().map(|line| format!("{}: {}\n", line.from, line.text)).collect();
+        match self.passed_over {
+            0 => {}
+            1 => text.push_str("1 other file holds nothing for this event\n"),
+            n => {
+                let _ = writeln!(text, "{n} other files hold nothing for this event");
+            }
+        }
+        text + &self.status_text
+    }
+}
+
+fn collect(session: &Session, options: &CeremonyCollectOptions) -> Result<(), Report> {
+    let failed = |error: CeremonyError| ceremony_failed(&error);
+    let copy = open(&options.working_copy)?;
+    let signed = read_signed(session, &copy)?;
+    let mut event = SigningEvent::open(&copy, &options.event).map_err(failed)?;
+    let (mut collected, mut passed_over) = (Vec::new(), 0);
+    for path in &options.from {
+        let files = files_to_collect(path).map_err(|error| Report::io(&error))?;
+        for file in files {
+            for one in event.collect_file(&signed, &file).map_err(failed)? {
+                // Whoever hands over a directory does not mean every file in it.
+                if matches!(one.fate, Fate::Unusable(_)) && file != *path {
+                    passed_over += 1;
+                    continue;
+                }
+                let fate = match &one.fate {
+                    Fate::Filed => "filed",
+                    Fate::Known => "known",
+                    Fate::Stale { .. } => "stale",
+                    Fate::Uncounted(_) => "uncounted",
+                    _ => "unusable",
+                };
+                let (from, fate) = (show_path(&file), fate.to_owned());
+                let (counts, text) = (one.counts(), one.to_string());
+                collected.push(CollectedLine { from, keyid: one.keyid, counts, fate, text });
+            }
+        }
+    }
+    let status = event.status(&copy, &signed).map_err(failed)?;
+    let nothing = !collected.iter().any(|line| line.counts);
+    let result = CollectedFrom {
+        event: event.name.as_str().to_owned(),
+        collected,
+        passed_over,
+        status: status_json(&event, &status),
+        status_text: status_text(&event, &status),
+    };
+    output::show(session.format, &result)?;
+    if nothing {
+        return Err(Report::new(Outcome::No, "nothing-collected", "nothing that was given counts for this event")
+            .hint("the lines above say why; ask whoever sent it which payload they signed, and with which key"));
+    }
+    Ok(())
 }
 
 #[derive(Debug, Serialize)]
