@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::event::LONGEST;
 use super::status::why_uncounted;
-use super::{CeremonyError, FiledSignature, SigningEvent};
+use super::{CeremonyError, FiledSignature, Response, SigningEvent};
 use crate::fs::read_bounded;
 use crate::metadata::Envelope;
 use crate::printable::Printable;
@@ -112,13 +112,17 @@ impl SigningEvent {
         }
     }
 
-    /// Collects the signatures in these bytes: TUF metadata with signatures in it, or the file of one signature.
+    /// Collects the signatures in these bytes: TUF metadata with signatures in it, a [`Response`], or the file of one
+    /// signature.
     ///
     /// # Errors
     /// When the event cannot be written. What cannot be used is named in the result.
     pub fn collect(&mut self, signed: &SignedState, bytes: &[u8]) -> Result<Vec<Collected>, CeremonyError> {
         if let Ok(filed) = serde_json::from_slice::<FiledSignature>(bytes) {
             return self.collect_one(signed, filed);
+        }
+        if let Some(response) = Response::parse(bytes) {
+            return self.collect_response(signed, &response);
         }
         match Envelope::parse(bytes) {
             Ok(envelope) => self.collect_document(signed, bytes, &envelope),
@@ -134,6 +138,31 @@ impl SigningEvent {
         match payload {
             Some(payload) => self.take(signed, &payload, &[(filed.keyid, filed.sig)]),
             None => Ok(vec![uncounted(filed.keyid, "over a payload that is not here")]),
+        }
+    }
+
+    fn collect_response(
+        &mut self,
+        signed: &SignedState,
+        response: &Response,
+    ) -> Result<Vec<Collected>, CeremonyError> {
+        if response.repository != signed.digest().map(hex::encode) {
+            return Ok(vec![uncounted(response.key.clone(), "made for another repository")]);
+        }
+        let payload = self.every_payload().find(|payload| hex::encode(payload.digest()) == response.payload_sha256);
+        let Some(payload) = payload else {
+            return Ok(vec![uncounted(response.key.clone(), "over a payload that is not here")]);
+        };
+        match payload.keyids_of(signed, &response.key_sha256()) {
+            Ok(keyids) => {
+                let signatures: Vec<(String, String)> =
+                    keyids.iter().map(|keyid| (keyid.as_str().to_owned(), response.sig.clone())).collect();
+                self.take(signed, &payload, &signatures)
+            }
+            Err(CeremonyError::NotASigner { .. }) => {
+                Ok(vec![uncounted(response.key.clone(), "by a key that may not sign")])
+            }
+            Err(error) => Err(error),
         }
     }
 

@@ -31,6 +31,15 @@ pub enum CeremonyError {
         /// What is wrong.
         problem: String,
     },
+    /// The file is not a request, or not one that is taken.
+    #[error("this is not a request that is taken: {}", Printable(.problem))]
+    MalformedRequest {
+        /// What is wrong with it. It may quote the file, and is escaped when displayed.
+        problem: String,
+    },
+    /// The request does not have the digest that its first line gives.
+    #[error("the request is damaged: it does not have the digest that its first line gives")]
+    DamagedRequest,
     /// The proposal is not TUF metadata.
     #[error("the proposal cannot be read: {0}")]
     Proposal(#[from] FormatError),
@@ -158,6 +167,8 @@ impl CeremonyError {
             Self::Io(_) => "io",
             Self::NoEvent { .. } => "no-event",
             Self::Malformed { .. } => "malformed-event",
+            Self::MalformedRequest { .. } => "malformed-request",
+            Self::DamagedRequest => "damaged-request",
             Self::Proposal(_) => "malformed",
             Self::OtherRepository { .. } => "other-repository",
             Self::PinNotInChain { .. } => "pin-not-in-chain",
@@ -182,6 +193,8 @@ impl CeremonyError {
         matches!(
             self,
             Self::PinNotInChain { .. }
+                | Self::MalformedRequest { .. }
+                | Self::DamagedRequest
                 | Self::OtherRepository { .. }
                 | Self::BreaksRules { .. }
                 | Self::NotASigner { .. }

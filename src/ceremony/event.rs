@@ -105,7 +105,7 @@ impl FiledSignature {
 }
 
 /// Whether this is a SHA-256 as we write it.
-fn is_sha256(text: &str) -> bool {
+pub(super) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
@@ -180,11 +180,7 @@ impl SigningEvent {
         let directory = copy.events_directory().join(name.as_str());
         let file = read_event_file(&directory, name)?
             .ok_or_else(|| CeremonyError::NoEvent { name: name.as_str().to_owned() })?;
-        let role = [RoleName::Root, RoleName::Targets]
-            .into_iter()
-            .find(|role| role.as_str() == file.role)
-            .or_else(|| RoleName::delegated(&file.role))
-            .ok_or_else(|| malformed(name, "its role is not signed in events"))?;
+        let role = role_of(&file.role).ok_or_else(|| malformed(name, "its role is not signed in events"))?;
         let document = read_bounded(&directory.join("proposal.json"), LONGEST)?
             .ok_or_else(|| malformed(name, "`proposal.json` is missing"))?;
         let envelope = Envelope::parse(&document)?;
@@ -267,10 +263,46 @@ impl SigningEvent {
         file_name(&self.role, self.version)
     }
 
+    /// The files that the proposal names and whose content is not here.
+    pub fn left_out(&self) -> Vec<TargetPath> {
+        let Ok(proposed) = self.envelope.unverified::<Targets>() else { return Vec::new() };
+        let paths = proposed.iter().filter_map(|(path, _)| TargetPath::new(&path).ok());
+        paths.filter(|path| !self.targets.contains_key(path)).collect()
+    }
+
     /// The signatures over this payload.
     pub fn over_this_payload(&self) -> impl Iterator<Item = &FiledSignature> {
         let digest = hex::encode(self.digest());
         self.signatures.iter().filter(move |filed| filed.payload_sha256 == digest)
+    }
+
+    /// The proposal without signatures.
+    ///
+    /// # Errors
+    /// When the proposal is not JSON, which opening it has ruled out.
+    pub(super) fn unsigned(&self) -> Result<Vec<u8>, CeremonyError> {
+        self.assembled(&BTreeMap::new())
+    }
+
+    /// Another payload for this version that lies in the working copy, with the signatures collected for it.
+    ///
+    /// # Errors
+    /// When the events cannot be read.
+    pub(super) fn signed_payload(&self, copy: &WorkingCopy, digest: &str) -> Result<Option<Vec<u8>>, CeremonyError> {
+        let mut events = vec![self.clone()];
+        events.extend(Self::names(copy)?.iter().filter_map(|name| Self::open(copy, name).ok()));
+        let mut payloads = events.iter().flat_map(Self::every_payload);
+        let Some(payload) = payloads.find(|payload| hex::encode(payload.digest()) == digest) else { return Ok(None) };
+        let pairs = payload.over_this_payload().map(|filed| (filed.keyid.as_str(), filed.sig.as_str())).collect();
+        payload.assembled(&pairs).map(Some)
+    }
+
+    /// Another payload for the same role, with the signatures that its document holds.
+    ///
+    /// # Errors
+    /// When it is not a document of this role.
+    pub(super) fn beside(&self, document: &[u8]) -> Result<Self, CeremonyError> {
+        Self::of_document(&self.name, &self.role, document, BTreeMap::new())
     }
 
     /// The document with these signatures, by keyid.
@@ -380,6 +412,12 @@ impl SigningEvent {
         }
         Ok(())
     }
+}
+
+/// The role of an event, by its name: one that people sign.
+pub(super) fn role_of(name: &str) -> Option<RoleName> {
+    let top_level = [RoleName::Root, RoleName::Targets].into_iter().find(|role| role.as_str() == name);
+    top_level.or_else(|| RoleName::delegated(name))
 }
 
 /// Whether every file that a proposal names must be at hand.

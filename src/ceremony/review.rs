@@ -7,10 +7,11 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::diff::{self, Change, Mark, add_roles, keys_and_roles};
-use super::rules;
+use super::rules::{self, Keys};
 use super::{CeremonyError, SigningEvent, digest_groups, digest_words};
-use crate::crypto::sha256;
-use crate::metadata::{Document, Expires, RoleName, Root, TargetPath, Targets, Version};
+use crate::metadata::{
+    Document, Expires, HashAlgorithm, RoleName, Root, TargetFile, TargetPath, Targets, Version,
+};
 use crate::printable::Printable;
 use crate::repository::{FAMILY_THRESHOLDS, SignedRole, SignedState, WorkingCopy};
 
@@ -18,7 +19,7 @@ use crate::repository::{FAMILY_THRESHOLDS, SignedRole, SignedState, WorkingCopy}
 const MOST_CHANGES: usize = 10_000;
 
 /// What would be signed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Review {
     /// The SHA-256 of the repository's first root; `None` where that is what is proposed.
@@ -66,6 +67,15 @@ impl SigningEvent {
         signed: &SignedState,
         now: DateTime<Utc>,
     ) -> Result<Review, CeremonyError> {
+        self.review_with(if copy.config().trial { Keys::Throwaway } else { Keys::Real }, signed, now)
+    }
+
+    pub(super) fn review_with(
+        &self,
+        keys: Keys,
+        signed: &SignedState,
+        now: DateTime<Utc>,
+    ) -> Result<Review, CeremonyError> {
         let (compared_with, expiry, changes) = match &self.role {
             RoleName::Root => {
                 let new: Root = self.envelope.unverified()?;
@@ -91,7 +101,7 @@ impl SigningEvent {
                 (with, expiry(now, &new.expires, old.map(|old| &old.expires)), changes)
             }
         };
-        let mut findings = rules::judge(self, copy, signed, now)?;
+        let mut findings = rules::judge(self, keys, signed, now)?;
         if changes.len() > MOST_CHANGES {
             findings.problems.push(format!("it changes {} things, more than anybody can check at once", changes.len()));
         }
@@ -167,43 +177,70 @@ impl SigningEvent {
         }
         changes.extend(diff::families(old.map(|old| &old.unrecognized), &new.unrecognized));
         changes.extend(keys_and_roles(&keys_of(old), &keys_of(Some(new))));
-        changes.extend(self.file_changes(signed, old)?);
+        changes.extend(self.file_changes(signed, old, new)?);
         let bytes = before.map(|before| before.bytes.as_slice());
         changes.extend(self.raw_changes(bytes, &["expires", "version", FAMILY_THRESHOLDS]));
         Ok(changes)
     }
 
     /// Files that come, go and change, with what changes inside those that we can read.
-    fn file_changes(&self, signed: &SignedState, old: Option<&Targets>) -> Result<Vec<Change>, CeremonyError> {
-        let mut before: BTreeMap<TargetPath, Vec<u8>> = BTreeMap::new();
-        for (path, entry) in old.into_iter().flat_map(Targets::iter) {
-            if let (Ok(path), Ok(entry)) = (TargetPath::new(&path), entry) {
-                let bytes = signed.target(&path, &entry)?;
-                before.insert(path, bytes);
-            }
-        }
+    fn file_changes(
+        &self,
+        signed: &SignedState,
+        old: Option<&Targets>,
+        new: &Targets,
+    ) -> Result<Vec<Change>, CeremonyError> {
+        let entries = |targets: Option<&Targets>| {
+            let usable = |(path, entry): (String, _)| Some((TargetPath::new(&path).ok()?, Result::ok(entry)?));
+            targets.into_iter().flat_map(Targets::iter).filter_map(usable).collect::<BTreeMap<TargetPath, TargetFile>>()
+        };
+        let (before, after) = (entries(old), entries(Some(new)));
+        let signed_document = |path: &TargetPath| match before.get(path) {
+            Some(entry) if entry.length <= LONGEST_COMPARED => Ok(read(&signed.target(path, entry)?)),
+            _ => Ok::<_, CeremonyError>(None),
+        };
         let mut changes = Vec::new();
-        for (path, bytes) in &self.targets {
-            let old = before.get(path);
-            let facts = format!("{} bytes, SHA-256 {}", bytes.len(), hex::encode(sha256(bytes)));
-            match old {
-                Some(old) if old == bytes => continue,
+        for (path, entry) in &after {
+            let facts = facts(entry);
+            match before.get(path) {
+                Some(old) if (old.length, &old.hashes) == (entry.length, &entry.hashes) => continue,
                 Some(_) => changes.push(Change::new(Mark::Changed, format!("file {path}: now {facts}"))),
                 None => changes.push(Change::new(Mark::Added, format!("file {path}: {facts}"))),
             }
-            let read = |bytes: &Vec<u8>| serde_json::from_slice::<Value>(bytes).ok();
-            let (old, new) = (old.and_then(read), read(bytes));
-            changes.extend(headline(old.as_ref(), new.as_ref()));
+            let content = self.targets.get(path).filter(|bytes| bytes.len() as u64 <= LONGEST_COMPARED);
+            let new = content.and_then(|bytes| read(bytes));
             if new.is_some() {
+                let old = signed_document(path)?;
+                changes.extend(headline(old.as_ref(), new.as_ref()));
                 changes.extend(diff::raw("  ", old.as_ref(), new.as_ref()));
             }
         }
-        for (path, bytes) in before.iter().filter(|(path, _)| !self.targets.contains_key(*path)) {
+        for path in before.keys().filter(|path| !after.contains_key(*path)) {
             changes.push(Change::new(Mark::Removed, format!("file {path}: no longer distributed")));
-            changes.extend(headline(serde_json::from_slice(bytes).ok().as_ref(), None));
+            changes.extend(headline(signed_document(path)?.as_ref(), None));
         }
         Ok(changes)
     }
+}
+
+/// Longest file whose content is compared, in bytes; of a longer one length and digests are shown.
+pub(super) const LONGEST_COMPARED: u64 = 1 << 20;
+
+fn read(bytes: &[u8]) -> Option<Value> {
+    serde_json::from_slice(bytes).ok()
+}
+
+/// Length and digests of a file.
+fn facts(entry: &TargetFile) -> String {
+    let digest = |(algorithm, digest): (HashAlgorithm, &[u8])| {
+        let name = match algorithm.name() {
+            "sha256" => "SHA-256",
+            other => other,
+        };
+        format!("{name} {}", hex::encode(digest))
+    };
+    let digests: Vec<String> = entry.hashes.iter().map(digest).collect();
+    format!("{} bytes, {}", entry.length, digests.join(", "))
 }
 
 /// Takes fields out of an object; says whether something is left to show.

@@ -16,16 +16,16 @@ use crate::metadata::{
     Delegation, DelegationRule, KeyId, PathRule, PublicKey, RoleKeys, RoleName, Root, TargetPath, Targets, Unrecognized,
 };
 use crate::printable::Printable;
-use crate::repository::{FamilyThresholds, SignedState, WorkingCopy};
+use crate::repository::{FamilyThresholds, SignedState};
 
 /// Judges a proposal.
 pub(super) fn judge(
     event: &SigningEvent,
-    copy: &WorkingCopy,
+    keys: Keys,
     signed: &SignedState,
     now: DateTime<Utc>,
 ) -> Result<Findings, CeremonyError> {
-    let mut problems = Problems { list: Vec::new(), notes: Vec::new(), trial: copy.config().trial };
+    let mut problems = Problems { list: Vec::new(), notes: Vec::new(), trial: keys == Keys::Throwaway };
     let next = signed.next_version(&event.role)?;
     if event.version != next && !signed.versions(&event.role)?.contains(&event.version) {
         problems.add(format!("it would be {}, where {next} follows what is signed", event.version));
@@ -44,6 +44,12 @@ pub(super) fn judge(
             {
                 problems.add(format!("it would be good for longer than the root, which expires on {}", root.expires));
             }
+            for path in event.left_out() {
+                // What people read may be known by its digest; what we judge may not.
+                if *role != RoleName::Targets || path.as_str().starts_with("slsa/") {
+                    problems.add(format!("{path} is proposed, and cannot be judged, since its content is not here"));
+                }
+            }
             if *role == RoleName::Targets {
                 problems.check_catalog(event, signed, &targets, now)?;
             } else {
@@ -52,6 +58,16 @@ pub(super) fn judge(
         }
     }
     Ok(Findings { problems: problems.list, notes: problems.notes })
+}
+
+/// Which keys a proposal may list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is no third kind")]
+pub enum Keys {
+    /// Keys of people, and nothing else.
+    Real,
+    /// Those of `keys.example/` too, whose secret halves everybody has: this is a trial.
+    Throwaway,
 }
 
 /// What was found, one sentence each.
@@ -361,8 +377,10 @@ fn revocations(bytes: &[u8]) -> Option<BuilderId> {
 
 /// The catalog that was signed last.
 fn signed_catalog(signed: &SignedState) -> Result<Option<Catalog>, CeremonyError> {
-    let files = signed_files(signed, &RoleName::Targets)?;
-    Ok(files.get(&catalog_path()).and_then(|bytes| Catalog::parse(bytes).ok()))
+    let path = catalog_path();
+    let Some(targets) = signed.role(&RoleName::Targets)? else { return Ok(None) };
+    let Ok(Some(entry)) = targets.document.find(&path) else { return Ok(None) };
+    Ok(Catalog::parse(&signed.target(&path, &entry)?).ok())
 }
 
 /// The files that a role's last signed version names.

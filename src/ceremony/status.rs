@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use super::{CeremonyError, EventName, FiledSignature, SigningEvent};
-use crate::crypto::{SecretKey, VerifyingKey};
+use crate::crypto::{SecretKey, VerifyingKey, sha256};
 use crate::fs::write_durably;
 use crate::metadata::{
     Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Targets,
@@ -91,7 +91,7 @@ pub struct Status {
     pub outgoing_missing: BTreeSet<String>,
 }
 
-type SiblingsAndUnreadable = (Vec<Sibling>, Vec<(EventName, String)>);
+type PayloadsAndUnreadable = (Vec<SigningEvent>, Vec<(EventName, String)>);
 
 /// Risks that people accept by name when they finish an event.
 #[derive(Debug, Clone, Default)]
@@ -130,13 +130,13 @@ impl Delegator {
         }
     }
 
-    /// The keyids under which this physical key may sign.
-    fn keyids_of(&self, role: &RoleName, key: &VerifyingKey) -> Vec<KeyId> {
+    /// The keyids under which the physical key with this fingerprint may sign.
+    fn keyids_of(&self, role: &RoleName, spki_sha256: &[u8; 32]) -> Vec<KeyId> {
         let Some((keys, role_keys)) = self.keys(role) else { return Vec::new() };
         let same = |keyid: &&KeyId| {
             keys.get(*keyid)
                 .and_then(|listed| VerifyingKey::from_metadata(listed).ok())
-                .is_some_and(|listed| listed.canonical_spki() == key.canonical_spki())
+                .is_some_and(|listed| sha256(listed.canonical_spki()) == *spki_sha256)
         };
         role_keys.keyids.iter().filter(same).cloned().collect()
     }
@@ -200,6 +200,17 @@ impl SigningEvent {
     /// # Errors
     /// When it cannot be read, or nobody may sign it yet.
     pub fn status(&self, copy: &WorkingCopy, signed: &SignedState) -> Result<Status, CeremonyError> {
+        let (payloads, unreadable_events) = self.payloads_of_all(copy)?;
+        self.status_among(signed, &payloads, unreadable_events)
+    }
+
+    /// Where the event stands, if these are all payloads that are known.
+    pub(super) fn status_among(
+        &self,
+        signed: &SignedState,
+        payloads: &[Self],
+        unreadable_events: Vec<(EventName, String)>,
+    ) -> Result<Status, CeremonyError> {
         let delegators = self.delegators(signed)?;
         let counts = self.counts_under(&delegators)?;
         let state = match self.finished_as(signed)? {
@@ -208,11 +219,10 @@ impl SigningEvent {
             None if counts.iter().all(Under::met) => EventState::Complete,
             None => EventState::Open,
         };
-        let (siblings, unreadable_events) = self.siblings(copy, signed)?;
         Ok(Status {
             state,
             uncounted: self.uncounted(&delegators, &counts)?,
-            siblings,
+            siblings: self.siblings(signed, payloads)?,
             unreadable_events,
             outgoing_missing: self.outgoing_missing(&delegators, &counts),
             counts,
@@ -347,10 +357,8 @@ impl SigningEvent {
         Ok(delegators.iter().filter_map(count).collect())
     }
 
-    /// Payloads of other events that propose the same version, and of earlier proposals of this one, if a key that may
-    /// sign has signed them.
-    fn siblings(&self, copy: &WorkingCopy, signed: &SignedState) -> Result<SiblingsAndUnreadable, CeremonyError> {
-        let own = self.digest();
+    /// Every payload that lies in a working copy, whatever event it is of; and the events that cannot be read, with why.
+    fn payloads_of_all(&self, copy: &WorkingCopy) -> Result<PayloadsAndUnreadable, CeremonyError> {
         let (mut payloads, mut unreadable): (Vec<Self>, Vec<_>) = (self.every_payload().collect(), Vec::new());
         for name in Self::names(copy)?.into_iter().filter(|name| *name != self.name) {
             match Self::open(copy, &name) {
@@ -358,6 +366,12 @@ impl SigningEvent {
                 Err(error) => unreadable.push((name, error.to_string())),
             }
         }
+        Ok((payloads, unreadable))
+    }
+
+    /// Other payloads for the same version that a key which may sign has signed, or may have signed.
+    fn siblings(&self, signed: &SignedState, payloads: &[Self]) -> Result<Vec<Sibling>, CeremonyError> {
+        let own = self.digest();
         let mut siblings = Vec::new();
         // A signature over a payload that is not here was made somewhere where that payload is.
         let known: BTreeSet<String> = payloads.iter().map(|other| hex::encode(other.digest())).collect();
@@ -386,7 +400,7 @@ impl SigningEvent {
                 siblings.push(Sibling { digest, event: other.name.clone(), counts });
             }
         }
-        Ok((siblings, unreadable))
+        Ok(siblings)
     }
 
     /// People who are to have another key in a role of root, and whose key of before has not signed.
@@ -417,39 +431,43 @@ impl SigningEvent {
         missing
     }
 
-    /// Signs with a key, under every keyid by which a delegator knows it, and files the signatures.
+    /// The keyids under which the physical key with this fingerprint may sign, with whoever may say so.
+    ///
+    /// # Errors
+    /// When it may not sign this role.
+    pub(super) fn keyids_of(
+        &self,
+        signed: &SignedState,
+        spki_sha256: &[u8; 32],
+    ) -> Result<BTreeSet<KeyId>, CeremonyError> {
+        let delegators = self.delegators(signed)?;
+        let keyids: BTreeSet<KeyId> =
+            delegators.iter().flat_map(|delegator| delegator.keyids_of(&self.role, spki_sha256)).collect();
+        if keyids.is_empty() { Err(CeremonyError::NotASigner { role: self.role.clone() }) } else { Ok(keyids) }
+    }
+
+    /// Signs with a key, under every keyid by which a delegator knows it, and files the signatures. One by this key that
+    /// lies here already is left as it is.
     ///
     /// The caller has shown the [`super::Review`] and had it confirmed. Returns the files written.
     ///
     /// # Errors
     /// When the key may not sign this role, or cannot.
     pub fn sign(&mut self, signed: &SignedState, key: &SecretKey) -> Result<Vec<std::path::PathBuf>, CeremonyError> {
-        let verifying = VerifyingKey::from_metadata(key.public())
-            .map_err(|_| CeremonyError::NotASigner { role: self.role.clone() })?;
-        let delegators = self.delegators(signed)?;
-        let keyids: BTreeSet<KeyId> =
-            delegators.iter().flat_map(|delegator| delegator.keyids_of(&self.role, &verifying)).collect();
-        if keyids.is_empty() {
-            return Err(CeremonyError::NotASigner { role: self.role.clone() });
-        }
+        let keyids = self.keyids_of(signed, &sha256(key.canonical_spki()))?;
         let here: Vec<&FiledSignature> = self.over_this_payload().collect();
-        let standings = self.standings(&delegators, &pairs(&here))?;
-        let valid: Vec<&FiledSignature> = here
-            .into_iter()
-            .zip(standings)
-            .filter(|(_, found)| *found == Some(Standing::Valid))
-            .map(|(f, _)| f)
-            .collect();
+        let standings = self.standings(&self.delegators(signed)?, &pairs(&here))?;
+        let valid = here.into_iter().zip(standings).filter(|(_, found)| *found == Some(Standing::Valid));
+        let there: BTreeMap<String, FiledSignature> =
+            valid.map(|(filed, _)| (filed.keyid.clone(), filed.clone())).collect();
         let payload_sha256 = hex::encode(self.digest());
         let sig = hex::encode(key.sign(self.envelope.signed_bytes())?);
-        let filed = |keyid: &KeyId| {
-            // Whoever signs again adds nothing.
-            let there = valid.iter().find(|filed| filed.keyid == keyid.as_str()).map(|filed| (*filed).clone());
-            let keyid = keyid.as_str().to_owned();
-            there.unwrap_or_else(|| FiledSignature { payload_sha256: payload_sha256.clone(), keyid, sig: sig.clone() })
+        let new = |keyid: &KeyId| FiledSignature {
+            payload_sha256: payload_sha256.clone(),
+            keyid: keyid.as_str().to_owned(),
+            sig: sig.clone(),
         };
-        let filed: Vec<FiledSignature> = keyids.iter().map(filed).collect();
-        filed.into_iter().map(|filed| self.file(filed)).collect()
+        keyids.iter().map(|keyid| self.file(there.get(keyid.as_str()).cloned().unwrap_or_else(|| new(keyid)))).collect()
     }
 
     /// Puts a complete event among what is signed: the files that it names first, then the document with exactly the
@@ -512,7 +530,7 @@ impl SigningEvent {
     fn write_signed(&self, copy: &WorkingCopy, signed: &SignedState, status: &Status) -> Result<(), CeremonyError> {
         let directory = copy.signed_directory();
         for (path, bytes) in &self.targets {
-            let name = path.url_path(Some(&crate::crypto::sha256(bytes)));
+            let name = path.url_path(Some(&sha256(bytes)));
             let file = directory.join("targets").join(name);
             fs_err::create_dir_all(file.parent().unwrap_or(&directory))?;
             write_durably(&file, bytes)?;

@@ -148,6 +148,11 @@ impl SignedState {
         self.targets.last()
     }
 
+    /// The versions of top-level targets, oldest first, as files.
+    pub(crate) fn all_targets(&self) -> impl DoubleEndedIterator<Item = (Version, &[u8])> {
+        self.targets.iter().map(|targets| (targets.version(), targets.bytes.as_slice()))
+    }
+
     /// The newest document of a namespace.
     ///
     /// # Errors

@@ -1,0 +1,89 @@
+//! A signature on its way back from a machine apart.
+//!
+//! Nothing in a response is believed but the signature, which is verified where it is collected.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::is_sha256;
+use super::{CeremonyError, SigningEvent};
+use crate::crypto::{SecretKey, sha256};
+use crate::repository::SignedState;
+
+/// The media type of a response.
+pub const RESPONSE_MEDIA_TYPE: &str = "application/vnd.trustroot.response.v1";
+
+/// One signature over one payload by one physical key, and what the signer's machine says about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Response {
+    media_type: String,
+    /// The SHA-256 of the repository's first root, in hexadecimal; absent where that is what was signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// The SHA-256 of the payload, in hexadecimal.
+    pub payload_sha256: String,
+    /// The SHA-256 of the key's canonical SubjectPublicKeyInfo, in hexadecimal.
+    pub key: String,
+    /// The signature, in hexadecimal.
+    pub sig: String,
+    /// When it was made, as the signer's machine says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_at: Option<String>,
+    /// Where that time comes from: `stated` by the signer, or the machine's `clock`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_source: Option<String>,
+    /// What made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
+}
+
+impl Response {
+    /// Reads a response; `None` where this is something else, or one that is not taken.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let response: Self = serde_json::from_slice(bytes).ok()?;
+        response.is_well_formed().then_some(response)
+    }
+
+    fn is_well_formed(&self) -> bool {
+        self.media_type == RESPONSE_MEDIA_TYPE
+            && is_sha256(&self.payload_sha256)
+            && is_sha256(&self.key)
+            && self.repository.as_ref().is_none_or(|digest| is_sha256(digest))
+    }
+
+    /// The response as a file.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("strings alone");
+        text.push('\n');
+        text
+    }
+
+    /// The fingerprint of the key.
+    pub(super) fn key_sha256(&self) -> [u8; 32] {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(&self.key, &mut digest).expect("well-formed by construction");
+        digest
+    }
+}
+
+impl SigningEvent {
+    /// Signs with a key, and files nothing. The caller has shown the [`super::Review`] and had it confirmed.
+    ///
+    /// # Errors
+    /// When the key may not sign this role, or cannot.
+    pub fn respond(&self, signed: &SignedState, key: &SecretKey) -> Result<Response, CeremonyError> {
+        let fingerprint = sha256(key.canonical_spki());
+        self.keyids_of(signed, &fingerprint)?;
+        Ok(Response {
+            media_type: RESPONSE_MEDIA_TYPE.to_owned(),
+            repository: signed.digest().map(hex::encode),
+            payload_sha256: hex::encode(self.digest()),
+            key: hex::encode(fingerprint),
+            sig: hex::encode(key.sign(self.envelope.signed_bytes())?),
+            signed_at: None,
+            time_source: None,
+            made_by: None,
+        })
+    }
+}
