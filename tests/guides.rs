@@ -141,14 +141,21 @@ fn the_guide_to_a_post_quantum_root_works_as_written() {
     run("docs/guides/post-quantum-root.md", |_| {});
 }
 
+fn with_example_keys(sandbox: &Path) {
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/keys.example")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, sandbox.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
 #[test]
 fn what_a_ceremony_refuses_is_said_as_documented() {
-    run("tests/guides/ceremony.md", |sandbox| {
-        for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/keys.example")).unwrap() {
-            let path = entry.unwrap().path();
-            std::fs::copy(&path, sandbox.join(path.file_name().unwrap())).unwrap();
-        }
-    });
+    run("tests/guides/ceremony.md", with_example_keys);
+}
+
+#[test]
+fn the_guide_to_signing_across_an_air_gap_works_as_written() {
+    run("docs/guides/air-gap-ceremony.md", with_example_keys);
 }
 
 fn two_hours_ago() -> chrono::DateTime<chrono::Utc> {

@@ -154,3 +154,155 @@ fn an_import_at_a_chosen_time_keeps_nothing() {
     assert!(scene.succeed("apart", &["bundle", "import", "news", "--at", &now]).contains("nothing kept"));
     assert!(!scene.path("apart/r/metadata").exists() && !scene.path("apart/r/targets").exists());
 }
+
+/// Somebody on a machine apart, who has a request, a key and a digest, and nothing else: no home, no variables.
+struct Apart {
+    directory: tempfile::TempDir,
+    pin: String,
+}
+
+impl Apart {
+    fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).display().to_string()
+    }
+
+    fn run(&self, before: &[&str], arguments: &[&str]) -> Output {
+        let program = env!("CARGO_BIN_EXE_trustroot");
+        let words: Vec<&str> = before.iter().copied().chain([program]).chain(arguments.iter().copied()).collect();
+        Command::new(words[0]).args(&words[1..]).current_dir(self.directory.path()).env_clear().output().unwrap()
+    }
+}
+
+/// A registry whose targets are proposed again, and a request for that.
+fn requested() -> (Registry, Apart) {
+    #[expect(clippy::disallowed_methods, reason = "the commands run now")]
+    let now = chrono::Utc::now() - chrono::Duration::hours(2);
+    let mut registry = Registry::at(now).and_builder();
+    registry.now += chrono::Duration::hours(1);
+    registry.write("targets/tool.tar", "a tool\n");
+    registry.start("targets");
+    let apart =
+        Apart { directory: tempfile::tempdir().unwrap(), pin: hex::encode(registry.signed().digest().unwrap()) };
+    let copy = registry.path("").display().to_string();
+    let output =
+        apart.run(&[], &["ceremony", "request", "targets-v2", "-C", &copy, "-o", "r", "--purpose", "a\u{1b}tool"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for person in ["alice", "carol"] {
+        let pem = registry.key(person).to_unencrypted_pem();
+        write_durably(&apart.directory.path().join(person), pem.as_bytes()).unwrap();
+    }
+    (registry, apart)
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+/// The wrapper that leaves a process no network interface, where one may be used here.
+fn without_interfaces() -> Option<&'static [&'static str]> {
+    let words: &[&str] = &["/usr/bin/unshare", "--map-root-user", "--net"];
+    let tried = Command::new(words[0]).args(&words[1..]).arg("/bin/true").output();
+    if tried.is_ok_and(|output| output.status.success()) {
+        return Some(words);
+    }
+    #[expect(clippy::print_stderr, reason = "a test that skips says so")]
+    {
+        eprintln!("NOT TESTED: network namespaces may not be made here");
+    }
+    None
+}
+
+#[test]
+fn a_request_is_signed_where_there_is_no_network_no_home_and_no_clock_to_believe() {
+    let (registry, apart) = requested();
+    let Some(wrapper) = without_interfaces() else { return };
+    // There is nothing there, to be sure.
+    let mut probe = Command::new(wrapper[0]);
+    let interfaces = probe.args(&wrapper[1..]).args(["/bin/cat", "/proc/net/dev"]).output().unwrap();
+    let interfaces = String::from_utf8_lossy(&interfaces.stdout).into_owned();
+    assert!(interfaces.lines().skip(2).all(|line| line.trim().starts_with("lo:")), "{interfaces}");
+
+    let at = registry.now.to_rfc3339();
+    let review = ["ceremony", "review", "r", "--root-sha256", &apart.pin, "--at", &at];
+    let shown = apart.run(wrapper, &review);
+    assert!(shown.status.success(), "{}", text(&shown));
+    let shown = text(&shown);
+    assert!(shown.contains(", as you stated\n"), "{shown}");
+    assert!(shown.contains("proposed purpose, signed by nobody: \"a\\u{1b}tool\""), "{shown}");
+    assert!(shown.contains("+ file tool.tar: 7 bytes, SHA-256 "), "{shown}");
+    let digest = hex::encode(registry.event("targets-v2").digest());
+    for (signer, pin) in [("alice", "--root-sha256"), ("carol", "--root")] {
+        let root = std::fs::read(registry.path("repository/1.root.json")).unwrap();
+        write_durably(&apart.directory.path().join("root"), &root).unwrap();
+        let pinned = if pin == "--root" { "root" } else { &apart.pin };
+        let output = format!("{signer}.response");
+        let sign = ["ceremony", "sign", "r", "--key", signer, pin, pinned, "--payload-sha256", &digest, "-o", &output];
+        let signed = apart.run(wrapper, &[&sign[..], &["--at", &at]].concat());
+        assert!(signed.status.success(), "{}", text(&signed));
+        let response = std::fs::read_to_string(apart.path(&output)).unwrap();
+        assert!(response.contains("\"timeSource\": \"stated\""), "{response}");
+        assert!(response.len() < 1024);
+    }
+    // Back where the event is.
+    let copy = registry.path("").display().to_string();
+    let (alice, carol) = (apart.path("alice.response"), apart.path("carol.response"));
+    let collected = apart.run(&[], &["ceremony", "collect", "targets-v2", &carol, &alice, "-C", &copy]);
+    assert!(text(&collected).contains("targets-v2: targets v2, complete: it can be finished"), "{}", text(&collected));
+    registry.finish(&registry.event("targets-v2")).unwrap();
+    assert_eq!(registry.signed().targets().unwrap().version().get(), 2);
+}
+
+#[test]
+fn a_request_is_reviewed_and_signed_without_a_socket() {
+    let (registry, apart) = requested();
+    if !can_watch() {
+        return;
+    }
+    let digest = hex::encode(registry.event("targets-v2").digest());
+    let pin = ["--root-sha256", &apart.pin];
+    let review = [&["ceremony", "review", "r"][..], &pin].concat();
+    let sign = ["ceremony", "sign", "r", "--key", "alice", "--payload-sha256", &digest, "-o", "a.response"];
+    for arguments in [review, [&sign[..], &pin].concat()] {
+        let watch =
+            ["/usr/bin/strace", "-f", "-qq", "-e", "trace=%network", "-e", "inject=socket:error=EACCES", "-o", "t"];
+        let output = apart.run(&watch, &arguments);
+        assert!(output.status.success(), "{}", text(&output));
+        let trace = std::fs::read_to_string(apart.path("t")).unwrap();
+        let asked: Vec<&str> = trace.lines().filter(|line| line.contains('(')).collect();
+        assert!(asked.is_empty(), "{asked:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_request_is_said_before_the_key_is_touched() {
+    let (registry, apart) = requested();
+    let digest = hex::encode(registry.event("targets-v2").digest());
+    // A key that cannot even be read: whoever touches it says so.
+    let sign = |request: &str, more: &[&str]| {
+        let output = apart.run(&[], &[&["ceremony", "sign", request, "--key", "no-key"], more].concat());
+        assert!(!output.status.success() && !apart.directory.path().join("x").exists());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let good = ["--root-sha256", &apart.pin, "--payload-sha256", &digest, "-o", "x"];
+    assert!(sign("r", &good).contains("error: `no-key` does not exist"), "{}", sign("r", &good));
+    let other = "00".repeat(32);
+    for (more, expected) in [
+        (&good[2..], "without a root that you trust"),
+        (&["--root-sha256", &other, "--payload-sha256", &digest, "-o", "x"], "is not in this request's chain of roots"),
+        (&["--root-sha256", &apart.pin, "--payload-sha256", &other, "-o", "x"], "does not belong to this payload"),
+        (&good[..4], "a request is answered by a file"),
+        (&["--root-sha256", &apart.pin, "--payload-sha256", &digest, "-o", "alice"], "`alice` exists already"),
+        (&[&good[..], &["--at", "2090-01-01T00:00:00Z"]].concat(), "it would have expired already"),
+    ] {
+        let said = sign("r", more);
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    let mut bytes = std::fs::read(apart.path("r")).unwrap();
+    let last = bytes.len() - 5;
+    bytes[last] ^= 1;
+    write_durably(&apart.directory.path().join("flipped"), &bytes).unwrap();
+    assert!(sign("flipped", &good).contains("error: the request is damaged"));
+    write_durably(&apart.directory.path().join("long"), &[]).unwrap();
+    std::fs::File::options().write(true).open(apart.path("long")).unwrap().set_len(1 << 40).unwrap();
+    assert!(sign("long", &good).contains("longer than the 67108864 bytes that are read"));
+}

@@ -141,11 +141,7 @@ impl SigningEvent {
         }
     }
 
-    fn collect_response(
-        &mut self,
-        signed: &SignedState,
-        response: &Response,
-    ) -> Result<Vec<Collected>, CeremonyError> {
+    fn collect_response(&mut self, signed: &SignedState, response: &Response) -> Result<Vec<Collected>, CeremonyError> {
         if response.repository != signed.digest().map(hex::encode) {
             return Ok(vec![uncounted(response.key.clone(), "made for another repository")]);
         }

@@ -51,14 +51,16 @@ pub enum CeremonyError {
         /// The digest of this repository's.
         expected: String,
     },
-    /// The working copy does not hold the root that the signer trusts.
-    #[error("the root with the SHA-256 {pin} is not in this working copy's chain of roots")]
+    /// The working copy, or the request, does not hold the root that the signer trusts.
+    #[error("the root with the SHA-256 {pin} is not in this {place}'s chain of roots")]
     PinNotInChain {
+        /// `working copy` or `request`.
+        place: &'static str,
         /// The digest that the signer trusts.
         pin: String,
     },
     /// The signer named no root to trust.
-    #[error("without a root that you trust, nothing tells this working copy from a forged one")]
+    #[error("without a root that you trust, nothing tells what lies here from something forged")]
     NoPin,
     /// The proposal breaks rules that signing must not help to break.
     #[error("the proposal breaks a rule: {}", PrintableLines(&.problems.join("; ")))]

@@ -221,14 +221,10 @@ impl Request {
     /// # Errors
     /// When nobody may sign it yet.
     pub fn status(&self) -> Result<Status, CeremonyError> {
-        let payloads: Vec<SigningEvent> =
-            std::iter::once(&self.event).chain(&self.siblings).cloned().collect();
+        let payloads: Vec<SigningEvent> = std::iter::once(&self.event).chain(&self.siblings).cloned().collect();
         let mut status = self.event.status_among(&self.signed, &payloads, Vec::new())?;
-        let unknown = |digest: &String| Sibling {
-            digest: digest.clone(),
-            event: self.event.name.clone(),
-            counts: Vec::new(),
-        };
+        let unknown =
+            |digest: &String| Sibling { digest: digest.clone(), event: self.event.name.clone(), counts: Vec::new() };
         status.siblings.extend(self.unknown_siblings.iter().map(unknown));
         Ok(status)
     }
@@ -251,7 +247,9 @@ fn malformed(problem: impl Into<String>) -> CeremonyError {
 fn assemble(index: &Index, files: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, CeremonyError> {
     let mut rest = serde_json::to_vec(index).map_err(|error| malformed(error.to_string()))?;
     rest.push(b'\n');
-    files.values().for_each(|bytes| rest.extend_from_slice(bytes));
+    for bytes in files.values() {
+        rest.extend_from_slice(bytes);
+    }
     let mut bytes = format!("{REQUEST_MEDIA_TYPE} {}\n", hex::encode(sha256(&rest))).into_bytes();
     bytes.extend(rest);
     if bytes.len() as u64 > LONGEST_REQUEST {

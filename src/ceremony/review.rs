@@ -9,9 +9,7 @@ use serde_json::Value;
 use super::diff::{self, Change, Mark, add_roles, keys_and_roles};
 use super::rules::{self, Keys};
 use super::{CeremonyError, SigningEvent, digest_groups, digest_words};
-use crate::metadata::{
-    Document, Expires, HashAlgorithm, RoleName, Root, TargetFile, TargetPath, Targets, Version,
-};
+use crate::metadata::{Document, Expires, HashAlgorithm, RoleName, Root, TargetFile, TargetPath, Targets, Version};
 use crate::printable::Printable;
 use crate::repository::{FAMILY_THRESHOLDS, SignedRole, SignedState, WorkingCopy};
 

@@ -9,6 +9,7 @@ mod realdata;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod air_gap;
 mod collecting;
 mod counting;
 #[cfg(feature = "aws-lc")]

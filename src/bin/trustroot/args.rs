@@ -846,17 +846,24 @@ pub(crate) enum CeremonyCommand {
     Status(CeremonyStatusOptions),
     /// Show what an event would change, and the digest to compare
     ///
-    /// Computed on this machine from the last signed version and the proposed bytes. Nothing is signed.
+    /// Computed on this machine from the last signed version and the proposed bytes. Nothing is signed. A request needs
+    /// nothing beside it: no working copy, no network, and with `--at` no clock.
     Review(CeremonyReviewOptions),
     /// Review an event and sign it
     ///
     /// Shows what would change from the version you trust, then asks for four words of the payload's digest: compare all 32
-    /// with a second machine first. Nothing is uploaded; the signature is a file in the event.
+    /// with a second machine first. Nothing is uploaded; the signature is a file in the event. A request is answered by a
+    /// response instead, which `ceremony collect` takes in where the event is.
     Sign(CeremonySignOptions),
+    /// Write an event as one file, for a machine without a network
+    ///
+    /// The request holds the proposal, every root, and what the review compares with; files that only people read and that
+    /// are longer than 1 MiB are named by length and digest. The same event gives the same bytes.
+    Request(CeremonyRequestOptions),
     /// Take in signatures that others have made and sent
     ///
-    /// Takes TUF metadata with signatures in it, whatever tool signed it; files of single signatures; and directories of
-    /// these, such as another copy of the event. Each signature is verified: those by keys that may sign the event are filed,
+    /// Takes responses; TUF metadata with signatures in it, whatever tool signed it; files of single signatures; and
+    /// directories of these, such as another copy of the event. Each signature is verified: those by keys that may sign the event are filed,
     /// whatever else arrives is named and changes nothing. The order never matters, and anything may be collected again.
     Collect(CeremonyCollectOptions),
     /// Put an event that enough people have signed among what is signed
@@ -897,13 +904,21 @@ pub(crate) struct CeremonyStatusOptions {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Review on a second machine, and read the words aloud
-  $ trustroot ceremony review root-v2 --root-sha256 1b5c…")]
+  $ trustroot ceremony review root-v2 --root-sha256 1b5c…
+
+  Review what came on a stick, on a machine without a network
+  $ trustroot ceremony review root-v2.request --root-sha256 1b5c… --at 2026-03-01T12:00:00Z")]
 pub(crate) struct CeremonyReviewOptions {
-    /// Which event [default: the only one that is open]
-    pub(crate) event: Option<EventName>,
+    /// Which event, or the file of a request [default: the only event that is open]
+    #[arg(value_name = "EVENT|REQUEST")]
+    pub(crate) event: Option<String>,
 
     #[command(flatten)]
     pub(crate) pin: PinOptions,
+
+    /// Of a request: let it list the throwaway keys that everybody has, for trials
+    #[arg(long)]
+    pub(crate) trial: bool,
 
     #[command(flatten)]
     pub(crate) working_copy: WorkingCopyOptions,
@@ -913,8 +928,12 @@ pub(crate) struct CeremonyReviewOptions {
 #[derive(Debug, clap::Args)]
 pub(crate) struct PinOptions {
     /// The SHA-256 of a root of this repository that you trust, from your own records
-    #[arg(long, value_name = "DIGEST", value_parser = parse_sha256, conflicts_with = "trust")]
+    #[arg(long, value_name = "DIGEST", value_parser = parse_sha256, conflicts_with_all = ["trust", "root"])]
     pub(crate) root_sha256: Option<[u8; 32]>,
+
+    /// A root of this repository that you trust, from your own records
+    #[arg(long, value_name = "FILE", conflicts_with = "trust")]
+    pub(crate) root: Option<PathBuf>,
 
     /// Take the root that is pinned on this machine under this name
     #[arg(long, value_name = "NAME")]
@@ -924,10 +943,22 @@ pub(crate) struct PinOptions {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Sign the second root with a key in a file
-  $ trustroot ceremony sign root-v2 --key alice.pem --root-sha256 1b5c…")]
+  $ trustroot ceremony sign root-v2 --key alice.pem --root-sha256 1b5c…
+
+  Sign what came on a stick, on a machine without a network
+  $ trustroot ceremony sign root-v2.request --key alice.pem --root 1.root.json -o alice.response")]
 pub(crate) struct CeremonySignOptions {
-    /// Which event [default: the only one that is open]
-    pub(crate) event: Option<EventName>,
+    /// Which event, or the file of a request [default: the only event that is open]
+    #[arg(value_name = "EVENT|REQUEST")]
+    pub(crate) event: Option<String>,
+
+    /// Write the signature as a response to this file, instead of filing it in the event
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Of a request: let it list the throwaway keys that everybody has, for trials
+    #[arg(long)]
+    pub(crate) trial: bool,
 
     #[command(flatten)]
     pub(crate) key: KeyOptions,
@@ -938,6 +969,26 @@ pub(crate) struct CeremonySignOptions {
     /// The payload's SHA-256, from a second machine: answers the question for the words
     #[arg(long, value_name = "DIGEST", value_parser = parse_sha256)]
     pub(crate) payload_sha256: Option<[u8; 32]>,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Put an event on a stick
+  $ trustroot ceremony request root-v2 -o /media/stick/root-v2.request --purpose 'Dora replaces Carol'")]
+pub(crate) struct CeremonyRequestOptions {
+    /// Which event
+    pub(crate) event: EventName,
+
+    /// Where to write it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// What it is for, in a sentence; signers see it as a claim that nobody signed
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) purpose: Option<String>,
 
     #[command(flatten)]
     pub(crate) working_copy: WorkingCopyOptions,

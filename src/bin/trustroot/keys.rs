@@ -91,7 +91,7 @@ fn bad_passphrase() -> Report {
     Report::new(Outcome::WrongQuestion, "bad-passphrase", "a passphrase has 1 to 1024 bytes")
 }
 
-fn no_such_file(path: &Path) -> Report {
+pub(crate) fn no_such_file(path: &Path) -> Report {
     Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", show_path(path)))
 }
 

@@ -2,15 +2,16 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use trustroot::Printable;
 use trustroot::ceremony::{
-    AcceptedRisks, CeremonyError, Challenge, Change, EventName, EventState, Fate, Mark, Review, SigningEvent, Status,
-    Under, files_to_collect,
+    AcceptedRisks, CeremonyError, Challenge, Change, EventName, EventState, Fate, Keys, Mark, Request, Review,
+    SigningEvent, Status, Under, files_to_collect,
 };
-use trustroot::client::{CacheMode, LocalCache, Store as _};
+use trustroot::client::{CacheMode, LocalCache, Store as _, read_bounded};
 use trustroot::crypto::{KeyFamily, sha256};
 use trustroot::metadata::{Envelope, RoleName, Root, Targets};
 use trustroot::repository::{FamilyCount, Proposal, SignedState, WorkingCopy};
@@ -18,14 +19,14 @@ use trustroot::trust::{LocalFile, Standing, TallyLine};
 
 use super::maintain::{ceremony_failed, open, repository_failed, role};
 use crate::args::{
-    CeremonyCollectOptions, CeremonyCommand, CeremonyFinishOptions, CeremonyReviewOptions, CeremonySignOptions,
-    CeremonyStartOptions, CeremonyStatusOptions, PinOptions,
+    CeremonyCollectOptions, CeremonyCommand, CeremonyFinishOptions, CeremonyRequestOptions, CeremonyReviewOptions,
+    CeremonySignOptions, CeremonyStartOptions, CeremonyStatusOptions, PinOptions, WorkingCopyOptions,
 };
 use crate::config::TrustName;
-use crate::keys::open_key;
-use crate::output::{self, Show, ShownPath};
+use crate::keys::{create_public, no_such_file, open_key};
+use crate::output::{self, Show};
 use crate::report::{Outcome, Report, signer, standing};
-use crate::ui::{Session, paint};
+use crate::ui::{Session, paint, show_path, show_time};
 
 pub(crate) fn run(session: &Session, command: CeremonyCommand) -> Result<(), Report> {
     match command {
@@ -33,6 +34,7 @@ pub(crate) fn run(session: &Session, command: CeremonyCommand) -> Result<(), Rep
         CeremonyCommand::Status(options) => status(session, &options),
         CeremonyCommand::Review(options) => review(session, &options),
         CeremonyCommand::Sign(options) => sign(session, &options),
+        CeremonyCommand::Request(options) => request(session, &options),
         CeremonyCommand::Collect(options) => collect(session, &options),
         CeremonyCommand::Finish(options) => finish(session, &options),
     }
@@ -323,20 +325,29 @@ fn status_json(event: &SigningEvent, status: &Status) -> Value {
     })
 }
 
-/// Checks that the working copy's chain of roots holds the root that the user trusts.
+/// Longest root that is read, in bytes.
+const LONGEST_ROOT: u64 = 512_000;
+
+/// Checks that the chain of roots that is at hand holds the root that the user trusts.
 fn check_pin(
     session: &Session,
     signed: &SignedState,
     event: &SigningEvent,
     pin: &PinOptions,
+    place: &'static str,
 ) -> Result<Option<String>, Report> {
-    let chosen = match (&pin.root_sha256, &pin.trust) {
-        (Some(digest), _) => Some((*digest, "the digest that you gave".to_owned())),
-        (None, Some(name)) => {
+    let chosen = match (&pin.root_sha256, &pin.root, &pin.trust) {
+        (Some(digest), _, _) => Some((*digest, "the digest that you gave".to_owned())),
+        (None, Some(file), _) => {
+            let bytes = read_bounded(file, LONGEST_ROOT).map_err(|error| Report::io(&error))?;
+            let bytes = bytes.ok_or_else(|| no_such_file(file))?;
+            Some((sha256(&bytes), format!("the file {}", show_path(file))))
+        }
+        (None, None, Some(name)) => {
             let trust = session.store()?.load(name)?;
             Some((sha256(&trust.root), format!("the root pinned as {name}")))
         }
-        (None, None) => None,
+        (None, None, None) => None,
     };
     match chosen {
         // Nothing vouches for a first root but the comparison of its digest.
@@ -351,7 +362,7 @@ fn check_pin(
                     }
                     Ok(Some(format!("root {}, {what}{}", root.version, newest_root(signed))))
                 }
-                None => Err(ceremony_failed(&CeremonyError::PinNotInChain { pin: hex::encode(digest) })),
+                None => Err(ceremony_failed(&CeremonyError::PinNotInChain { place, pin: hex::encode(digest) })),
             }
         }
     }
@@ -397,20 +408,92 @@ fn not_behind(session: &Session, signed: &SignedState, event: &SigningEvent, nam
     Ok(())
 }
 
+/// What is reviewed, and from what.
+struct Matter {
+    event: SigningEvent,
+    signed: SignedState,
+    review: Review,
+    status: Status,
+    trusted_from: Option<String>,
+    /// What a request says that it is for; `None` for an event of a working copy.
+    request: Option<Claims>,
+}
+
+/// What a request says, and nobody signed.
+struct Claims {
+    file: String,
+    purpose: Option<String>,
+}
+
+/// Reads what a user names, checks it against what they trust, and compares it with what was signed last.
+fn matter(
+    session: &Session,
+    named: Option<&str>,
+    pin: &PinOptions,
+    trial: bool,
+    working_copy: &WorkingCopyOptions,
+) -> Result<Matter, Report> {
+    let failed = |error: CeremonyError| ceremony_failed(&error);
+    if let Some(file) = named.map(Path::new).filter(|file| file.is_file()) {
+        let opened = Request::open(file, session.start).map_err(failed)?;
+        let trusted_from = check_pin(session, &opened.signed, &opened.event, pin, "request")?;
+        let keys = if trial { Keys::Throwaway } else { Keys::Real };
+        let review = opened.event_review(keys, session.start.time()).map_err(failed)?;
+        let status = opened.status().map_err(failed)?;
+        let request = Some(Claims { file: show_path(file), purpose: opened.purpose });
+        return Ok(Matter { event: opened.event, signed: opened.signed, review, status, trusted_from, request });
+    }
+    if trial {
+        return Err(Report::new(
+            Outcome::WrongQuestion,
+            "not-a-request",
+            "`--trial` is for requests, and this is none",
+        )
+        .hint("whether a working copy is a trial says its trustroot.toml"));
+    }
+    let name: Option<EventName> = match named {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_| {
+            let what = format!("`{}` is neither a file nor the name of an event", Printable(text));
+            Report::new(Outcome::WrongQuestion, "no-event", what).still("nothing was signed")
+        })?),
+    };
+    let copy = open(working_copy)?;
+    let signed = read_signed(session, &copy)?;
+    let event = choose(&copy, &signed, name.as_ref(), REVIEWABLE)?;
+    let trusted_from = check_pin(session, &signed, &event, pin, "working copy")?;
+    let review = event.review(&copy, &signed, session.start.time()).map_err(failed)?;
+    let status = event.status(&copy, &signed).map_err(failed)?;
+    Ok(Matter { event, signed, review, status, trusted_from, request: None })
+}
+
+/// Where the time that things are judged by comes from.
+fn time_source(session: &Session) -> &'static str {
+    if session.time_is_chosen { "stated" } else { "clock" }
+}
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Reviewed {
     repository: Option<String>,
     trusted_from: Option<String>,
     event: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proposed_purpose: Option<String>,
+    judged_at: String,
+    time_source: &'static str,
     file: String,
     role: String,
     version: u64,
     compared_with: String,
     expires: String,
     changes: Vec<Value>,
+    left_out: Vec<String>,
     notes: Vec<String>,
     problems: Vec<String>,
+    siblings: Vec<String>,
     payload_sha256: String,
     words: Vec<String>,
     #[serde(skip)]
@@ -424,12 +507,16 @@ impl Show for Reviewed {
 }
 
 impl Reviewed {
-    fn of(event: &SigningEvent, review: &Review, status: &Status, trusted_from: Option<String>) -> Self {
-        let text = review_text(event, review, status, trusted_from.as_deref());
+    fn of(session: &Session, matter: &Matter) -> Self {
+        let Matter { event, review, status, trusted_from, request, .. } = matter;
         Self {
             repository: review.repository.map(hex::encode),
-            trusted_from,
+            trusted_from: trusted_from.clone(),
             event: event.name.as_str().to_owned(),
+            request: request.as_ref().map(|claims| claims.file.clone()),
+            proposed_purpose: request.as_ref().and_then(|claims| claims.purpose.clone()),
+            judged_at: show_time(session.start.time()),
+            time_source: time_source(session),
             file: review.file.clone(),
             role: review.role.to_string(),
             version: review.version.get(),
@@ -440,31 +527,50 @@ impl Reviewed {
                 .iter()
                 .map(|change| json!({"mark": change.mark.sign().to_string(), "text": change.text}))
                 .collect(),
+            left_out: event.left_out().iter().map(ToString::to_string).collect(),
             notes: review.notes.clone(),
             problems: review.problems.clone(),
+            siblings: status.siblings.iter().map(|sibling| sibling.digest.clone()).collect(),
             payload_sha256: hex::encode(review.digest),
             words: review.words(),
-            text,
+            text: review_text(session, matter),
         }
     }
 }
 
-fn review_text(event: &SigningEvent, review: &Review, status: &Status, trusted_from: Option<&str>) -> String {
+fn review_text(session: &Session, matter: &Matter) -> String {
+    let Matter { event, review, status, trusted_from, request, .. } = matter;
     let repository = match review.repository {
         Some(digest) => format!("first root sha256 {}", hex::encode(digest)),
         None => "a new one: this proposes its first root".to_owned(),
     };
-    let trusted = trusted_from.unwrap_or("nothing yet: only your comparison of the digest vouches for this");
-    let mut text = format!(
-        "REVIEW of signing event {}\n  repository    {repository}\n  trusted from  {trusted}\n  file          {}\n  \
-         proposes      {} {}\n  compared with {}\n  expires       {}\n\nproposed changes\n",
-        event.name, review.file, review.role, review.version, review.compared_with, review.expiry
+    let nothing = "nothing yet: only your comparison of the digest vouches for this";
+    let trusted = trusted_from.as_deref().unwrap_or(nothing);
+    let mut text = format!("REVIEW of signing event {}", event.name);
+    if let Some(claims) = request {
+        let _ = write!(text, ", from the request {}", claims.file);
+    }
+    let _ = write!(text, "\n  repository    {repository}\n  trusted from  {trusted}\n");
+    let (time, source) = (show_time(session.start.time()), time_source(session));
+    let source = if source == "stated" { "as you stated" } else { "by this machine's clock" };
+    let _ = write!(
+        text,
+        "  judged at     {time}, {source}\n  file          {}\n  proposes      {} {}\n  compared with {}\n  \
+         expires       {}\n",
+        review.file, review.role, review.version, review.compared_with, review.expiry
     );
+    if let Some(purpose) = request.as_ref().and_then(|claims| claims.purpose.as_ref()) {
+        let _ = writeln!(text, "  proposed purpose, signed by nobody: \"{}\"", Whole(purpose));
+    }
+    text.push_str("\nproposed changes\n");
     for change in &review.changes {
         let _ = writeln!(text, "  {}", paint_change(change));
     }
     if review.changes.is_empty() {
         text.push_str("  none but version and expiry\n");
+    }
+    for path in event.left_out() {
+        let _ = writeln!(text, "  not in the request, known by its digest only: {path}");
     }
     for note in &review.notes {
         let _ = writeln!(text, "  note: {}", Printable(note));
@@ -481,6 +587,16 @@ fn review_text(event: &SigningEvent, review: &Review, status: &Status, trusted_f
     text
 }
 
+/// Escaped text, however long: that of a purpose has its own limit.
+struct Whole<'a>(&'a str);
+
+impl std::fmt::Display for Whole<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut buffer = [0; 4];
+        self.0.chars().try_for_each(|character| write!(f, "{}", Printable(character.encode_utf8(&mut buffer))))
+    }
+}
+
 fn paint_change(change: &Change) -> String {
     let style = match change.mark {
         Mark::Added => anstyle::AnsiColor::Green.on_default(),
@@ -495,18 +611,12 @@ fn paint_change(change: &Change) -> String {
 const REVIEWABLE: &[EventState] = &[EventState::Open, EventState::Complete];
 
 fn review(session: &Session, options: &CeremonyReviewOptions) -> Result<(), Report> {
-    let copy = open(&options.working_copy)?;
-    let signed = read_signed(session, &copy)?;
-    let event = choose(&copy, &signed, options.event.as_ref(), REVIEWABLE)?;
-    let trusted_from = check_pin(session, &signed, &event, &options.pin)?;
-    let review = event.review(&copy, &signed, session.start.time()).map_err(|error| ceremony_failed(&error))?;
-    let status = event.status(&copy, &signed).map_err(|error| ceremony_failed(&error))?;
-    let reviewed = Reviewed::of(&event, &review, &status, trusted_from);
-    output::show(session.format, &reviewed)?;
-    if review.problems.is_empty() {
+    let matter = matter(session, options.event.as_deref(), &options.pin, options.trial, &options.working_copy)?;
+    output::show(session.format, &Reviewed::of(session, &matter))?;
+    if matter.review.problems.is_empty() {
         return Ok(());
     }
-    Err(ceremony_failed(&CeremonyError::BreaksRules { problems: review.problems }))
+    Err(ceremony_failed(&CeremonyError::BreaksRules { problems: matter.review.problems }))
 }
 
 #[derive(Debug, Serialize)]
@@ -516,48 +626,70 @@ struct Signed {
     role: String,
     version: u64,
     payload_sha256: String,
-    files: Vec<ShownPath>,
+    files: Vec<String>,
     counts: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 impl Show for Signed {
     fn text(&self) -> String {
-        let files: Vec<String> = self.files.iter().map(ToString::to_string).collect();
-        format!("signed {} v{} ({}): {}\n", self.role, self.version, self.counts.join("; "), files.join(", "))
+        let counts = if self.counts.is_empty() { String::new() } else { format!(" ({})", self.counts.join("; ")) };
+        let mut text = format!("signed {} v{}{counts}: {}\n", self.role, self.version, self.files.join(", "));
+        if let Some(next) = &self.next {
+            let _ = writeln!(text, "next: {next}");
+        }
+        text
     }
 }
 
 fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(), Report> {
     let failed = |error: CeremonyError| ceremony_failed(&error);
-    let copy = open(&options.working_copy)?;
-    let signed = read_signed(session, &copy)?;
-    let mut event = choose(&copy, &signed, options.event.as_ref(), REVIEWABLE)?;
-    let trusted_from = check_pin(session, &signed, &event, &options.pin)?;
-    let review = event.review(&copy, &signed, session.start.time()).map_err(failed)?;
+    let mut matter = matter(session, options.event.as_deref(), &options.pin, options.trial, &options.working_copy)?;
     // The review goes where the questions go: the result on standard output is the signature's.
-    let status = event.status(&copy, &signed).map_err(failed)?;
-    let shown = Reviewed::of(&event, &review, &status, trusted_from);
-    let _ = anstream::stderr().write_all(shown.text.as_bytes());
-    if !review.problems.is_empty() {
-        return Err(failed(CeremonyError::BreaksRules { problems: review.problems }));
+    let _ = anstream::stderr().write_all(review_text(session, &matter).as_bytes());
+    if !matter.review.problems.is_empty() {
+        return Err(failed(CeremonyError::BreaksRules { problems: matter.review.problems }));
     }
-    let (role, version) = (event.role.clone(), event.version);
-    match status.state {
+    let (role, version) = (matter.event.role.clone(), matter.event.version);
+    match matter.status.state {
         EventState::Superseded => return Err(failed(CeremonyError::Superseded { role, version })),
         EventState::Finished => return Err(failed(CeremonyError::Finished { role, version })),
         _ => {}
     }
-    confirm(session, &review, options.payload_sha256.as_ref())?;
+    match &options.output {
+        Some(file) if file.exists() => return Err(exists(file).still("nothing was signed")),
+        None if matter.request.is_some() => {
+            return Err(Report::new(Outcome::WrongQuestion, "no-output", "a request is answered by a file")
+                .still("nothing was signed")
+                .hint("say where to write the response: `-o FILE`"));
+        }
+        _ => {}
+    }
+    confirm(session, &matter.review, options.payload_sha256.as_ref())?;
     let key = open_key(session, &options.key)?;
-    let files = event.sign(&signed, &key).map_err(failed)?;
-    let status = event.status(&copy, &signed).map_err(failed)?;
+    let event = &mut matter.event;
+    let (files, counts, next) = if let Some(file) = &options.output {
+        let mut response = event.respond(&matter.signed, &key).map_err(failed)?;
+        response.signed_at = Some(show_time(session.start.time()));
+        response.time_source = Some(time_source(session).to_owned());
+        response.made_by = Some(concat!("trustroot ", env!("CARGO_PKG_VERSION")).to_owned());
+        create_public(file, response.to_json().as_bytes())?;
+        let next = format!("where the event is, `trustroot ceremony collect {} {}`", event.name, show_path(file));
+        (vec![show_path(file)], Vec::new(), Some(next))
+    } else {
+        let files = event.sign(&matter.signed, &key).map_err(failed)?;
+        let counts = event.counts(&matter.signed).map_err(failed)?;
+        (files.iter().map(|file| show_path(file)).collect(), counts.iter().map(count).collect(), None)
+    };
     let answer = Signed {
         event: event.name.as_str().to_owned(),
         role: event.role.to_string(),
         version: event.version.get(),
         payload_sha256: hex::encode(event.digest()),
-        files: files.into_iter().map(ShownPath::of).collect(),
-        counts: status.counts.iter().map(count).collect(),
+        files,
+        counts,
+        next,
     };
     output::show(session.format, &answer)
 }
@@ -594,6 +726,64 @@ fn confirm(session: &Session, review: &Review, given: Option<&[u8; 32]>) -> Resu
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+struct Requested {
+    event: String,
+    request: String,
+    length: usize,
+    payload_sha256: String,
+    /// Files that the request names by their digests only.
+    left_out: Vec<String>,
+}
+
+impl Show for Requested {
+    fn text(&self) -> String {
+        let mut text = format!(
+            "wrote {} ({} bytes) of signing event {}\n  payload  sha256 {}\n",
+            self.request, self.length, self.event, self.payload_sha256
+        );
+        for path in &self.left_out {
+            let _ = writeln!(text, "  too long, named by its digest only: {path}");
+        }
+        let _ = writeln!(
+            text,
+            "next: each signer runs `trustroot ceremony sign {} --key FILE --root-sha256 DIGEST -o RESPONSE`",
+            self.request
+        );
+        text
+    }
+}
+
+fn exists(file: &Path) -> Report {
+    let what = format!("`{}` exists already, and is something else", show_path(file));
+    Report::new(Outcome::WrongQuestion, "file-exists", what).hint("choose another name")
+}
+
+fn request(session: &Session, options: &CeremonyRequestOptions) -> Result<(), Report> {
+    let failed = |error: CeremonyError| ceremony_failed(&error);
+    let copy = open(&options.working_copy)?;
+    let signed = read_signed(session, &copy)?;
+    let event = SigningEvent::open(&copy, &options.event).map_err(failed)?;
+    let purpose = options.purpose.as_deref();
+    let bytes = Request::write(&event, &copy, &signed, purpose, session.start).map_err(failed)?;
+    let there = Request::parse(&bytes, session.start).map_err(failed)?;
+    // The same request may be written again; another file is not lost.
+    match read_bounded(&options.output, bytes.len() as u64) {
+        Ok(None) => create_public(&options.output, &bytes)?,
+        Ok(Some(there)) if there == bytes => {}
+        _ => return Err(exists(&options.output).still("it was left as it is")),
+    }
+    let result = Requested {
+        event: event.name.as_str().to_owned(),
+        request: show_path(&options.output),
+        length: bytes.len(),
+        payload_sha256: hex::encode(event.digest()),
+        left_out: there.event.left_out().iter().map(ToString::to_string).collect(),
+    };
+    output::show(session.format, &result)
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct CollectedFrom {
     event: String,
     collected: Vec<CollectedLine>,
@@ -617,7 +807,10 @@ struct CollectedLine {
 
 impl Show for CollectedFrom {
     fn text(&self) -> String {
-        let mut text: String = self.collected.iter().map(|line| format!("{}: {}\n", line.from, line.text)).collect();
+        let mut text = String::new();
+        for line in &self.collected {
+            let _ = writeln!(text, "{}: {}", line.from, line.text);
+        }
         match self.passed_over {
             0 => {}
             1 => text.push_str("1 other file holds nothing for this event\n"),
@@ -679,7 +872,7 @@ fn collect(session: &Session, options: &CeremonyCollectOptions) -> Result<(), Re
 struct Finished {
     role: String,
     version: u64,
-    file: ShownPath,
+    file: String,
     sha256: String,
     next: String,
 }
@@ -722,7 +915,7 @@ fn finish(session: &Session, options: &CeremonyFinishOptions) -> Result<(), Repo
     let finished = Finished {
         role: event.role.to_string(),
         version: version.get(),
-        file: ShownPath::of(copy.signed_directory().join(event.file_name())),
+        file: show_path(&copy.signed_directory().join(event.file_name())),
         sha256: hex::encode(sha256(&bytes)),
         next: next.to_owned(),
     };

@@ -70,6 +70,12 @@ pub(super) fn ceremony_failed(error: &CeremonyError) -> Report {
     };
     let report = Report::new(outcome, error.code(), error.to_string());
     match error {
+        CeremonyError::MalformedRequest { .. } | CeremonyError::DamagedRequest => report
+            .still("nothing was signed")
+            .hint("copy it again, or have it written again; if it stays, ask who made it"),
+        CeremonyError::OtherRepository { .. } => {
+            report.still("nothing was signed").hint("never sign it here; ask who sent it")
+        }
         CeremonyError::NoEvent { .. } => report.hint("see what there is with `trustroot ceremony status`"),
         CeremonyError::NoPin => report
             .still("nothing was signed")
