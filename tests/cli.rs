@@ -18,7 +18,13 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 /// `tests/guides.rs` runs these.
-const NEED_A_SHELL: [&str; 3] = ["first-trust-root.md", "post-quantum-root.md", "several-repositories.md"];
+const NEED_A_SHELL: [&str; 5] = [
+    "first-trust-root.md",
+    "post-quantum-root.md",
+    "several-repositories.md",
+    "air-gap-ceremony.md",
+    "when-a-ceremony-goes-wrong.md",
+];
 
 /// The files whose commands are run.
 fn transcripts() -> Vec<PathBuf> {

@@ -154,6 +154,11 @@ fn what_a_ceremony_refuses_is_said_as_documented() {
 }
 
 #[test]
+fn the_guide_to_ceremonies_that_go_wrong_works_as_written() {
+    run("docs/guides/when-a-ceremony-goes-wrong.md", with_example_keys);
+}
+
+#[test]
 fn the_guide_to_signing_across_an_air_gap_works_as_written() {
     run("docs/guides/air-gap-ceremony.md", with_example_keys);
 }

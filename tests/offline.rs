@@ -306,3 +306,101 @@ fn what_is_wrong_with_a_request_is_said_before_the_key_is_touched() {
     std::fs::File::options().write(true).open(apart.path("long")).unwrap().set_len(1 << 40).unwrap();
     assert!(sign("long", &good).contains("longer than the 67108864 bytes that are read"));
 }
+
+/// What a camera reads from a picture.
+fn scan(picture: &std::path::Path) -> String {
+    let mut reader = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(picture).unwrap()));
+    reader.set_transformations(png::Transformations::normalize_to_color8());
+    let mut reader = reader.read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let frame = reader.next_frame(&mut pixels).unwrap();
+    let (width, height) = (frame.width as usize, frame.height as usize);
+    assert_eq!(frame.color_type, png::ColorType::Grayscale);
+    let mut image = rqrr::PreparedImage::prepare_from_greyscale(width, height, |x, y| pixels[y * width + x]);
+    let grids = image.detect_grids();
+    assert_eq!(grids.len(), 1);
+    grids[0].decode().unwrap().1
+}
+
+#[test]
+fn a_response_crosses_the_gap_as_a_picture() {
+    let (registry, apart) = requested();
+    let digest = hex::encode(registry.event("targets-v2").digest());
+    let sign = ["ceremony", "sign", "r", "--key", "alice", "--root-sha256", &apart.pin, "--payload-sha256", &digest];
+    assert!(apart.run(&[], &[&sign[..], &["-o", "a.response"]].concat()).status.success());
+    let drawn = apart.run(&[], &["ceremony", "response", "a.response", "--qr", "a.png"]);
+    assert!(drawn.status.success(), "{}", text(&drawn));
+    let scanned = scan(&apart.directory.path().join("a.png"));
+    assert!(scanned.starts_with("TRUSTROOT-RESPONSE/1:"), "{scanned}");
+    // As ZBar prints it.
+    write_durably(&apart.directory.path().join("scanned"), format!("QR-Code:{scanned}\n").as_bytes()).unwrap();
+    let copy = registry.path("").display().to_string();
+    let collected = apart.run(&[], &["ceremony", "collect", "targets-v2", &apart.path("scanned"), "-C", &copy]);
+    assert!(text(&collected).contains(": filed\n"), "{}", text(&collected));
+
+    // On a terminal, the same modules.
+    let shown = apart.run(&[], &["ceremony", "response", "a.response", "--qr", "-"]);
+    let blocks = text(&shown).lines().filter(|line| line.contains('\u{2588}')).count();
+    assert!((20..60).contains(&blocks), "{}", text(&shown));
+    // A misread text counts for nothing.
+    let misread = scanned.replace("TRUSTROOT-RESPONSE/1:", "TRUSTROOT-RESPONSE/1:0");
+    write_durably(&apart.directory.path().join("misread"), misread.as_bytes()).unwrap();
+    let refused = apart.run(&[], &["ceremony", "collect", "targets-v2", &apart.path("misread"), "-C", &copy]);
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused));
+    assert_eq!(registry.event("targets-v2").signatures.len(), 1);
+
+    // What is too long for a code is said to be: a signature of ML-DSA-44 has 2420 bytes.
+    let response = std::fs::read_to_string(apart.path("a.response")).unwrap();
+    let mut long: serde_json::Value = serde_json::from_str(&response).unwrap();
+    long["sig"] = "00".repeat(2420).into();
+    write_durably(&apart.directory.path().join("long.response"), long.to_string().as_bytes()).unwrap();
+    let refused = apart.run(&[], &["ceremony", "response", "long.response", "--qr", "long.png"]);
+    assert!(
+        text(&refused).contains("error: the signature has 2420 bytes, which no QR code holds"),
+        "{}",
+        text(&refused)
+    );
+    assert!(!apart.directory.path().join("long.png").exists());
+}
+
+#[test]
+fn a_page_for_a_second_screen_runs_nothing_and_fetches_nothing() {
+    let (registry, apart) = requested();
+    let evil = "<script src=http://x.example>alert('1')</script><img onerror=\"x\">&\u{202e}";
+    let copy = registry.path("").display().to_string();
+    let request = ["ceremony", "request", "targets-v2", "-C", &copy, "-o", "evil", "--purpose", evil];
+    assert!(apart.run(&[], &request).status.success());
+    let review = ["ceremony", "review", "evil", "--root-sha256", &apart.pin, "--html", "page.html"];
+    let shown = apart.run(&[], &review);
+    assert!(shown.status.success(), "{}", text(&shown));
+    let page = std::fs::read_to_string(apart.path("page.html")).unwrap();
+    assert!(page.chars().all(|c| c == '\n' || (' '..='~').contains(&c)));
+    // The only tags are the page's own, and none of them loads or runs anything.
+    let tags: std::collections::BTreeSet<&str> =
+        page.split('<').skip(1).map(|tag| tag.split([' ', '>']).next().unwrap().trim_start_matches('/')).collect();
+    let own = [
+        "!DOCTYPE", "body", "h1", "h2", "head", "html", "li", "meta", "p", "style", "table", "td", "th", "title", "tr",
+        "ul",
+    ];
+    assert_eq!(tags.into_iter().filter(|tag| !own.contains(tag)).collect::<Vec<_>>(), Vec::<&str>::new());
+    let policy = "default-src 'none'; style-src 'sha256-";
+    assert!(page.contains(policy) && !page.contains("unsafe") && !page.contains(" href") && !page.contains("url("));
+    let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
+    let hash =
+        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, trustroot::crypto::sha256(style.as_bytes()));
+    assert!(page.contains(&format!("style-src 'sha256-{hash}'")), "the policy lets the page's own style in");
+    assert!(page.contains("&lt;script src=http://x.example&gt;alert(&#39;1&#39;)"));
+    // What the terminal shows is there: every change, the digest, all words.
+    let json = apart.run(&[], &[&review[..5], &["--format", "json"]].concat());
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let escaped =
+        |text: &str| text.replace('&', "&amp;").replace('"', "&quot;").replace('>', "&gt;").replace('\'', "&#39;");
+    for change in json["changes"].as_array().unwrap() {
+        assert!(page.contains(&escaped(change["text"].as_str().unwrap())), "{change}");
+    }
+    for word in json["words"].as_array().unwrap() {
+        assert!(page.contains(&format!("<td>{}</td>", word.as_str().unwrap())));
+    }
+    // The same review may be written again; another file is not lost.
+    assert!(!apart.run(&[], &[&review[..6], &["alice"]].concat()).status.success());
+}

@@ -112,8 +112,8 @@ impl SigningEvent {
         }
     }
 
-    /// Collects the signatures in these bytes: TUF metadata with signatures in it, a [`Response`], or the file of one
-    /// signature.
+    /// Collects the signatures in these bytes: TUF metadata with signatures in it, a [`Response`], what a scanner printed
+    /// of its QR code, or the file of one signature.
     ///
     /// # Errors
     /// When the event cannot be written. What cannot be used is named in the result.
@@ -123,6 +123,13 @@ impl SigningEvent {
         }
         if let Some(response) = Response::parse(bytes) {
             return self.collect_response(signed, &response);
+        }
+        if let Some(responses) = Response::parse_lines(bytes) {
+            let mut collected = Vec::new();
+            for response in responses {
+                collected.extend(self.collect_response(signed, &response)?);
+            }
+            return Ok(collected);
         }
         match Envelope::parse(bytes) {
             Ok(envelope) => self.collect_document(signed, bytes, &envelope),

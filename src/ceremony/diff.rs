@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::wording::{Step, words};
 use crate::crypto::{VerifyingKey, sha256};
 use crate::metadata::{KeyId, PublicKey, RoleKeys, RoleName, Root, Unrecognized};
 use crate::printable::Printable;
@@ -176,21 +177,51 @@ pub(super) fn keys_and_roles(before: &Roles, after: &Roles) -> Vec<Change> {
     changes
 }
 
-/// Every difference between two JSON values, by path. Lists of objects that have names are compared by name.
+/// Every difference between two JSON values, in words where there are any, and by path. Lists of objects that have names
+/// are compared by name. `at` is where the values stand; white space alone is an indentation.
 pub(super) fn raw(at: &str, old: Option<&Value>, new: Option<&Value>) -> Vec<Change> {
     let mut changes = Vec::new();
-    compare(at, old, new, &mut changes);
+    let steps = if at.trim().is_empty() { Vec::new() } else { vec![Step::Field(at.to_owned())] };
+    compare(&Place { at: at.to_owned(), steps }, old, new, &mut changes);
     changes
 }
 
-fn compare(at: &str, old: Option<&Value>, new: Option<&Value>, changes: &mut Vec<Change>) {
+/// Where a value stands: as text, and step by step.
+struct Place {
+    at: String,
+    steps: Vec<Step>,
+}
+
+impl Place {
+    fn field(&self, name: &str) -> Self {
+        let steps = [&self.steps[..], &[Step::Field(name.to_owned())]].concat();
+        Self { at: format!("{}.{}", self.at, Printable(name)), steps }
+    }
+
+    fn item(&self, name: &str) -> Self {
+        let steps = [&self.steps[..], &[Step::Item(name.to_owned())]].concat();
+        Self { at: format!("{}[{}]", self.at, Printable(name)), steps }
+    }
+
+    /// A line about the value: what it means, else that nobody here knows.
+    fn line(&self, value: &str) -> String {
+        let path = self.at.trim_start();
+        let indentation = &self.at[..self.at.len() - path.len()];
+        match words(&self.steps) {
+            Some(words) => format!("{indentation}{words}: {value} ({path})"),
+            None => format!("{indentation}no words for {path}: {value}"),
+        }
+    }
+}
+
+fn compare(place: &Place, old: Option<&Value>, new: Option<&Value>, changes: &mut Vec<Change>) {
     let shown = |value: &Value| shown(&value.to_string());
     match (old, new) {
         (Some(old), Some(new)) if old == new => {}
         (Some(Value::Object(old)), Some(Value::Object(new))) => {
             let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
             for key in keys {
-                compare(&format!("{at}.{}", Printable(key)), old.get(key), new.get(key), changes);
+                compare(&place.field(key), old.get(key), new.get(key), changes);
             }
         }
         (Some(Value::Array(old)), Some(Value::Array(new))) => {
@@ -198,11 +229,11 @@ fn compare(at: &str, old: Option<&Value>, new: Option<&Value>, changes: &mut Vec
             let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
             for name in names {
                 let (old, new) = (old.get(name).copied(), new.get(name).copied());
-                compare(&format!("{at}[{}]", Printable(name)), old, new, changes);
+                compare(&place.item(name), old, new, changes);
             }
         }
         (Some(old), Some(new)) => {
-            changes.push(Change::new(Mark::Changed, format!("{at}: {} -> {}", shown(old), shown(new))));
+            changes.push(Change::new(Mark::Changed, place.line(&format!("{} -> {}", shown(old), shown(new)))));
         }
         (None, Some(only)) | (Some(only), None) => {
             let mark = if old.is_none() { Mark::Added } else { Mark::Removed };
@@ -211,16 +242,16 @@ fn compare(at: &str, old: Option<&Value>, new: Option<&Value>, changes: &mut Vec
                 Value::Object(members) if !members.is_empty() => {
                     for (key, value) in members {
                         let (old, new) = side(value);
-                        compare(&format!("{at}.{}", Printable(key)), old, new, changes);
+                        compare(&place.field(key), old, new, changes);
                     }
                 }
                 Value::Array(items) if items.iter().any(Value::is_object) => {
                     for (name, value) in by_name(items) {
                         let (old, new) = side(value);
-                        compare(&format!("{at}[{}]", Printable(&name)), old, new, changes);
+                        compare(&place.item(&name), old, new, changes);
                     }
                 }
-                only => changes.push(Change::new(mark, format!("{at}: {}", shown(only)))),
+                only => changes.push(Change::new(mark, place.line(&shown(only)))),
             }
         }
         (None, None) => {}
@@ -251,4 +282,19 @@ fn by_name(items: &[Value]) -> BTreeMap<String, &Value> {
         return named;
     }
     items.iter().enumerate().map(|(place, item)| (format!("{place:04}"), item)).collect()
+}
+
+/// Names of keyholders that people could take for one another, each group once (Unicode Technical Standard 39, section 4).
+pub(super) fn lookalikes<'a>(keys: impl Iterator<Item = &'a PublicKey>) -> Vec<String> {
+    let mut alike: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for owner in keys.filter_map(PublicKey::owner) {
+        let skeleton: String = unicode_security::confusable_detection::skeleton(owner.trim()).collect();
+        alike.entry(skeleton.to_lowercase()).or_default().insert(owner);
+    }
+    let groups = alike.into_values().filter(|names| names.len() > 1);
+    let quoted = |names: BTreeSet<&str>| names.into_iter().map(|name| format!("`{}`", Printable(name))).collect();
+    let say = |names: Vec<String>| {
+        format!("these names of keyholders look alike, and are not the same: {}", names.join(", "))
+    };
+    groups.map(quoted).map(say).collect()
 }

@@ -146,6 +146,14 @@ pub enum CeremonyError {
         /// The version.
         version: Version,
     },
+    /// The payload has been withdrawn.
+    #[error("{role} {version} has been withdrawn: it is not signed any further")]
+    Withdrawn {
+        /// The role.
+        role: RoleName,
+        /// The version.
+        version: Version,
+    },
     /// The proposal would be expired when it is finished.
     #[error("{role} {version} has expired on {expires}: start the event again")]
     Expired {
@@ -185,6 +193,7 @@ impl CeremonyError {
             Self::UnreadableEvent { .. } => "unreadable-event",
             Self::Finished { .. } => "finished",
             Self::Superseded { .. } => "superseded",
+            Self::Withdrawn { .. } => "withdrawn",
             Self::Expired { .. } => "expired",
             Self::Signing(_) => "signing-failed",
         }
@@ -208,6 +217,7 @@ impl CeremonyError {
                 | Self::UnreadableEvent { .. }
                 | Self::Finished { .. }
                 | Self::Superseded { .. }
+                | Self::Withdrawn { .. }
                 | Self::Expired { .. }
         )
     }

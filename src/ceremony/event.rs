@@ -8,6 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -16,7 +17,7 @@ use super::CeremonyError;
 use crate::crypto::sha256;
 use crate::fs::{read_bounded, write_durably};
 use crate::metadata::{
-    Document, EncodedName, Envelope, KeyId, RoleName, Root, Signature, TargetPath, Targets, Version,
+    Document, EncodedName, Envelope, Expires, KeyId, RoleName, Root, Signature, TargetPath, Targets, Version,
 };
 use crate::repository::{Proposal, SignedState, WorkingCopy, file_name};
 
@@ -104,6 +105,30 @@ impl FiledSignature {
     }
 }
 
+/// Somebody's word that a payload is not to be signed any further. It stays in the event, as its signatures stay valid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Withdrawal {
+    /// The SHA-256 of the payload, in hexadecimal.
+    pub payload_sha256: String,
+    /// Why. Attacker-controlled text.
+    pub reason: String,
+    /// When, by the clock of whoever withdrew it.
+    pub at: String,
+}
+
+impl Withdrawal {
+    /// Named by its content, so that merges never conflict.
+    fn file_name(&self) -> String {
+        let content = format!("{}\n{}\n{}", self.payload_sha256, self.reason, self.at);
+        format!("{}.{}.json", &self.payload_sha256[..16], hex::encode(&sha256(content.as_bytes())[..8]))
+    }
+}
+
+/// Longest reason for a withdrawal, in bytes.
+const LONGEST_REASON: usize = 1000;
+
 /// Whether this is a SHA-256 as we write it.
 pub(super) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
@@ -128,6 +153,8 @@ pub struct SigningEvent {
     /// Files that should be signatures and are not, with why.
     pub unreadable: Vec<(String, String)>,
     pub(super) document: Vec<u8>,
+    /// Payloads that were withdrawn.
+    pub withdrawn: Vec<Withdrawal>,
     /// Earlier proposals: a signature stays valid for ever, so the payload that it is over is kept.
     superseded: Vec<Vec<u8>>,
     /// Absent for one that lies nowhere.
@@ -189,10 +216,22 @@ impl SigningEvent {
         let digest = hex::encode(sha256(envelope.signed_bytes()));
         let (signatures, unreadable) = read_signatures(&directory.join("signatures"), &digest)?;
         let superseded = read_superseded(&directory.join("superseded"))?;
+        let withdrawn = read_withdrawn(&directory.join("withdrawn"))?;
         let name = name.clone();
         let directory = Some(directory);
-        let event =
-            Self { name, role, version, envelope, targets, signatures, unreadable, document, superseded, directory };
+        let event = Self {
+            name,
+            role,
+            version,
+            envelope,
+            targets,
+            signatures,
+            unreadable,
+            document,
+            withdrawn,
+            superseded,
+            directory,
+        };
         event.check_repository(copy, file.repository.as_deref())?;
         event.check_targets(Content::Complete)?;
         Ok(event)
@@ -219,9 +258,19 @@ impl SigningEvent {
         let signatures = envelope.signatures().iter().map(filed).collect();
         let version = version_of(role, &envelope)?;
         let (name, role, document) = (name.clone(), role.clone(), document.to_owned());
-        let (unreadable, superseded, directory) = (Vec::new(), Vec::new(), None);
-        let event =
-            Self { name, role, version, envelope, targets, signatures, unreadable, document, superseded, directory };
+        let event = Self {
+            name,
+            role,
+            version,
+            envelope,
+            targets,
+            signatures,
+            unreadable: Vec::new(),
+            document,
+            withdrawn: Vec::new(),
+            superseded: Vec::new(),
+            directory: None,
+        };
         event.check_targets(Content::Partial)?;
         Ok(event)
     }
@@ -350,6 +399,50 @@ impl SigningEvent {
         }
         self.superseded.push(document);
         Ok(())
+    }
+
+    /// The word that this payload was withdrawn, if it was.
+    pub fn withdrawal(&self) -> Option<&Withdrawal> {
+        let digest = hex::encode(self.digest());
+        self.withdrawn.iter().find(|withdrawn| withdrawn.payload_sha256 == digest)
+    }
+
+    /// Withdraws this payload: it is not signed or finished here any more. Payload and signatures stay, since they stay
+    /// valid; whatever is proposed next for the version shows them.
+    ///
+    /// # Errors
+    /// When the reason is empty or long, or it cannot be written.
+    pub fn withdraw(&mut self, reason: &str, now: DateTime<Utc>) -> Result<(), CeremonyError> {
+        if reason.trim().is_empty() || reason.len() > LONGEST_REASON {
+            return Err(malformed(&self.name, format!("a reason has 1 to {LONGEST_REASON} bytes")));
+        }
+        if self.withdrawal().is_some() {
+            return Ok(());
+        }
+        let withdrawn = Withdrawal {
+            payload_sha256: hex::encode(self.digest()),
+            reason: reason.to_owned(),
+            at: now.to_rfc3339_opts(SecondsFormat::Secs, true),
+        };
+        if let Some(directory) = self.directory.as_ref().map(|directory| directory.join("withdrawn")) {
+            fs::create_dir_all(&directory)?;
+            let text =
+                serde_json::to_vec_pretty(&withdrawn).map_err(|error| malformed(&self.name, error.to_string()))?;
+            write_durably(&directory.join(withdrawn.file_name()), &text)?;
+        }
+        self.withdrawn.push(withdrawn);
+        Ok(())
+    }
+
+    /// When the proposal expires.
+    ///
+    /// # Errors
+    /// When the proposal is not one of its role, which opening it has ruled out.
+    pub fn expires(&self) -> Result<Expires, CeremonyError> {
+        Ok(match self.role {
+            RoleName::Root => self.envelope.unverified::<Root>()?.expires,
+            _ => self.envelope.unverified::<Targets>()?.expires,
+        })
     }
 
     /// The same event with another document in the place of its proposal.
@@ -483,6 +576,17 @@ fn read_superseded(directory: &Path) -> Result<Vec<Vec<u8>>, CeremonyError> {
         documents.extend(read_bounded(&path, LONGEST)?);
     }
     Ok(documents)
+}
+
+/// Withdrawals that can be read; whoever writes others achieves nothing.
+fn read_withdrawn(directory: &Path) -> Result<Vec<Withdrawal>, CeremonyError> {
+    let mut withdrawn = Vec::new();
+    for path in json_files(directory)?.into_iter().take(MOST_SUPERSEDED) {
+        let Ok(Some(bytes)) = read_bounded(&path, LONGEST_SIGNATURE) else { continue };
+        let Ok(read) = serde_json::from_slice::<Withdrawal>(&bytes) else { continue };
+        withdrawn.extend(Some(read).filter(|read| is_sha256(&read.payload_sha256)));
+    }
+    Ok(withdrawn)
 }
 
 /// The JSON files of a directory, in order; none where it does not exist.

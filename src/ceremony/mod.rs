@@ -14,6 +14,7 @@ mod response;
 mod review;
 mod rules;
 mod status;
+mod wording;
 mod words;
 
 use crate::metadata::Root;
@@ -21,7 +22,7 @@ use crate::metadata::Root;
 pub use collect::{Collected, Fate, files_to_collect};
 pub use diff::{Change, Mark};
 pub use error::CeremonyError;
-pub use event::{EventName, FiledSignature, SigningEvent};
+pub use event::{EventName, FiledSignature, SigningEvent, Withdrawal};
 pub use request::{REQUEST_MEDIA_TYPE, Request};
 pub use response::{RESPONSE_MEDIA_TYPE, Response};
 pub use review::Review;

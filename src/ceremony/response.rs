@@ -12,6 +12,11 @@ use crate::repository::SignedState;
 /// The media type of a response.
 pub const RESPONSE_MEDIA_TYPE: &str = "application/vnd.trustroot.response.v1";
 
+/// How the line of a QR code begins.
+const LINE: &str = "TRUSTROOT-RESPONSE/1:";
+/// Longest text of a scanner that is read, in bytes.
+const LONGEST_LINES: usize = 1 << 20;
+
 /// One signature over one payload by one physical key, and what the signer's machine says about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -57,6 +62,40 @@ impl Response {
         let mut text = serde_json::to_string_pretty(self).expect("strings alone");
         text.push('\n');
         text
+    }
+
+    /// The response as one line for a QR code, in characters of which a code holds the most: what counts, without what
+    /// the signer's machine says.
+    pub fn to_line(&self) -> String {
+        let repository = self.repository.as_deref().unwrap_or("-");
+        format!("{LINE}{repository}:{}:{}:{}", self.payload_sha256, self.key, self.sig).to_uppercase()
+    }
+
+    /// Reads the line of a QR code, as a scanner prints it.
+    pub fn parse_line(line: &str) -> Option<Self> {
+        // ZBar says what kind of code it saw.
+        let line = line.trim().strip_prefix("QR-Code:").unwrap_or(line.trim());
+        let fields: Vec<String> = line.strip_prefix(LINE)?.split(':').map(str::to_ascii_lowercase).collect();
+        let [repository, payload_sha256, key, sig] = <[String; 4]>::try_from(fields).ok()?;
+        let response = Self {
+            media_type: RESPONSE_MEDIA_TYPE.to_owned(),
+            repository: Some(repository).filter(|repository| repository != "-"),
+            payload_sha256,
+            key,
+            sig,
+            signed_at: None,
+            time_source: None,
+            made_by: None,
+        };
+        response.is_well_formed().then_some(response)
+    }
+
+    /// Reads what scanners print: a response in every line that is not empty.
+    pub(super) fn parse_lines(bytes: &[u8]) -> Option<Vec<Self>> {
+        let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= LONGEST_LINES)?;
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        let responses: Option<Vec<Self>> = lines.into_iter().map(Self::parse_line).collect();
+        responses.filter(|responses| !responses.is_empty())
     }
 
     /// The fingerprint of the key.

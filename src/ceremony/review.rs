@@ -74,12 +74,14 @@ impl SigningEvent {
         signed: &SignedState,
         now: DateTime<Utc>,
     ) -> Result<Review, CeremonyError> {
+        let mut alike = Vec::new();
         let (compared_with, expiry, changes) = match &self.role {
             RoleName::Root => {
                 let new: Root = self.envelope.unverified()?;
                 let before = signed.roots().rev().find(|(root, _)| root.version < new.version);
                 let old = before.map(|(root, _)| &**root);
                 let mut changes = diff::roots(old, &new);
+                alike.extend(diff::lookalikes(new.keys.values().chain(old.iter().flat_map(|old| old.keys.values()))));
                 changes.extend(
                     self.raw_changes(before.map(|(_, bytes)| bytes), &["expires", "version", FAMILY_THRESHOLDS]),
                 );
@@ -90,6 +92,8 @@ impl SigningEvent {
                 let before = signed.role(role)?.filter(|before| before.version() < new.version());
                 let changes = self.target_changes(signed, before.as_ref(), &new)?;
                 let old = before.as_ref().map(|before| &*before.document);
+                let delegations = [Some(&new), old].into_iter().flatten().filter_map(|all| all.delegations.as_ref());
+                alike.extend(diff::lookalikes(delegations.flat_map(|all| all.keys.values())));
                 let mut with = name(role.as_str(), old.map(Targets::version));
                 if before.as_ref().is_some_and(|before| !before.current) {
                     with.push_str(
@@ -100,6 +104,7 @@ impl SigningEvent {
             }
         };
         let mut findings = rules::judge(self, keys, signed, now)?;
+        findings.notes.extend(alike);
         if changes.len() > MOST_CHANGES {
             findings.problems.push(format!("it changes {} things, more than anybody can check at once", changes.len()));
         }

@@ -11,8 +11,7 @@ use super::{CeremonyError, EventName, FiledSignature, SigningEvent};
 use crate::crypto::{SecretKey, VerifyingKey, sha256};
 use crate::fs::write_durably;
 use crate::metadata::{
-    Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Targets,
-    Unrecognized, Version,
+    Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Unrecognized, Version,
 };
 use crate::repository::{FamilyCount, FamilyThresholds, RepositoryError, SignedState, WorkingCopy};
 use crate::trust::{Authority, Standing, Tally, TallyLine, tally};
@@ -29,6 +28,8 @@ pub enum EventState {
     Finished,
     /// Another payload has been signed for this version.
     Superseded,
+    /// Somebody has withdrawn it. Its signatures stay valid.
+    Withdrawn,
 }
 
 /// One count of an event's signatures.
@@ -216,6 +217,7 @@ impl SigningEvent {
         let state = match self.finished_as(signed)? {
             Some(same) if same => EventState::Finished,
             Some(_) => EventState::Superseded,
+            None if self.withdrawal().is_some() => EventState::Withdrawn,
             None if counts.iter().all(Under::met) => EventState::Complete,
             None => EventState::Open,
         };
@@ -487,6 +489,7 @@ impl SigningEvent {
         match status.state {
             EventState::Finished => return Ok(version),
             EventState::Superseded => return Err(CeremonyError::Superseded { role, version }),
+            EventState::Withdrawn => return Err(CeremonyError::Withdrawn { role, version }),
             EventState::Open | EventState::Complete => {}
         }
         for under in &status.counts {
@@ -516,10 +519,7 @@ impl SigningEvent {
         if !problems.is_empty() {
             return Err(CeremonyError::BreaksRules { problems });
         }
-        let expires = match role {
-            RoleName::Root => self.envelope.unverified::<Root>()?.expires,
-            _ => self.envelope.unverified::<Targets>()?.expires,
-        };
+        let expires = self.expires()?;
         if expires.is_past(now) {
             return Err(CeremonyError::Expired { role, version, expires: expires.to_string() });
         }

@@ -154,7 +154,7 @@ fn consistent_snapshots_switched_off_are_not_signed() {
     let (registry, event) = second_root();
     let bytes = tampered(&write(&registry, &event), |signed| signed["consistent_snapshot"] = false.into());
     let review = review(&registry, &bytes);
-    assert!(lines(&review).contains(&"~ signed.consistent_snapshot: true -> false".to_owned()));
+    assert!(lines(&review).contains(&"~ consistent snapshots: true -> false (signed.consistent_snapshot)".to_owned()));
     assert_eq!(review.problems.len(), 1);
 }
 

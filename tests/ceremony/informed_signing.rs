@@ -73,9 +73,11 @@ fn what_there_are_no_words_for_is_shown_raw() {
     });
     let review = review(&registry, &event);
     let lines = lines(&review);
-    for expected in
-        ["+ signed.x-evil.a: {}", "~ signed.consistent_snapshot: true -> false", "+ signed.roles.mirrors.extra: 1"]
-    {
+    for expected in [
+        "+ no words for signed.x-evil.a: {}",
+        "~ consistent snapshots: true -> false (signed.consistent_snapshot)",
+        "+ no words for signed.roles.mirrors.extra: 1",
+    ] {
         assert!(lines.contains(&expected.to_owned()), "{expected}: {lines:#?}");
     }
     assert_eq!(review.problems, ["consistent snapshots would be off, and clients would meet half-published files"]);
@@ -210,4 +212,29 @@ fn a_targets_document_by_outgoing_keys_is_named_as_such() {
     registry.hold("root", &["alice", "bob"]).unwrap();
     let review = review(&registry, &registry.start("targets"));
     assert!(review.compared_with.contains("the keys of TODAY have not signed"), "{}", review.compared_with);
+}
+
+#[test]
+fn names_of_keyholders_that_look_alike_are_pointed_out() {
+    let registry = Registry::new();
+    registry.hold("root", &["alice", "bob"]).unwrap();
+    registry.start("root");
+    assert!(review(&registry, &registry.event("root-v2")).notes.is_empty());
+    for (alike, shown) in
+        [("aIice", "`aIice`, `alice`"), ("\u{430}lice", "`alice`, `\\u{430}lice`"), ("Alice ", "`Alice `, `alice`")]
+    {
+        registry.start("root");
+        let event = tamper(&registry, "root-v2", |signed| {
+            for key in signed["keys"].as_object_mut().unwrap().values_mut() {
+                if key["x-tuf-on-ci-keyowner"] == "bob" {
+                    key["x-tuf-on-ci-keyowner"] = alike.into();
+                }
+            }
+        });
+        let review = review(&registry, &event);
+        let expected = format!("these names of keyholders look alike, and are not the same: {shown}");
+        assert_eq!(review.notes, [expected]);
+        // That the key changes hands is said as well.
+        assert!(lines(&review).iter().any(|line| line.contains("the same key passes from bob to ")));
+    }
 }

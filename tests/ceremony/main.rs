@@ -15,5 +15,6 @@ mod counting;
 #[cfg(feature = "aws-lc")]
 mod families;
 mod informed_signing;
+mod mistakes;
 mod publishing;
 mod rules;

@@ -860,12 +860,22 @@ pub(crate) enum CeremonyCommand {
     /// The request holds the proposal, every root, and what the review compares with; files that only people read and that
     /// are longer than 1 MiB are named by length and digest. The same event gives the same bytes.
     Request(CeremonyRequestOptions),
+    /// Show a response, and draw it as a QR code
+    ///
+    /// Most signatures fit on a code that a camera reads; those of ML-DSA do not. `ceremony collect` takes the text that a
+    /// scanner prints.
+    Response(CeremonyResponseOptions),
     /// Take in signatures that others have made and sent
     ///
     /// Takes responses; TUF metadata with signatures in it, whatever tool signed it; files of single signatures; and
     /// directories of these, such as another copy of the event. Each signature is verified: those by keys that may sign the event are filed,
     /// whatever else arrives is named and changes nothing. The order never matters, and anything may be collected again.
     Collect(CeremonyCollectOptions),
+    /// Withdraw a proposal that is wrong
+    ///
+    /// It is not signed or finished any more. Payload and signatures stay in the event, since nobody can take a signature
+    /// back: whatever is proposed next for this version shows them. Start the event again when the configuration is right.
+    Withdraw(CeremonyWithdrawOptions),
     /// Put an event that enough people have signed among what is signed
     Finish(CeremonyFinishOptions),
 }
@@ -912,6 +922,10 @@ pub(crate) struct CeremonyReviewOptions {
     /// Which event, or the file of a request [default: the only event that is open]
     #[arg(value_name = "EVENT|REQUEST")]
     pub(crate) event: Option<String>,
+
+    /// Also write the review as a page for a second screen, without scripts and with nothing from elsewhere
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) pin: PinOptions,
@@ -996,6 +1010,20 @@ pub(crate) struct CeremonyRequestOptions {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  Show a response to a camera
+  $ trustroot ceremony response alice.response --qr -")]
+pub(crate) struct CeremonyResponseOptions {
+    /// The response that `ceremony sign --output` wrote
+    #[arg(value_name = "RESPONSE")]
+    pub(crate) response: PathBuf,
+
+    /// Draw it as a QR code: into a PNG file, or `-` for the terminal
+    #[arg(long, value_name = "FILE")]
+    pub(crate) qr: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
   Collect what came by mail, and what lies in another copy
   $ trustroot ceremony collect root-v2 alice.json ../bob/signing-events/root-v2")]
 pub(crate) struct CeremonyCollectOptions {
@@ -1005,6 +1033,22 @@ pub(crate) struct CeremonyCollectOptions {
     /// Files, and directories of files
     #[arg(required = true, value_name = "FROM")]
     pub(crate) from: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Take back a proposal with the wrong key
+  $ trustroot ceremony withdraw root-v2 --because 'it lists the old key of Dora'")]
+pub(crate) struct CeremonyWithdrawOptions {
+    /// Which event
+    pub(crate) event: EventName,
+
+    /// Why, in a sentence
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) because: String,
 
     #[command(flatten)]
     pub(crate) working_copy: WorkingCopyOptions,

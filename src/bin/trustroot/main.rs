@@ -5,9 +5,11 @@ mod asked;
 mod commands;
 mod config;
 mod freshness;
+mod html;
 mod keys;
 mod output;
 mod period;
+mod qr;
 mod report;
 mod ui;
 

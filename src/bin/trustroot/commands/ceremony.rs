@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use trustroot::Printable;
 use trustroot::ceremony::{
-    AcceptedRisks, CeremonyError, Challenge, Change, EventName, EventState, Fate, Keys, Mark, Request, Review,
-    SigningEvent, Status, Under, files_to_collect,
+    AcceptedRisks, CeremonyError, Challenge, Change, EventName, EventState, Fate, Keys, Mark, Request, Response,
+    Review, SigningEvent, Status, Under, files_to_collect,
 };
 use trustroot::client::{CacheMode, LocalCache, Store as _, read_bounded};
 use trustroot::crypto::{KeyFamily, sha256};
@@ -19,12 +19,15 @@ use trustroot::trust::{LocalFile, Standing, TallyLine};
 
 use super::maintain::{ceremony_failed, open, repository_failed, role};
 use crate::args::{
-    CeremonyCollectOptions, CeremonyCommand, CeremonyFinishOptions, CeremonyRequestOptions, CeremonyReviewOptions,
-    CeremonySignOptions, CeremonyStartOptions, CeremonyStatusOptions, PinOptions, WorkingCopyOptions,
+    CeremonyCollectOptions, CeremonyCommand, CeremonyFinishOptions, CeremonyRequestOptions, CeremonyResponseOptions,
+    CeremonyReviewOptions, CeremonySignOptions, CeremonyStartOptions, CeremonyStatusOptions, CeremonyWithdrawOptions,
+    PinOptions, WorkingCopyOptions,
 };
 use crate::config::TrustName;
+use crate::html::Page;
 use crate::keys::{create_public, no_such_file, open_key};
-use crate::output::{self, Show};
+use crate::output::{self, Show, ShownPath};
+use crate::qr;
 use crate::report::{Outcome, Report, signer, standing};
 use crate::ui::{Session, paint, show_path, show_time};
 
@@ -35,7 +38,9 @@ pub(crate) fn run(session: &Session, command: CeremonyCommand) -> Result<(), Rep
         CeremonyCommand::Review(options) => review(session, &options),
         CeremonyCommand::Sign(options) => sign(session, &options),
         CeremonyCommand::Request(options) => request(session, &options),
+        CeremonyCommand::Response(options) => response(session, &options),
         CeremonyCommand::Collect(options) => collect(session, &options),
+        CeremonyCommand::Withdraw(options) => withdraw(session, &options),
         CeremonyCommand::Finish(options) => finish(session, &options),
     }
 }
@@ -162,7 +167,7 @@ fn status(session: &Session, options: &CeremonyStatusOptions) -> Result<(), Repo
             Ok((status, event)) => {
                 let done = matches!(status.state, EventState::Finished | EventState::Superseded);
                 if options.event.is_some() || !done {
-                    text.push_str(&status_text(&event, &status));
+                    text.push_str(&status_text(session, &event, &status));
                     events.push(status_json(&event, &status));
                 }
             }
@@ -180,11 +185,12 @@ fn state_words(state: EventState) -> &'static str {
         EventState::Complete => "complete: it can be finished",
         EventState::Finished => "finished",
         EventState::Superseded => "superseded: another payload was signed for this version",
+        EventState::Withdrawn => "withdrawn: it is not signed any further",
         _ => "unknown",
     }
 }
 
-fn status_text(event: &SigningEvent, status: &Status) -> String {
+fn status_text(session: &Session, event: &SigningEvent, status: &Status) -> String {
     let mut text = format!(
         "{}: {} {}, {}\n  payload  sha256 {}\n",
         event.name,
@@ -193,6 +199,15 @@ fn status_text(event: &SigningEvent, status: &Status) -> String {
         state_words(status.state),
         hex::encode(event.digest())
     );
+    if let Some(withdrawn) = event.withdrawal() {
+        let (at, reason) = (Printable(&withdrawn.at), Whole(&withdrawn.reason));
+        let _ = writeln!(text, "  withdrawn on {at}, nobody signed why: \"{reason}\"");
+    }
+    let expired = event.expires().ok().filter(|expires| expires.is_past(session.start.time()));
+    let waits = matches!(status.state, EventState::Open | EventState::Complete);
+    if let Some(expires) = expired.as_ref().filter(|_| waits) {
+        let _ = writeln!(text, "  its proposal has expired, on {expires}: nothing helps but another one");
+    }
     for under in &status.counts {
         let _ = writeln!(text, "  under {}: {} of {} needed", under.by, under.tally.counted, under.tally.needed);
         for count in &under.families {
@@ -210,6 +225,9 @@ fn status_text(event: &SigningEvent, status: &Status) -> String {
     }
     text.push_str(&siblings_text(event, status));
     let next = match status.state {
+        EventState::Open | EventState::Complete if expired.is_some() => {
+            format!("`trustroot ceremony start {}`", event.role)
+        }
         EventState::Open => {
             let missing = missing(status);
             let who =
@@ -311,6 +329,7 @@ fn status_json(event: &SigningEvent, status: &Status) -> Value {
             EventState::Complete => "complete",
             EventState::Finished => "finished",
             EventState::Superseded => "superseded",
+            EventState::Withdrawn => "withdrawn",
             _ => "unknown",
         },
         "counts": counts(&status.counts),
@@ -597,6 +616,47 @@ impl std::fmt::Display for Whole<'_> {
     }
 }
 
+/// The review as a page.
+fn page(matter: &Matter, reviewed: &Reviewed) -> String {
+    let Matter { event, review, status, .. } = matter;
+    let title = format!("Review of signing event {}", event.name);
+    let source = if reviewed.time_source == "stated" { "as stated" } else { "by this machine's clock" };
+    let or = |text: &Option<String>, none: &str| text.clone().unwrap_or_else(|| none.to_owned());
+    let mut facts = vec![
+        ("first root of the repository, SHA-256", or(&reviewed.repository, "a new one: this proposes its first root")),
+        (
+            "trusted from",
+            or(&reviewed.trusted_from, "nothing yet: only your comparison of the digest vouches for this"),
+        ),
+        ("judged at", format!("{}, {source}", reviewed.judged_at)),
+        ("file", review.file.clone()),
+        ("proposes", format!("{} {}", review.role, review.version)),
+        ("compared with", review.compared_with.clone()),
+        ("expires", review.expiry.clone()),
+    ];
+    if let Some(claims) = &matter.request {
+        facts.push(("request", claims.file.clone()));
+        if let Some(purpose) = &claims.purpose {
+            facts.push(("proposed purpose, signed by nobody", Whole(purpose).to_string()));
+        }
+    }
+    for path in event.left_out() {
+        facts.push(("not in the request, known by its digest only", path.to_string()));
+    }
+    let mut notes: Vec<String> = review.notes.iter().map(|note| Printable(note).to_string()).collect();
+    notes.extend(siblings_text(event, status).lines().map(str::to_owned));
+    Page {
+        title: &title,
+        facts,
+        changes: review.changes.iter().map(|change| (change.mark.sign(), change.text.as_str())).collect(),
+        notes,
+        problems: review.problems.iter().map(|problem| Printable(problem).to_string()).collect(),
+        groups: review.groups(),
+        words: review.words(),
+    }
+    .html()
+}
+
 fn paint_change(change: &Change) -> String {
     let style = match change.mark {
         Mark::Added => anstyle::AnsiColor::Green.on_default(),
@@ -612,7 +672,11 @@ const REVIEWABLE: &[EventState] = &[EventState::Open, EventState::Complete];
 
 fn review(session: &Session, options: &CeremonyReviewOptions) -> Result<(), Report> {
     let matter = matter(session, options.event.as_deref(), &options.pin, options.trial, &options.working_copy)?;
-    output::show(session.format, &Reviewed::of(session, &matter))?;
+    let reviewed = Reviewed::of(session, &matter);
+    if let Some(file) = &options.html {
+        write_once(file, page(&matter, &reviewed).as_bytes())?;
+    }
+    output::show(session.format, &reviewed)?;
     if matter.review.problems.is_empty() {
         return Ok(());
     }
@@ -626,7 +690,7 @@ struct Signed {
     role: String,
     version: u64,
     payload_sha256: String,
-    files: Vec<String>,
+    files: Vec<ShownPath>,
     counts: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -635,7 +699,8 @@ struct Signed {
 impl Show for Signed {
     fn text(&self) -> String {
         let counts = if self.counts.is_empty() { String::new() } else { format!(" ({})", self.counts.join("; ")) };
-        let mut text = format!("signed {} v{}{counts}: {}\n", self.role, self.version, self.files.join(", "));
+        let files: Vec<String> = self.files.iter().map(ToString::to_string).collect();
+        let mut text = format!("signed {} v{}{counts}: {}\n", self.role, self.version, files.join(", "));
         if let Some(next) = &self.next {
             let _ = writeln!(text, "next: {next}");
         }
@@ -655,6 +720,7 @@ fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(), Report> 
     match matter.status.state {
         EventState::Superseded => return Err(failed(CeremonyError::Superseded { role, version })),
         EventState::Finished => return Err(failed(CeremonyError::Finished { role, version })),
+        EventState::Withdrawn => return Err(failed(CeremonyError::Withdrawn { role, version })),
         _ => {}
     }
     match &options.output {
@@ -676,11 +742,11 @@ fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(), Report> 
         response.made_by = Some(concat!("trustroot ", env!("CARGO_PKG_VERSION")).to_owned());
         create_public(file, response.to_json().as_bytes())?;
         let next = format!("where the event is, `trustroot ceremony collect {} {}`", event.name, show_path(file));
-        (vec![show_path(file)], Vec::new(), Some(next))
+        (vec![ShownPath::of(file.clone())], Vec::new(), Some(next))
     } else {
         let files = event.sign(&matter.signed, &key).map_err(failed)?;
         let counts = event.counts(&matter.signed).map_err(failed)?;
-        (files.iter().map(|file| show_path(file)).collect(), counts.iter().map(count).collect(), None)
+        (files.into_iter().map(ShownPath::of).collect(), counts.iter().map(count).collect(), None)
     };
     let answer = Signed {
         event: event.name.as_str().to_owned(),
@@ -728,7 +794,7 @@ fn confirm(session: &Session, review: &Review, given: Option<&[u8; 32]>) -> Resu
 #[serde(rename_all = "camelCase")]
 struct Requested {
     event: String,
-    request: String,
+    request: ShownPath,
     length: usize,
     payload_sha256: String,
     /// Files that the request names by their digests only.
@@ -763,23 +829,102 @@ fn request(session: &Session, options: &CeremonyRequestOptions) -> Result<(), Re
     let copy = open(&options.working_copy)?;
     let signed = read_signed(session, &copy)?;
     let event = SigningEvent::open(&copy, &options.event).map_err(failed)?;
+    if event.withdrawal().is_some() {
+        let (role, version) = (event.role.clone(), event.version);
+        return Err(failed(CeremonyError::Withdrawn { role, version }));
+    }
     let purpose = options.purpose.as_deref();
     let bytes = Request::write(&event, &copy, &signed, purpose, session.start).map_err(failed)?;
     let there = Request::parse(&bytes, session.start).map_err(failed)?;
-    // The same request may be written again; another file is not lost.
-    match read_bounded(&options.output, bytes.len() as u64) {
-        Ok(None) => create_public(&options.output, &bytes)?,
-        Ok(Some(there)) if there == bytes => {}
-        _ => return Err(exists(&options.output).still("it was left as it is")),
-    }
+    write_once(&options.output, &bytes)?;
     let result = Requested {
         event: event.name.as_str().to_owned(),
-        request: show_path(&options.output),
+        request: ShownPath::of(options.output.clone()),
         length: bytes.len(),
         payload_sha256: hex::encode(event.digest()),
         left_out: there.event.left_out().iter().map(ToString::to_string).collect(),
     };
     output::show(session.format, &result)
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResponseShown {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repository: Option<String>,
+    payload_sha256: String,
+    key: String,
+    /// What the QR code holds.
+    line: String,
+    /// What the signer's machine says.
+    claims: Vec<String>,
+    #[serde(skip)]
+    code: Option<String>,
+}
+
+impl Show for ResponseShown {
+    fn text(&self) -> String {
+        let repository = self.repository.as_deref().unwrap_or("none yet: this signs its first root");
+        let mut text = format!(
+            "response, not verified: `ceremony collect` does that\n  first root  sha256 {repository}\n  payload     sha256 {}\n  \
+             key         sha256 {}\n",
+            self.payload_sha256, self.key
+        );
+        for claim in &self.claims {
+            let _ = writeln!(text, "  says        {}", Printable(claim));
+        }
+        if let Some(code) = &self.code {
+            text.push_str(code);
+        }
+        text
+    }
+}
+
+/// Longest response that is read, in bytes.
+const LONGEST_RESPONSE: u64 = 64 << 10;
+
+fn response(session: &Session, options: &CeremonyResponseOptions) -> Result<(), Report> {
+    let bytes = read_bounded(&options.response, LONGEST_RESPONSE).map_err(|error| Report::io(&error))?;
+    let bytes = bytes.ok_or_else(|| no_such_file(&options.response))?;
+    let response = Response::parse(&bytes).ok_or_else(|| {
+        let what = format!("`{}` is not a response that is taken", show_path(&options.response));
+        Report::new(Outcome::WrongQuestion, "not-a-response", what)
+            .hint("`trustroot ceremony sign REQUEST -o FILE` writes one")
+    })?;
+    let line = response.to_line();
+    let mut code = None;
+    if let Some(target) = &options.qr {
+        let drawn = qr::encode(&line).ok_or_else(|| {
+            let what = format!("the signature has {} bytes, which no QR code holds", response.sig.len() / 2);
+            Report::new(Outcome::WrongQuestion, "does-not-fit", what)
+                .hint("carry the file itself: it is small for a stick, and large for a camera")
+        })?;
+        if target.as_os_str() == "-" {
+            code = Some(qr::for_terminal(&drawn));
+        } else {
+            let picture = qr::png(&drawn).map_err(|error| Report::io(&error))?;
+            write_once(target, &picture)?;
+        }
+    }
+    let said = [&response.signed_at, &response.time_source, &response.made_by];
+    let shown = ResponseShown {
+        repository: response.repository.clone(),
+        payload_sha256: response.payload_sha256.clone(),
+        key: response.key.clone(),
+        line,
+        claims: said.into_iter().flatten().cloned().collect(),
+        code,
+    };
+    output::show(session.format, &shown)
+}
+
+/// Writes a new file. The same content may be written again; another file is not lost.
+fn write_once(path: &Path, bytes: &[u8]) -> Result<(), Report> {
+    match read_bounded(path, bytes.len() as u64) {
+        Ok(None) => create_public(path, bytes),
+        Ok(Some(there)) if there == bytes => Ok(()),
+        _ => Err(exists(path).still("it was left as it is")),
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -797,7 +942,7 @@ struct CollectedFrom {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CollectedLine {
-    from: String,
+    from: ShownPath,
     keyid: String,
     counts: bool,
     fate: String,
@@ -844,7 +989,7 @@ fn collect(session: &Session, options: &CeremonyCollectOptions) -> Result<(), Re
                     Fate::Uncounted(_) => "uncounted",
                     _ => "unusable",
                 };
-                let (from, fate) = (show_path(&file), fate.to_owned());
+                let (from, fate) = (ShownPath::of(file.clone()), fate.to_owned());
                 let (counts, text) = (one.counts(), one.to_string());
                 collected.push(CollectedLine { from, keyid: one.keyid, counts, fate, text });
             }
@@ -857,7 +1002,7 @@ fn collect(session: &Session, options: &CeremonyCollectOptions) -> Result<(), Re
         collected,
         passed_over,
         status: status_json(&event, &status),
-        status_text: status_text(&event, &status),
+        status_text: status_text(session, &event, &status),
     };
     output::show(session.format, &result)?;
     if nothing {
@@ -869,10 +1014,59 @@ fn collect(session: &Session, options: &CeremonyCollectOptions) -> Result<(), Re
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+struct Withdrawn {
+    event: String,
+    role: String,
+    version: u64,
+    payload_sha256: String,
+    /// Under whose rules it had how many signatures.
+    counts: Vec<String>,
+    next: String,
+}
+
+impl Show for Withdrawn {
+    fn text(&self) -> String {
+        format!(
+            "withdrew {} v{} ({}), which stays in the event with its signatures\n  payload  sha256 {}\nnext: {}\n",
+            self.role,
+            self.version,
+            self.counts.join("; "),
+            self.payload_sha256,
+            self.next
+        )
+    }
+}
+
+fn withdraw(session: &Session, options: &CeremonyWithdrawOptions) -> Result<(), Report> {
+    let failed = |error: CeremonyError| ceremony_failed(&error);
+    let copy = open(&options.working_copy)?;
+    let signed = read_signed(session, &copy)?;
+    let mut event = SigningEvent::open(&copy, &options.event).map_err(failed)?;
+    let status = event.status(&copy, &signed).map_err(failed)?;
+    let (role, version) = (event.role.clone(), event.version);
+    match status.state {
+        EventState::Finished => return Err(failed(CeremonyError::Finished { role, version })),
+        EventState::Superseded => return Err(failed(CeremonyError::Superseded { role, version })),
+        _ => {}
+    }
+    event.withdraw(&options.because, session.start.time()).map_err(failed)?;
+    let withdrawn = Withdrawn {
+        event: event.name.as_str().to_owned(),
+        role: role.to_string(),
+        version: version.get(),
+        payload_sha256: hex::encode(event.digest()),
+        counts: status.counts.iter().map(count).collect(),
+        next: format!("put the configuration right, then `trustroot ceremony start {role}`"),
+    };
+    output::show(session.format, &withdrawn)
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Finished {
     role: String,
     version: u64,
-    file: String,
+    file: ShownPath,
     sha256: String,
     next: String,
 }
@@ -915,7 +1109,7 @@ fn finish(session: &Session, options: &CeremonyFinishOptions) -> Result<(), Repo
     let finished = Finished {
         role: event.role.to_string(),
         version: version.get(),
-        file: show_path(&copy.signed_directory().join(event.file_name())),
+        file: ShownPath::of(copy.signed_directory().join(event.file_name())),
         sha256: hex::encode(sha256(&bytes)),
         next: next.to_owned(),
     };

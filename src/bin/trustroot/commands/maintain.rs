@@ -111,7 +111,7 @@ pub(super) fn ceremony_failed(error: &CeremonyError) -> Report {
             .still("nothing changed")
             .hint("find out who signed it and why; abandon it only if its signatures cannot have spread")
             .hint(format!("to accept the risk, say so: `--accept-sibling {digest}`")),
-        CeremonyError::Superseded { .. } | CeremonyError::Expired { .. } => {
+        CeremonyError::Superseded { .. } | CeremonyError::Expired { .. } | CeremonyError::Withdrawn { .. } => {
             report.still("nothing changed").hint("start the event again with `trustroot ceremony start`")
         }
         _ => report,
