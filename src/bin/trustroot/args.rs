@@ -991,7 +991,7 @@ pub(crate) struct CeremonySignOptions {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Put an event on a stick
-  $ trustroot ceremony request root-v2 -o /media/stick/root-v2.request --purpose 'Dora replaces Carol'")]
+  $ trustroot ceremony request root-v2 -o root-v2.request --purpose 'Dora replaces Carol'")]
 pub(crate) struct CeremonyRequestOptions {
     /// Which event
     pub(crate) event: EventName,
