@@ -334,6 +334,8 @@ fn status_json(event: &SigningEvent, status: &Status) -> Value {
         },
         "counts": counts(&status.counts),
         "uncounted": status.uncounted.iter().map(|one| json!({"from": one.from, "why": one.why})).collect::<Vec<_>>(),
+        "withdrawn": event.withdrawal().map(|withdrawn| json!({"at": withdrawn.at, "reason": withdrawn.reason})),
+        "expires": event.expires().ok().map(|expires| expires.to_string()),
         "outgoingKeyMissing": status.outgoing_missing,
         "siblings": status.siblings.iter().map(|sibling| json!({
             "payloadSha256": sibling.digest,
