@@ -146,7 +146,7 @@ fn only_an_index_in_a_guarded_cache_stands_for_a_count_of_signatures() {
         (".open_guarded(", &["src/client/index.rs", "src/client/store.rs"]),
         // Who takes its word, and hands it on.
         ("VerifiedBefore::on_their_word(", &["src/client/index.rs"]),
-        (".recalled_verified(", &["src/client/updater.rs"]),
+        (".recalled_verified(", &["src/client/driver.rs"]),
         // Who makes proof of it, after looking at version and expiry.
         ("counted_before(", &["src/trust/threshold.rs", "src/trust/trusted_set.rs"]),
     ];
