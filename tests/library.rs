@@ -100,11 +100,11 @@ fn blocking_clients_share_a_fetcher() {
     let (directory, _) = demo();
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let (told, address) = std::sync::mpsc::channel();
-    let served = directory.path().join("repository");
+    let files = directory.path().join("repository");
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let server = Server::bind(&served, "127.0.0.1:0".parse().unwrap(), ServeLimits::default()).await.unwrap();
+            let server = Server::bind(&files, "127.0.0.1:0".parse().unwrap(), ServeLimits::default()).await.unwrap();
             told.send(server.address()).unwrap();
             server.run(async { drop(ended.await) }).await;
         });
