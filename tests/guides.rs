@@ -193,6 +193,15 @@ fn the_guide_to_several_repositories_works_as_written() {
     });
 }
 
+/// Needs `openssl`, as a command that signs.
+#[test]
+fn what_signers_refuse_is_said_as_documented() {
+    if Command::new("openssl").arg("version").output().is_err() {
+        return;
+    }
+    run("tests/guides/signers.md", |_| {});
+}
+
 /// The README is a verifier's first session, with a repository that was published two hours ago.
 #[test]
 fn the_readme_works_as_written() {

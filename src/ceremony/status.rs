@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use super::{CeremonyError, EventName, SigningEvent};
-use crate::crypto::{SecretKey, VerifyingKey};
+use crate::crypto::VerifyingKey;
 use crate::fs::write_durably;
 use crate::metadata::{
     Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Targets,
     Unrecognized, Version,
 };
 use crate::repository::{FamilyCount, FamilyThresholds, RepositoryError, SignedState, WorkingCopy};
+use crate::signers::Signer;
 use crate::trust::{Authority, Standing, Tally, tally};
 
 /// What became of an event.
@@ -130,15 +131,11 @@ impl Delegator {
         }
     }
 
-    /// The keyids under which this physical key may sign.
-    fn keyids_of(&self, role: &RoleName, key: &VerifyingKey) -> Vec<KeyId> {
-        let Some((keys, role_keys)) = self.keys(role) else { return Vec::new() };
-        let same = |keyid: &&KeyId| {
-            keys.get(*keyid)
-                .and_then(|listed| VerifyingKey::from_metadata(listed).ok())
-                .is_some_and(|listed| listed.canonical_spki() == key.canonical_spki())
-        };
-        role_keys.keyids.iter().filter(same).cloned().collect()
+    /// The keyids that may sign, with the keys that they stand for.
+    fn listed(&self, role: &RoleName) -> impl Iterator<Item = (&KeyId, &PublicKey)> {
+        let (keys, role_keys) = self.keys(role).unzip();
+        let keyids = role_keys.into_iter().flat_map(|role| &role.keyids);
+        keyids.filter_map(move |keyid| Some((keyid, keys?.get(keyid)?)))
     }
 }
 
@@ -333,17 +330,14 @@ impl SigningEvent {
     ///
     /// # Errors
     /// When the key may not sign this role, or cannot.
-    pub fn sign(&mut self, signed: &SignedState, key: &SecretKey) -> Result<Vec<std::path::PathBuf>, CeremonyError> {
-        let verifying = VerifyingKey::from_metadata(key.public())
-            .map_err(|_| CeremonyError::NotASigner { role: self.role.clone() })?;
+    pub fn sign(&mut self, signed: &SignedState, key: &dyn Signer) -> Result<Vec<std::path::PathBuf>, CeremonyError> {
         let delegators = self.delegators(signed)?;
-        let keyids: BTreeSet<KeyId> =
-            delegators.iter().flat_map(|delegator| delegator.keyids_of(&self.role, &verifying)).collect();
-        if keyids.is_empty() {
+        let listed = delegators.iter().flat_map(|delegator| delegator.listed(&self.role));
+        let signatures = key.sign_as_listed(&self.role, self.version, self.envelope.signed_bytes(), listed)?;
+        if signatures.is_empty() {
             return Err(CeremonyError::NotASigner { role: self.role.clone() });
         }
-        let signature = key.sign(self.envelope.signed_bytes())?;
-        keyids.iter().map(|keyid| self.file(keyid, &signature)).collect()
+        signatures.iter().map(|(keyid, signature)| self.file(keyid, signature)).collect()
     }
 
     /// Puts a complete event among what is signed: the files that it names first, then the document with exactly the

@@ -547,7 +547,7 @@ fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(), Report> 
     }
     confirm(session, &review, options.payload_sha256.as_ref())?;
     let key = open_key(session, &options.key)?;
-    let files = event.sign(&signed, &key).map_err(failed)?;
+    let files = event.sign(&signed, &*key).map_err(failed)?;
     let status = event.status(&copy, &signed).map_err(failed)?;
     let answer = Signed {
         event: event.name.as_str().to_owned(),
