@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 /// `tests/guides.rs` runs these.
-const NEED_A_SHELL: [&str; 3] = ["first-trust-root.md", "post-quantum-root.md", "several-repositories.md"];
+const NEED_A_SHELL: [&str; 4] =
+    ["first-trust-root.md", "hardware-keys.md", "post-quantum-root.md", "several-repositories.md"];
 
 /// The files whose commands are run.
 fn transcripts() -> Vec<PathBuf> {

@@ -176,7 +176,7 @@ fn is_reduced(point: &[u8]) -> bool {
 }
 
 impl Curve {
-    pub(super) fn from_oid(oid: ObjectIdentifier) -> Option<Self> {
+    pub(crate) fn from_oid(oid: ObjectIdentifier) -> Option<Self> {
         [Self::P256, Self::P384, Self::P521].into_iter().find(|curve| curve.oid() == oid)
     }
 

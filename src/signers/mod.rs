@@ -4,6 +4,8 @@
 //! by this key over this payload, so a device or agent that answers something else spoils nothing.
 
 mod exec;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 mod reference;
 #[cfg(unix)]
 mod ssh_agent;
@@ -18,6 +20,8 @@ use crate::metadata::{KeyId, PublicKey, RoleName, Version};
 use crate::printable::Printable;
 
 pub use exec::{ExecCommand, ExecError, ExecSigner, Notices};
+#[cfg(feature = "pkcs11")]
+pub use pkcs11::{Pkcs11Error, Pkcs11Signer, Pkcs11Uri, Token, TokenKey, Tries};
 pub use reference::{AgentKey, BadReference, KeyReference};
 #[cfg(unix)]
 pub use ssh_agent::{Agent, AgentError, AgentIdentity, AgentSigner};
@@ -179,6 +183,10 @@ pub enum SignerError {
     #[cfg(unix)]
     #[error(transparent)]
     Agent(#[from] AgentError),
+    /// The token did not sign.
+    #[cfg(feature = "pkcs11")]
+    #[error(transparent)]
+    Pkcs11(#[from] Pkcs11Error),
 }
 
 impl SignerError {
@@ -192,6 +200,8 @@ impl SignerError {
             Self::Exec(error) => error.code(),
             #[cfg(unix)]
             Self::Agent(error) => error.code(),
+            #[cfg(feature = "pkcs11")]
+            Self::Pkcs11(error) => error.code(),
         }
     }
 
@@ -203,6 +213,8 @@ impl SignerError {
             Self::Exec(error) => error.is_refusal(),
             #[cfg(unix)]
             Self::Agent(error) => error.is_refusal(),
+            #[cfg(feature = "pkcs11")]
+            Self::Pkcs11(error) => error.is_refusal(),
         }
     }
 }

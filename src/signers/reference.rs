@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::exec::ExecCommand;
+#[cfg(feature = "pkcs11")]
+use super::pkcs11::Pkcs11Uri;
 use crate::printable::Printable;
 
 /// Where a key is.
@@ -16,6 +18,9 @@ pub enum KeyReference {
     SshAgent(AgentKey),
     /// `exec:key=FILE COMMAND…`
     Exec(ExecCommand),
+    /// `pkcs11:…`, a PKCS#11 URI (RFC 7512)
+    #[cfg(feature = "pkcs11")]
+    Pkcs11(Box<Pkcs11Uri>),
 }
 
 /// Which of an ssh-agent's keys is meant.
@@ -52,6 +57,10 @@ impl FromStr for KeyReference {
             "file" => Ok(Self::File(rest.into())),
             "ssh-agent" => rest.parse().map(Self::SshAgent),
             "exec" => rest.parse().map(Self::Exec),
+            #[cfg(feature = "pkcs11")]
+            "pkcs11" => rest.parse().map(|uri| Self::Pkcs11(Box::new(uri))),
+            #[cfg(not(feature = "pkcs11"))]
+            "pkcs11" => Err(BadReference("this build cannot use tokens: it was made without the feature `pkcs11`")),
             _ => Ok(Self::File(text.into())),
         }
     }

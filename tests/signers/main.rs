@@ -9,6 +9,8 @@
 mod support;
 
 mod exec;
+#[cfg(all(unix, feature = "pkcs11"))]
+mod pkcs11;
 mod promises;
 #[cfg(unix)]
 mod ssh_agent;

@@ -1030,13 +1030,16 @@ pub(crate) enum KeyCommand {
     Show(KeyShowOptions),
 }
 
-/// List the keys that an ssh-agent has, and how to name them
+/// List the keys that an ssh-agent or tokens have, and how to name them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   List the keys of the agent that SSH_AUTH_SOCK names
-  $ trustroot key list --from ssh-agent")]
+  $ trustroot key list --from ssh-agent
+
+  List the public keys in all tokens that a PKCS#11 module finds
+  $ trustroot key list --from pkcs11:/usr/lib/softhsm/libsofthsm2.so")]
 pub(crate) struct KeyListOptions {
-    /// Where to look: `ssh-agent`
+    /// Where to look: `ssh-agent`, or `pkcs11:` and the file of a module
     #[arg(long, value_name = "WHERE")]
     pub(crate) from: String,
 }
@@ -1046,6 +1049,8 @@ const KEY_REFERENCES: &str = "Keys:
   FILE, file:FILE           a PEM file
   ssh-agent:SHA256:...      a key in the ssh-agent, by its fingerprint
   ssh-agent:COMMENT         the same, by its comment
+  pkcs11:URI                a key in a token, by a PKCS#11 URI (RFC 7512), such as
+                            'pkcs11:serial=...;object=...?module-path=/usr/lib/...'
   exec:key=FILE COMMAND...  a command that signs, and the file with its public key.
                             It reads what is to be signed, and writes the bytes of the signature.
                             There is no shell; a JSON array of strings holds words with spaces

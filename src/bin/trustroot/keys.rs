@@ -11,6 +11,8 @@ use trustroot::example_keys::example_key_name;
 #[cfg(unix)]
 use trustroot::signers::Agent;
 use trustroot::signers::{AgentKey, BadReference, ExecCommand, ExecSigner, KeyReference, Signer, SignerError};
+#[cfg(feature = "pkcs11")]
+use trustroot::signers::{Pkcs11Error, Pkcs11Signer, Pkcs11Uri, Token, Tries};
 use zeroize::Zeroizing;
 
 use crate::report::{Outcome, Report};
@@ -24,11 +26,11 @@ const LONGEST_PASSPHRASE_FILE: u64 = 1024;
 // Which key signs, and what opens it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct KeyOptions {
-    /// The key to sign with: a PEM file, or `ssh-agent:…`, `exec:…`, as `trustroot key show --help` says
+    /// The key to sign with: a PEM file, or `ssh-agent:…`, `exec:…`, `pkcs11:…`, as `trustroot key show --help` says
     #[arg(long, value_name = "KEY")]
     pub(crate) key: OsString,
 
-    /// A file that holds the key's passphrase [default: ask on the terminal]
+    /// A file that holds the key's passphrase or the token's PIN [default: ask on the terminal]
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
 }
@@ -49,6 +51,8 @@ pub(crate) fn open_key(session: &Session, options: &KeyOptions) -> Result<Box<dy
         KeyReference::File(path) => Box::new(open_file(session, &path, options.passphrase_file.as_deref())?),
         KeyReference::Exec(command) => Box::new(open_command(command)?),
         KeyReference::SshAgent(key) => open_in_agent(&key)?,
+        #[cfg(feature = "pkcs11")]
+        KeyReference::Pkcs11(uri) => Box::new(open_in_token(session, &uri, options.passphrase_file.as_deref())?),
         _ => return Err(Report::new(Outcome::Bug, "bug", "a kind of key that the command does not know")),
     })
 }
@@ -109,10 +113,45 @@ fn open_in_agent(_: &AgentKey) -> Result<Box<dyn Signer>, Report> {
     Err(Report::new(Outcome::WrongQuestion, "no-ssh-agent", "there is no ssh-agent that can be asked on this system"))
 }
 
+/// Opens a key in a token. Its PIN comes from a file that the URI or the user names, or is asked for.
+#[cfg(feature = "pkcs11")]
+fn open_in_token(session: &Session, uri: &Pkcs11Uri, pin_file: Option<&Path>) -> Result<Pkcs11Signer, Report> {
+    let failed = |error: Pkcs11Error| signer_failed(&error.into());
+    let token = Token::find(uri).map_err(failed)?;
+    let tries = token.tries().map_err(failed)?;
+    let pin = match uri.pin_source.as_deref().or(pin_file) {
+        _ if !token.needs_pin() => None,
+        // A service that is restarted again and again would lock the token before anybody looks.
+        Some(_) if tries == Tries::One => {
+            return Err(Report::new(
+                Outcome::No,
+                "pin-last-try",
+                format!("one try is left for the PIN of {}: it is not taken from a file", token.name()),
+            )
+            .still("nothing was tried")
+            .hint("give the PIN by hand once, without `pin-source` and `--passphrase-file`"));
+        }
+        Some(file) => Some(read_passphrase(file)?),
+        None => {
+            match tries {
+                Tries::One => warn("one try is left for this PIN: if it is wrong, the token locks"),
+                Tries::Few => warn("this PIN was wrong before, and few tries are left"),
+                _ => {}
+            }
+            Some(ask(session, &format!("PIN of {}: ", token.name()))?)
+        }
+    };
+    token.open(uri, pin.as_ref()).map_err(failed)
+}
+
 /// Says why there is no signature, and what would help.
 pub(crate) fn signer_failed(error: &SignerError) -> Report {
     let outcome = match (error, error.code()) {
-        (_, "no-such-key" | "which-key" | "key-unsupported" | "signer-not-started") => Outcome::WrongQuestion,
+        (
+            _,
+            "no-such-key" | "which-key" | "key-unsupported" | "signer-not-started" | "no-such-token" | "which-token"
+            | "pkcs11-module" | "pin-to-be-set",
+        ) => Outcome::WrongQuestion,
         (error, _) if error.is_refusal() => Outcome::No,
         _ => Outcome::CouldNotTell,
     };
@@ -125,6 +164,11 @@ pub(crate) fn signer_failed(error: &SignerError) -> Report {
         "signer-not-started" => report.hint("`exec:` runs a program and no shell; name it by its path"),
         "signer-output" => report
             .hint("the command writes the bytes of the signature and nothing else: decode hexadecimal or base64 in it"),
+        "wrong-pin" => report.hint("it was tried once: think before you try again"),
+        "pin-locked" => report.hint("unlock it with the tool of the token's maker, by its PUK or SO-PIN"),
+        "no-such-token" => report.hint("put it in; `trustroot key list --from pkcs11:MODULE` shows what there is"),
+        "which-token" => report.hint("name it by its `serial=`"),
+        "token-removed" => report.hint("put it back, and run the command again"),
         "no-such-key" | "which-key" => report.hint("see what there is with `trustroot key list`"),
         _ => report,
     }

@@ -11,6 +11,8 @@ use trustroot::client::read_bounded;
 use trustroot::crypto::{KeyAlgorithm, KeyFile, Passphrase, SecretKey, VerifyingKey, sha256, spki_to_pem};
 use trustroot::example_keys::example_key_name;
 use trustroot::metadata::{DelegationRule, Envelope, KeyId, PublicKey, Root, Targets};
+#[cfg(feature = "pkcs11")]
+use trustroot::signers::{Pkcs11Error, Token};
 
 use crate::args::{KeyCommand, KeyGenerateOptions, KeyInspectOptions, KeyListOptions, KeyShowOptions, KeyType};
 use crate::keys::{self, KeyOptions};
@@ -320,31 +322,49 @@ fn list(session: &Session, options: &KeyListOptions) -> Result<(), Report> {
     let keys = match options.from.as_str() {
         #[cfg(unix)]
         "ssh-agent" => in_agent()?,
+        #[cfg(feature = "pkcs11")]
+        from if from.starts_with("pkcs11:") => in_tokens(Path::new(&from["pkcs11:".len()..]))?,
         _ => {
             return Err(Report::new(Outcome::WrongQuestion, "bad-key-reference", "keys are not listed from there")
-                .hint("`--from ssh-agent`"));
+                .hint("`--from ssh-agent`, or `--from pkcs11:MODULE` in a build that can use tokens"));
         }
     };
     output::show(session.format, &Keys { keys })
 }
 
+impl KeyThere {
+    fn of(reference: String, label: String, public: Result<&PublicKey, &'static str>) -> Self {
+        let facts = public
+            .map_err(str::to_owned)
+            .and_then(|public| KeyFacts::of(public).map_err(|report| report.headline().to_owned()));
+        match facts {
+            Ok(facts) => Self { reference, label, facts: Some(facts), unusable: None },
+            Err(why) => Self { reference, label, facts: None, unusable: Some(why) },
+        }
+    }
+}
+
 #[cfg(unix)]
 fn in_agent() -> Result<Vec<KeyThere>, Report> {
     let identities = keys::agent()?.identities().map_err(|error| keys::signer_failed(&error.into()))?;
-    Ok(identities
-        .into_iter()
-        .map(|identity| {
-            let (facts, unusable) = match identity.public() {
-                Ok(public) => match KeyFacts::of(public) {
-                    Ok(facts) => (Some(facts), None),
-                    Err(report) => (None, Some(report.headline().to_owned())),
-                },
-                Err(why) => (None, Some(why.to_owned())),
-            };
-            let reference = format!("ssh-agent:{}", identity.fingerprint);
-            KeyThere { reference, label: identity.comment, facts, unusable }
-        })
-        .collect())
+    let there = identities.iter().map(|identity| {
+        KeyThere::of(format!("ssh-agent:{}", identity.fingerprint), identity.comment.clone(), identity.public())
+    });
+    Ok(there.collect())
+}
+
+/// The public keys in all tokens of a module. None needs a PIN; some tokens hide keys until one is given.
+#[cfg(feature = "pkcs11")]
+fn in_tokens(module: &Path) -> Result<Vec<KeyThere>, Report> {
+    let failed = |error: Pkcs11Error| keys::signer_failed(&error.into());
+    let mut there = Vec::new();
+    for token in Token::all(module).map_err(failed)? {
+        for key in token.public_keys().map_err(failed)? {
+            let reference = format!("pkcs11:{}", token.reference(&key, module));
+            there.push(KeyThere::of(reference, key.label.clone(), key.public()));
+        }
+    }
+    Ok(there)
 }
 
 #[derive(Debug, Serialize)]
