@@ -302,6 +302,32 @@ fn a_token_that_signs_something_else_is_named_and_not_used() {
     });
 }
 
+/// A service that is started again and again would lock its token.
+#[cfg(feature = "cli")]
+#[test]
+fn with_one_try_left_no_pin_is_taken_from_a_file() {
+    with_tokens("pkcs11::with_one_try_left_no_pin_is_taken_from_a_file", |hsm| {
+        let serial = SoftHsm::token("root");
+        SoftHsm::key(&serial, "EC:prime256v1", "alice", "01", &[]);
+        let pin = hsm.directory.join("pin");
+        fs_err::write(&pin, format!("{PIN}\n")).unwrap();
+        let show = || {
+            let uri = hsm.uri(&format!("serial={serial};object=alice"));
+            let key = format!("pkcs11:{uri}&pin-source=file:{}", pin.display());
+            Command::new(env!("CARGO_BIN_EXE_trustroot")).args(["key", "show", &key]).output().unwrap()
+        };
+        hsm.does("count low");
+        assert!(show().status.success());
+        hsm.does("count final");
+        let refused = show();
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(said.starts_with("error: one try is left for the PIN of the token \"root\""), "{said}");
+        assert!(!said.contains(PIN) && refused.status.code() == Some(1), "{said}");
+        // CKU_USER, once: where few tries were left.
+        assert_eq!(fs_err::read_to_string(hsm.directory.join("does.logins")).unwrap(), "1\n");
+    });
+}
+
 /// As the keys for signatures in the PIV slot 9c of a `YubiKey`.
 #[test]
 fn a_key_that_asks_for_its_pin_each_time_is_given_it() {

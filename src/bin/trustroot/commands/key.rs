@@ -374,7 +374,7 @@ struct Shown {
     public_key: String,
     /// Where it was written.
     #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<String>,
+    file: Option<ShownPath>,
     #[serde(flatten)]
     key: KeyFacts,
 }
@@ -396,7 +396,7 @@ fn show(session: &Session, options: &KeyShowOptions) -> Result<(), Report> {
     if let Some(file) = &options.output {
         keys::create_public(file, public_key.as_bytes())?;
     }
-    let file = options.output.as_deref().map(show_path);
+    let file = options.output.as_ref().map(ShownPath::of);
     output::show(session.format, &Shown { public_key, file, key: KeyFacts::of(signer.public())? })
 }
 
