@@ -975,7 +975,7 @@ pub(crate) struct PublishOptions {
     #[arg(long, value_name = "KEY", required = true)]
     pub(crate) online_key: Vec<OsString>,
 
-    /// The passphrase of the keys
+    /// A file that holds the passphrase of the keys, or the PIN of the tokens
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
 
@@ -1026,11 +1026,14 @@ pub(crate) enum KeyCommand {
     Generate(KeyGenerateOptions),
     /// Show what a key file holds, without its secret
     Inspect(KeyInspectOptions),
+    /// List the keys that an ssh-agent or tokens have, and how to name them
     List(KeyListOptions),
+    /// Write the public half of a key, wherever the secret half is
+    ///
+    /// Here and wherever a key signs, a key is named in one of the ways below.
     Show(KeyShowOptions),
 }
 
-/// List the keys that an ssh-agent or tokens have, and how to name them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   List the keys of the agent that SSH_AUTH_SOCK names
@@ -1059,9 +1062,6 @@ Examples:
   Write the public half of a key in the ssh-agent, for trustroot.toml
   $ trustroot key show ssh-agent:alice@example --output keys/alice.pub";
 
-/// Write the public half of a key, wherever the secret half is
-///
-/// Here and wherever a key signs, a key is named in one of the ways below.
 #[derive(Debug, clap::Args)]
 #[command(after_help = KEY_REFERENCES)]
 pub(crate) struct KeyShowOptions {
@@ -1072,7 +1072,7 @@ pub(crate) struct KeyShowOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// A file that holds the key's passphrase [default: ask on the terminal]
+    /// A file that holds the key's passphrase or the token's PIN [default: ask on the terminal]
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
 }
