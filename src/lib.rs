@@ -12,13 +12,14 @@
 //! - To check an attestation: [`verify`].
 //! - To see how trust is decided: [`trust::verify`], the one place where signatures are counted.
 //! - To maintain a repository: `repository::WorkingCopy`, `ceremony::SigningEvent`, `publish::PublishPlan`.
+//! - To sign with keys that are in no file: `signers::Signer`.
 //!
 //! # Layers
 //!
 //! ```text
 //! ceremony  publish       signing events; publishing, proved by real clients
-//!      \    /   \
-//!    repository  client   the maintainer's working copy; fetches, and keeps what is trusted
+//!   |  \    /   \
+//!   | repository  client  the maintainer's working copy; fetches, and keeps what is trusted
 //!         \      /
 //! trust    builders, verify   the client workflow; the builder map; attestations. Pure
 //!     \    /
@@ -32,7 +33,8 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `cli` (default) | the `trustroot` command |
-//! | `maintainer` | `repository`, `ceremony`, `publish`: the other side of the client |
+//! | `maintainer` | `repository`, `signers`, `ceremony`, `publish`: the other side of the client |
+//! | `pkcs11` | `signers::Token`: keys in tokens and HSMs |
 //! | `client` | `client`: HTTP, `file://`, local cache |
 //! | `aws-lc` (default) | the aws-lc-rs back end |
 //! | `ring` | the ring back end, which serves where `aws-lc` is off: no ML-DSA, no P-521 |
@@ -58,6 +60,8 @@ pub mod publish;
 pub mod repository;
 #[cfg(feature = "maintainer")]
 pub mod serve;
+#[cfg(feature = "maintainer")]
+pub mod signers;
 #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "the client alone takes what was verified before"))]
 pub mod trust;
 pub mod verify;

@@ -83,7 +83,8 @@ fn run(guide: &str, prepare: impl Fn(&Path)) {
     assert!(steps.len() > 3, "{guide} has only {} commands", steps.len());
     let sandbox = tempfile::tempdir().unwrap();
     prepare(sandbox.path());
-    let mut script = "exec 3>&1\n".to_owned();
+    // An agent that a guide starts ends with it, however it ends.
+    let mut script = "exec 3>&1\ntrap 'kill $SSH_AGENT_PID 2> /dev/null' EXIT\n".to_owned();
     for (index, step) in steps.iter().enumerate() {
         let _ = writeln!(
             script,
@@ -203,6 +204,31 @@ fn the_guide_to_several_repositories_works_as_written() {
         theirs.publish().unwrap();
         theirs.serve_from(&sandbox.join("theirs.next"));
     });
+}
+
+/// Needs `openssl`, as a command that signs.
+#[test]
+fn what_signers_refuse_is_said_as_documented() {
+    if Command::new("openssl").arg("version").output().is_err() {
+        return;
+    }
+    run("tests/guides/signers.md", |_| {});
+}
+
+/// Needs `SoftHSM`, `OpenSC`'s `pkcs11-tool`, OpenSSH and OpenSSL; where one is absent, says so and passes.
+#[cfg(feature = "pkcs11")]
+#[test]
+fn the_guide_to_keys_in_hardware_works_as_written() {
+    let tools = ["softhsm2-util", "pkcs11-tool", "ssh-keygen", "openssl"];
+    let there = tools.iter().all(|tool| Command::new(tool).arg("-?").output().is_ok());
+    if !there || !Path::new("/usr/lib/softhsm/libsofthsm2.so").exists() {
+        #[expect(clippy::print_stderr, reason = "a test that skips says so")]
+        {
+            eprintln!("skipped: one of {tools:?} is not here");
+        }
+        return;
+    }
+    run("docs/guides/hardware-keys.md", |_| {});
 }
 
 /// The README is a verifier's first session, with a repository that was published two hours ago.

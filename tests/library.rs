@@ -98,15 +98,15 @@ fn a_copy_is_used_where_it_is_the_target_and_nothing_of_it_is_where_it_is_not() 
 #[test]
 fn blocking_clients_share_a_fetcher() {
     let (directory, _) = demo();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let (told, address) = std::sync::mpsc::channel();
-    let served = directory.path().join("repository");
-    let server = std::thread::spawn(move || {
+    let files = directory.path().join("repository");
+    let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let server = Server::bind(&served, "127.0.0.1:0".parse().unwrap(), ServeLimits::default()).await.unwrap();
+            let server = Server::bind(&files, "127.0.0.1:0".parse().unwrap(), ServeLimits::default()).await.unwrap();
             told.send(server.address()).unwrap();
-            server.run(async { drop(stopped.await) }).await;
+            server.run(async { drop(ended.await) }).await;
         });
     });
     let url = SafeUrl::parse(&format!("http://{}", address.recv().unwrap())).unwrap();
@@ -125,8 +125,8 @@ fn blocking_clients_share_a_fetcher() {
     // Nor does it matter that the one who opened it is gone.
     drop(one);
     updater().refresh().unwrap();
-    stop.send(()).unwrap();
-    server.join().unwrap();
+    end.send(()).unwrap();
+    thread.join().unwrap();
 }
 
 #[test]

@@ -36,6 +36,8 @@ impl OpenSsl {
         }
         let openssl = Self(tempfile::tempdir().unwrap());
         openssl.write("passphrase", PASSPHRASE.as_bytes());
+        // A file that is given twice is read on, not again.
+        openssl.write("same", PASSPHRASE.as_bytes());
         openssl.write("wrong-passphrase", b"incorrect horse");
         openssl.write("message", MESSAGE);
         openssl.write("another", b"what is not signed\n");
@@ -224,6 +226,98 @@ fn every_form_in_which_openssl_writes_a_key_is_the_same_key() {
     openssl.run("ecparam -name prime256v1 -genkey -out form.pem");
     assert!(openssl.read("form.pem").contains("BEGIN EC PARAMETERS"));
     assert_eq!(SecretKey::from_pem(&openssl.read("form.pem"), None).ok().unwrap().describe(), "ecdsa-p256");
+}
+
+/// Each command that writes a secret key at all, with the options that people use.
+#[test]
+fn the_keys_of_every_openssl_command_are_read() {
+    let Some(openssl) = OpenSsl::find() else { return };
+    let pass = "-passout file:passphrase";
+    for (commands, expected) in [
+        (&["genpkey -algorithm ED25519 -aes256 -pass file:passphrase -out key.pem"][..], "ed25519"),
+        (
+            &["genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -aes-256-cbc -pass file:passphrase -out key.pem"],
+            "ecdsa-p384",
+        ),
+        (&["genrsa -aes256 {pass} -out key.pem 2048"], "rsa-2048"),
+        (&["genrsa -traditional -out key.pem 2048"], "rsa-2048"),
+        (&["ecparam -name prime256v1 -genkey -noout -out key.pem"], "ecdsa-p256"),
+        (&["ecparam -name secp384r1 -genkey -out key.pem"], "ecdsa-p384"),
+        (
+            &["req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=a -keyout key.pem -out r"],
+            "ecdsa-p256",
+        ),
+        (&["req -new -newkey ed25519 -nodes -subj /CN=a -keyout key.pem -out r"], "ed25519"),
+        // With a header that says whose key it is.
+        (
+            &[
+                "req -x509 -newkey rsa:2048 -nodes -subj /CN=a -keyout first.pem -out certificate",
+                "pkcs12 -export -inkey first.pem -in certificate -name alice {pass} -out p12",
+                "pkcs12 -in p12 -nocerts -passin file:same {pass} -out key.pem",
+            ],
+            "rsa-2048",
+        ),
+        #[cfg(feature = "aws-lc")]
+        (&["ecparam -name secp521r1 -genkey -noout -out key.pem"], "ecdsa-p521"),
+        // Its public half is computed.
+        #[cfg(feature = "aws-lc")]
+        (
+            &["ecparam -name prime256v1 -genkey -noout -out first.pem", "ec -in first.pem -no_public -out key.pem"],
+            "ecdsa-p256",
+        ),
+    ] {
+        for command in commands {
+            openssl.run(&command.replace("{pass}", pass));
+        }
+        let text = openssl.read("key.pem");
+        let given = passphrase(PASSPHRASE);
+        let key = SecretKey::from_pem(&text, Some(&given)).unwrap_or_else(|error| panic!("{commands:?}: {error}"));
+        assert_eq!(key.describe(), expected, "{commands:?}");
+        let public = String::from_utf8(openssl.run("pkey -in key.pem -passin file:passphrase -pubout")).unwrap();
+        assert_eq!(spki_to_pem(key.canonical_spki()).unwrap(), public, "{commands:?}");
+    }
+}
+
+/// What is not read says what to do, and that works.
+#[test]
+fn what_openssl_writes_and_is_not_read_can_be_converted_as_the_hint_says() {
+    let Some(openssl) = OpenSsl::find() else { return };
+    let pass = "-passin file:passphrase -passout file:same";
+    for (kind, form) in [
+        ("rsa-2048", "rsa -traditional -aes256"),
+        ("rsa-2048", "pkcs8 -topk8 -v1 PBE-SHA1-3DES"),
+        ("rsa-2048", "pkcs8 -topk8 -v2 des3"),
+        ("rsa-2048", "pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA1"),
+        ("rsa-2048", "pkcs8 -topk8 -v2 camellia-256-cbc"),
+        ("ecdsa-p256", "ec -aes256"),
+        ("ecdsa-p256", "ec -conv_form compressed"),
+        ("ecdsa-p256", "ec -param_enc explicit"),
+    ] {
+        openssl.generate(kind);
+        openssl.run(&format!("{form} -in theirs.pem -out form.pem {pass}"));
+        let given = passphrase(PASSPHRASE);
+        let refused = SecretKey::from_pem(&openssl.read("form.pem"), Some(&given)).err().unwrap();
+        let converted = match refused {
+            KeyFileError::OldEncryption | KeyFileError::OtherEncryption => {
+                openssl.run(&format!("pkcs8 -topk8 -v2 aes-256-cbc -scrypt -in form.pem -out new.pem {pass}"));
+                openssl.read("new.pem")
+            }
+            KeyFileError::Unsupported(_) => {
+                openssl.run("ec -in form.pem -conv_form uncompressed -param_enc named_curve -out new.pem");
+                openssl.read("new.pem")
+            }
+            other => panic!("{form}: {other}"),
+        };
+        let expected = SecretKey::from_pem(&openssl.read("theirs.pem"), None).ok().unwrap();
+        let read = SecretKey::from_pem(&converted, Some(&given)).unwrap_or_else(|error| panic!("{form}: {error}"));
+        assert_eq!(read.public(), expected.public(), "{form}");
+    }
+    // Kinds of keys that TUF has no signatures for.
+    for options in ["-algorithm ED448", "-algorithm X25519", "-algorithm EC -pkeyopt ec_paramgen_curve:secp256k1"] {
+        openssl.run(&format!("genpkey {options} -out form.pem"));
+        let refused = SecretKey::from_pem(&openssl.read("form.pem"), None).err().unwrap();
+        assert!(matches!(refused, KeyFileError::Unsupported(_)), "{options}: {refused}");
+    }
 }
 
 #[test]

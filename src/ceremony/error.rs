@@ -2,9 +2,11 @@
 
 use std::io;
 
+use crate::crypto::SigningError;
 use crate::metadata::{FormatError, RoleName, Version};
 use crate::printable::{Printable, PrintableLines};
 use crate::repository::{FamilyCount, RepositoryError};
+use crate::signers::SignerError;
 use crate::trust::Tally;
 
 /// Why a signing event cannot go on. Nothing has been signed or written then.
@@ -166,7 +168,7 @@ pub enum CeremonyError {
     },
     /// The key could not sign.
     #[error("the key could not sign: {0}")]
-    Signing(#[from] crate::crypto::SigningError),
+    Signing(#[from] SignerError),
 }
 
 impl CeremonyError {
@@ -195,7 +197,7 @@ impl CeremonyError {
             Self::Superseded { .. } => "superseded",
             Self::Withdrawn { .. } => "withdrawn",
             Self::Expired { .. } => "expired",
-            Self::Signing(_) => "signing-failed",
+            Self::Signing(error) => error.code(),
         }
     }
 
@@ -220,5 +222,11 @@ impl CeremonyError {
                 | Self::Withdrawn { .. }
                 | Self::Expired { .. }
         )
+    }
+}
+
+impl From<SigningError> for CeremonyError {
+    fn from(error: SigningError) -> Self {
+        SignerError::from(error).into()
     }
 }

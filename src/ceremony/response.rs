@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::event::is_sha256;
 use super::{CeremonyError, SigningEvent};
-use crate::crypto::{SecretKey, sha256};
+use crate::crypto::sha256;
 use crate::repository::SignedState;
+use crate::signers::Signer;
 
 /// The media type of a response.
 pub const RESPONSE_MEDIA_TYPE: &str = "application/vnd.trustroot.response.v1";
@@ -111,15 +112,20 @@ impl SigningEvent {
     ///
     /// # Errors
     /// When the key may not sign this role, or cannot.
-    pub fn respond(&self, signed: &SignedState, key: &SecretKey) -> Result<Response, CeremonyError> {
-        let fingerprint = sha256(key.canonical_spki());
-        self.keyids_of(signed, &fingerprint)?;
+    pub fn respond(&self, signed: &SignedState, key: &dyn Signer) -> Result<Response, CeremonyError> {
+        let signatures = self.signatures_by(signed, key)?;
+        let mut distinct: Vec<&Vec<u8>> = signatures.values().collect();
+        distinct.dedup();
+        let [sig] = distinct[..] else {
+            let problem = "this key is listed under several schemes, and a response holds one signature".to_owned();
+            return Err(CeremonyError::Malformed { event: self.name.as_str().to_owned(), problem });
+        };
         Ok(Response {
             media_type: RESPONSE_MEDIA_TYPE.to_owned(),
             repository: signed.digest().map(hex::encode),
             payload_sha256: hex::encode(self.digest()),
-            key: hex::encode(fingerprint),
-            sig: hex::encode(key.sign(self.envelope.signed_bytes())?),
+            key: hex::encode(sha256(key.canonical_spki())),
+            sig: hex::encode(sig),
             signed_at: None,
             time_source: None,
             made_by: None,

@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use super::{CeremonyError, EventName, FiledSignature, SigningEvent};
-use crate::crypto::{SecretKey, VerifyingKey, sha256};
+use crate::crypto::{VerifyingKey, sha256};
 use crate::fs::write_durably;
 use crate::metadata::{
     Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Unrecognized, Version,
 };
 use crate::repository::{FamilyCount, FamilyThresholds, RepositoryError, SignedState, WorkingCopy};
+use crate::signers::Signer;
 use crate::trust::{Authority, Standing, Tally, TallyLine, tally};
 
 /// What became of an event.
@@ -131,15 +132,11 @@ impl Delegator {
         }
     }
 
-    /// The keyids under which the physical key with this fingerprint may sign.
-    fn keyids_of(&self, role: &RoleName, spki_sha256: &[u8; 32]) -> Vec<KeyId> {
-        let Some((keys, role_keys)) = self.keys(role) else { return Vec::new() };
-        let same = |keyid: &&KeyId| {
-            keys.get(*keyid)
-                .and_then(|listed| VerifyingKey::from_metadata(listed).ok())
-                .is_some_and(|listed| sha256(listed.canonical_spki()) == *spki_sha256)
-        };
-        role_keys.keyids.iter().filter(same).cloned().collect()
+    /// The keyids that may sign, with the keys that they stand for.
+    fn listed(&self, role: &RoleName) -> impl Iterator<Item = (&KeyId, &PublicKey)> {
+        let (keys, role_keys) = self.keys(role).unzip();
+        let keyids = role_keys.into_iter().flat_map(|role| &role.keyids);
+        keyids.filter_map(move |keyid| Some((keyid, keys?.get(keyid)?)))
     }
 }
 
@@ -443,8 +440,12 @@ impl SigningEvent {
         spki_sha256: &[u8; 32],
     ) -> Result<BTreeSet<KeyId>, CeremonyError> {
         let delegators = self.delegators(signed)?;
-        let keyids: BTreeSet<KeyId> =
-            delegators.iter().flat_map(|delegator| delegator.keyids_of(&self.role, spki_sha256)).collect();
+        let same = |(keyid, listed): (&KeyId, &PublicKey)| {
+            let key = VerifyingKey::from_metadata(listed).ok()?;
+            (sha256(key.canonical_spki()) == *spki_sha256).then(|| keyid.clone())
+        };
+        let listed = delegators.iter().flat_map(|delegator| delegator.listed(&self.role));
+        let keyids: BTreeSet<KeyId> = listed.filter_map(same).collect();
         if keyids.is_empty() { Err(CeremonyError::NotASigner { role: self.role.clone() }) } else { Ok(keyids) }
     }
 
@@ -455,21 +456,42 @@ impl SigningEvent {
     ///
     /// # Errors
     /// When the key may not sign this role, or cannot.
-    pub fn sign(&mut self, signed: &SignedState, key: &SecretKey) -> Result<Vec<std::path::PathBuf>, CeremonyError> {
-        let keyids = self.keyids_of(signed, &sha256(key.canonical_spki()))?;
+    pub fn sign(&mut self, signed: &SignedState, key: &dyn Signer) -> Result<Vec<std::path::PathBuf>, CeremonyError> {
+        let signatures = self.signatures_by(signed, key)?;
         let here: Vec<&FiledSignature> = self.over_this_payload().collect();
         let standings = self.standings(&self.delegators(signed)?, &pairs(&here))?;
         let valid = here.into_iter().zip(standings).filter(|(_, found)| *found == Some(Standing::Valid));
         let there: BTreeMap<String, FiledSignature> =
             valid.map(|(filed, _)| (filed.keyid.clone(), filed.clone())).collect();
         let payload_sha256 = hex::encode(self.digest());
-        let sig = hex::encode(key.sign(self.envelope.signed_bytes())?);
-        let new = |keyid: &KeyId| FiledSignature {
-            payload_sha256: payload_sha256.clone(),
-            keyid: keyid.as_str().to_owned(),
-            sig: sig.clone(),
+        let filed = |(keyid, signature): (&KeyId, &Vec<u8>)| {
+            let new = FiledSignature {
+                payload_sha256: payload_sha256.clone(),
+                keyid: keyid.as_str().to_owned(),
+                sig: hex::encode(signature),
+            };
+            there.get(keyid.as_str()).cloned().unwrap_or(new)
         };
-        keyids.iter().map(|keyid| self.file(there.get(keyid.as_str()).cloned().unwrap_or_else(|| new(keyid)))).collect()
+        let filed: Vec<FiledSignature> = signatures.iter().map(filed).collect();
+        filed.into_iter().map(|filed| self.file(filed)).collect()
+    }
+
+    /// A key's signatures over this payload, by every keyid under which a delegator lists it.
+    ///
+    /// # Errors
+    /// When the key may not sign this role, or cannot.
+    pub(super) fn signatures_by(
+        &self,
+        signed: &SignedState,
+        key: &dyn Signer,
+    ) -> Result<BTreeMap<KeyId, Vec<u8>>, CeremonyError> {
+        let delegators = self.delegators(signed)?;
+        let listed = delegators.iter().flat_map(|delegator| delegator.listed(&self.role));
+        let signatures = key.sign_as_listed(&self.role, self.version, self.envelope.signed_bytes(), listed)?;
+        if signatures.is_empty() {
+            return Err(CeremonyError::NotASigner { role: self.role.clone() });
+        }
+        Ok(signatures)
     }
 
     /// Puts a complete event among what is signed: the files that it names first, then the document with exactly the

@@ -104,7 +104,7 @@ impl History {
     pub const LONGEST_DOCUMENT: usize = 1 << 20;
     /// Most bytes of documents that are kept.
     pub const MOST_BYTES: u64 = 64 << 20;
-    /// Longest journal that is read, in bytes.
+    /// Longest journal, in bytes: a longer one is not read, and none is written.
     const LONGEST_JOURNAL: usize = 2 << 20;
     /// Longest name of a subject that is noted, in bytes.
     const LONGEST_NAME: usize = 2048;
@@ -221,7 +221,7 @@ impl History {
     /// Drops what is beyond the limits, the oldest first, but never the newest event. Returns the files that it frees.
     fn drop_oldest(&mut self) -> Vec<u16> {
         let mut versions: BTreeMap<Subject, usize> = BTreeMap::new();
-        let (mut bytes, mut events) = (0, 0);
+        let (mut bytes, mut events, mut journal) = (0, 0, 0);
         let mut freed = Vec::new();
         let mut kept: Vec<HistoryEvent> = Vec::new();
         for event in self.events.drain(..).rev() {
@@ -229,11 +229,13 @@ impl History {
             let newest = events == 0;
             let fits = *versions < Self::MOST_VERSIONS
                 && events < Self::MOST_EVENTS
-                && bytes + event.length <= Self::MOST_BYTES;
+                && bytes + event.length <= Self::MOST_BYTES
+                && journal + event.longest_line() <= Self::LONGEST_JOURNAL;
             if newest || fits {
                 *versions += 1;
                 events += 1;
                 bytes += event.length;
+                journal += event.longest_line();
                 kept.push(event);
             } else {
                 freed.extend(event.slot);
@@ -273,6 +275,18 @@ impl Subject {
 }
 
 impl HistoryEvent {
+    /// How long its line in the journal is at most, in bytes.
+    fn longest_line(&self) -> usize {
+        // Two times, a version, a digest, a length, a slot, a code, and what they are called.
+        const ALL_BUT_THE_NAME: usize = 512;
+        let escaped = |byte: u8| match byte {
+            0..0x20 => 6,
+            b'"' | b'\\' => 2,
+            _ => 1,
+        };
+        ALL_BUT_THE_NAME + self.subject.name().bytes().map(escaped).sum::<usize>()
+    }
+
     /// Whether it can be one of ours.
     fn is_sound(&self) -> bool {
         let digest = |digest: &String| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -331,6 +345,32 @@ mod tests {
             .map(|event| (event.at, history.document(&store, event).unwrap().unwrap()))
             .collect();
         assert_eq!(all, [(time(1), b"one".to_vec()), (time(2), b"two".to_vec()), (time(4), b"one".to_vec())]);
+    }
+
+    /// Names are what the repository says they are.
+    #[test]
+    fn a_flood_of_long_names_wipes_no_more_than_it_must() {
+        let store = MemoryStore::default();
+        for flood in 0..8 {
+            let name = |index: i64| "\u{1}".repeat(History::LONGEST_NAME - 4) + &format!("{:04}", flood * 50 + index);
+            let news = (0..50).map(|index| noted(&name(index), b"x")).collect();
+            History::read(&store).unwrap().note(&store, news, time(flood), None).unwrap();
+            let journal = store.read(&StoredFile::Journal).unwrap().unwrap();
+            assert!(journal.len() <= History::LONGEST_JOURNAL, "{flood}: {}", journal.len());
+            let kept = History::read(&store).unwrap();
+            assert_eq!(kept.events().last().unwrap().subject.name(), name(49));
+            assert!(kept.events().len() >= if flood < 3 { 50 } else { 150 }, "{flood}");
+        }
+    }
+
+    #[test]
+    fn no_line_is_longer_than_was_counted_on() {
+        let name = "\u{1}\"\\/\u{7f}\u{e9}".repeat(100);
+        let mut event = noted(&name, b"x").event(DateTime::<Utc>::MAX_UTC, Some(DateTime::<Utc>::MIN_UTC));
+        event.subject = Subject::Verifier(name);
+        (event.version, event.length, event.slot) = (Some(u64::MAX), u64::MAX, Some(u16::MAX));
+        event.gone = Some("x".repeat(64));
+        assert!(serde_json::to_string(&event).unwrap().len() < event.longest_line());
     }
 
     #[test]

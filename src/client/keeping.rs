@@ -49,7 +49,7 @@ impl Driver {
     }
 
     /// Writes what is staged, unless another process has moved trust on meanwhile. What cannot be written does not make
-    /// an answer wrong: see [`Updater::not_kept`].
+    /// an answer wrong: see [`super::Updater::not_kept`].
     pub(super) async fn commit(&mut self, held: Option<StoreLock>) -> Result<Commit, UpdateError> {
         let notes_are_new = self.notes != self.kept_notes;
         if self.store.mode() == CacheMode::ReadOnly || (self.staged.is_empty() && !notes_are_new) {

@@ -146,6 +146,12 @@ impl Passphrase {
         Self::new(bytes)
     }
 
+    /// It as text, where it is text.
+    #[cfg(feature = "pkcs11")]
+    pub(crate) fn as_text(&self) -> Result<&str, std::str::Utf8Error> {
+        std::str::from_utf8(&self.0)
+    }
+
     /// How many bytes it has.
     pub fn length(&self) -> usize {
         self.0.len()

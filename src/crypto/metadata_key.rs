@@ -40,6 +40,46 @@ pub fn spki_to_pem(spki: &[u8]) -> Result<String, KeyProblem> {
     Ok(public_pem(&SpkiKey::from_der(spki)?))
 }
 
+/// The public half of a key that is held elsewhere: by a device, an agent or another program.
+#[cfg(feature = "maintainer")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PublicHalf {
+    /// As we list it in metadata.
+    pub(crate) public: PublicKey,
+    /// The one DER SubjectPublicKeyInfo.
+    pub(crate) spki: Vec<u8>,
+    /// Such as `ed25519` or `rsa-3072`.
+    pub(crate) kind: String,
+}
+
+/// A public key in the parts in which agents and devices give it.
+#[cfg(feature = "maintainer")]
+pub(crate) enum PublicParts<'a> {
+    /// The 32 bytes of RFC 8032.
+    Ed25519(&'a [u8]),
+    /// An uncompressed point (SEC 1 section 2.3.3).
+    Ec(Curve, &'a [u8]),
+    /// Two numbers, unsigned and big-endian.
+    Rsa { modulus: &'a [u8], exponent: &'a [u8] },
+    /// A DER SubjectPublicKeyInfo.
+    Spki(&'a [u8]),
+}
+
+#[cfg(feature = "maintainer")]
+impl PublicHalf {
+    /// # Errors
+    /// When the key is not one that metadata can list: see [`KeyProblem`].
+    pub(crate) fn of(parts: &PublicParts<'_>) -> Result<Self, KeyProblem> {
+        let key = match parts {
+            PublicParts::Ed25519(raw) => SpkiKey::ed25519(raw)?,
+            PublicParts::Ec(curve, point) => SpkiKey::ec(*curve, point)?,
+            PublicParts::Rsa { modulus, exponent } => SpkiKey::rsa_of_numbers(modulus, exponent)?,
+            PublicParts::Spki(der) => SpkiKey::from_der(der)?,
+        };
+        Ok(Self { public: metadata_form(&key), kind: key.kind.describe(), spki: key.canonical })
+    }
+}
+
 pub(super) fn metadata_form(key: &SpkiKey) -> PublicKey {
     let (keytype, scheme) = match key.kind {
         KeyKind::Ed25519 => return PublicKey::new("ed25519", "ed25519", &hex::encode(&key.raw)),

@@ -15,10 +15,14 @@ mod verify;
 
 pub use digest::{Digester, sha256};
 pub use key_file::{KeyFile, KeyFileError, LONGEST_KEY_FILE, Passphrase};
+#[cfg(feature = "maintainer")]
+pub(crate) use metadata_key::{PublicHalf, PublicParts};
 pub use metadata_key::{canonical_spki, metadata_key, spki_from_pem, spki_to_pem};
 pub use random::random;
 pub use sign::{KeyAlgorithm, SecretKey, SigningError};
 pub use verify::{Algorithm, KeyFamily, KeyProblem, VerifyingKey};
+#[cfg(feature = "maintainer")]
+pub(crate) use verify::{Curve, ecdsa_der};
 
 #[cfg(not(any(feature = "aws-lc", feature = "ring")))]
 compile_error!("trustroot needs a cryptographic back end: enable the feature `aws-lc` (default) or `ring`");

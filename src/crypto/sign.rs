@@ -5,9 +5,9 @@ use zeroize::Zeroizing;
 use super::key_file::Parts;
 use super::metadata_key::metadata_form;
 use super::spki_key::{KeyKind, SpkiKey};
-use super::verify::Curve;
 #[cfg(feature = "aws-lc")]
 use super::verify::tuf_ml_dsa_payload;
+use super::verify::{Algorithm, Curve};
 use crate::metadata::{KeyId, PublicKey};
 
 #[cfg(feature = "aws-lc")]
@@ -24,7 +24,8 @@ use library::signature::{
 use library::rand::{SecureRandom as _, SystemRandom};
 use library::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    Ed25519KeyPair, KeyPair, RSA_PSS_SHA256, RsaKeyPair,
+    Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384,
+    RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
 };
 
 /// Why a secret key could not be made or used. Says nothing about the key itself.
@@ -230,6 +231,36 @@ impl SecretKey {
         self.spki.kind.describe()
     }
 
+    /// Signs `message` in the way that the delegator's scheme asks for. Only RSA keys know more than one.
+    ///
+    /// # Errors
+    /// [`SigningError::Unsupported`] where this key is not used so; and when the library has no randomness.
+    pub fn sign_as(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, SigningError> {
+        match (&self.pair, algorithm) {
+            (Pair::Rsa(pair), Algorithm::RsaPssSha384) => sign_rsa(pair, &RSA_PSS_SHA384, message),
+            (Pair::Rsa(pair), Algorithm::RsaPssSha512) => sign_rsa(pair, &RSA_PSS_SHA512, message),
+            (Pair::Rsa(pair), Algorithm::RsaPkcs1Sha256) => sign_rsa(pair, &RSA_PKCS1_SHA256, message),
+            (Pair::Rsa(pair), Algorithm::RsaPkcs1Sha384) => sign_rsa(pair, &RSA_PKCS1_SHA384, message),
+            (Pair::Rsa(pair), Algorithm::RsaPkcs1Sha512) => sign_rsa(pair, &RSA_PKCS1_SHA512, message),
+            _ if algorithm == self.algorithm() => self.sign(message),
+            _ => Err(SigningError::Unsupported),
+        }
+    }
+
+    /// How [`SecretKey::sign`] signs.
+    fn algorithm(&self) -> Algorithm {
+        match self.spki.kind {
+            KeyKind::Ed25519 => Algorithm::Ed25519,
+            KeyKind::Ec(Curve::P256) => Algorithm::EcdsaP256Sha256,
+            KeyKind::Ec(Curve::P384) => Algorithm::EcdsaP384Sha384,
+            KeyKind::Ec(Curve::P521) => Algorithm::EcdsaP521Sha512,
+            KeyKind::Rsa(_) => Algorithm::RsaPssSha256,
+            KeyKind::MlDsa44 => Algorithm::MlDsa44,
+            KeyKind::MlDsa65 => Algorithm::MlDsa65,
+            KeyKind::MlDsa87 => Algorithm::MlDsa87,
+        }
+    }
+
     /// Signs `message`, as the key's scheme asks: Ed25519; ECDSA with the hash of its curve, in DER; RSASSA-PSS with
     /// SHA-256 and a salt of 32 bytes; ML-DSA over the prepared message of TAP 21.
     ///
@@ -242,12 +273,7 @@ impl SecretKey {
                 .sign(&SystemRandom::new(), message)
                 .map(|signature| signature.as_ref().to_vec())
                 .map_err(|_| SigningError::Failed),
-            Pair::Rsa(pair) => {
-                let mut signature = vec![0; rsa_signature_length(pair)];
-                pair.sign(&RSA_PSS_SHA256, &SystemRandom::new(), message, &mut signature)
-                    .map_err(|_| SigningError::Failed)?;
-                Ok(signature)
-            }
+            Pair::Rsa(pair) => sign_rsa(pair, &RSA_PSS_SHA256, message),
             #[cfg(feature = "aws-lc")]
             Pair::MlDsa(pair) => {
                 let mut signature = vec![0; pair.algorithm().signature_len()];
@@ -291,6 +317,12 @@ fn ecdsa_pair(curve: Curve, private: &[u8], public: Option<&[u8]>) -> Result<Ecd
     let public = public.ok_or(SigningError::Unsupported)?;
     EcdsaKeyPair::from_private_key_and_public_key(ecdsa_algorithm(curve)?, private, public, &SystemRandom::new())
         .map_err(|_| SigningError::NotAKey)
+}
+
+fn sign_rsa(pair: &RsaKeyPair, padding: &'static dyn RsaEncoding, message: &[u8]) -> Result<Vec<u8>, SigningError> {
+    let mut signature = vec![0; rsa_signature_length(pair)];
+    pair.sign(padding, &SystemRandom::new(), message, &mut signature).map_err(|_| SigningError::Failed)?;
+    Ok(signature)
 }
 
 #[cfg(feature = "aws-lc")]

@@ -126,6 +126,14 @@ impl SpkiKey {
         Self::build(KeyKind::Rsa(bits), RSA, Some(Null.into()), raw)
     }
 
+    /// Modulus and public exponent, unsigned and big-endian.
+    #[cfg(feature = "maintainer")]
+    pub(super) fn rsa_of_numbers(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyProblem> {
+        let bad = |_| KeyProblem::Encoding("not the numbers of an RSA key");
+        let numbers = vec![UintRef::new(modulus).map_err(bad)?, UintRef::new(exponent).map_err(bad)?];
+        Self::rsa(&numbers.to_der().map_err(bad)?)
+    }
+
     pub(super) fn ml_dsa(kind: KeyKind, raw: &[u8]) -> Result<Self, KeyProblem> {
         let (oid, length) = match kind {
             KeyKind::MlDsa44 => (ML_DSA_44, 1312),
@@ -168,7 +176,7 @@ fn is_reduced(point: &[u8]) -> bool {
 }
 
 impl Curve {
-    pub(super) fn from_oid(oid: ObjectIdentifier) -> Option<Self> {
+    pub(crate) fn from_oid(oid: ObjectIdentifier) -> Option<Self> {
         [Self::P256, Self::P384, Self::P521].into_iter().find(|curve| curve.oid() == oid)
     }
 

@@ -236,6 +236,15 @@ impl VerifyingKey {
         self.key.kind.describe()
     }
 
+    /// How long signatures of an RSA key are, in bytes.
+    #[cfg(feature = "maintainer")]
+    pub(crate) fn rsa_modulus_bytes(&self) -> Option<usize> {
+        match self.key.kind {
+            KeyKind::Rsa(bits) => Some(bits.div_ceil(8)),
+            _ => None,
+        }
+    }
+
     /// What it would take to forge its signatures.
     pub fn family(&self) -> KeyFamily {
         match self.key.kind {
@@ -270,6 +279,12 @@ fn der_of_p1363(signature: &[u8], field_bytes: usize) -> Option<Vec<u8>> {
         return None;
     }
     let (r, s) = signature.split_at(field_bytes);
+    ecdsa_der(r, s)
+}
+
+/// Writes the two numbers of an ECDSA signature, unsigned and big-endian, as `Ecdsa-Sig-Value` (RFC 3279 section 2.2.3),
+/// which is the form in TUF metadata.
+pub(crate) fn ecdsa_der(r: &[u8], s: &[u8]) -> Option<Vec<u8>> {
     UintRef::new(r).and_then(|r| UintRef::new(s).and_then(|s| vec![r, s].to_der())).ok()
 }
 

@@ -3,10 +3,10 @@
 use std::io;
 
 use crate::client::UpdateError;
-use crate::crypto::SigningError;
 use crate::metadata::{RoleName, Version};
 use crate::printable::Printable;
 use crate::repository::{FamilyCount, RepositoryError};
+use crate::signers::SignerError;
 use crate::trust::{Refusal, Tally};
 
 /// Why nothing was published.
@@ -70,7 +70,7 @@ pub enum PublishError {
     },
     /// A key could not sign.
     #[error("a key could not sign: {0}")]
-    Signing(#[from] SigningError),
+    Signing(#[from] SignerError),
     /// The directory holds another repository, or one that has been tampered with.
     #[error("what is published in the directory does not belong to this repository: {0}")]
     Foreign(Box<Refusal>),
@@ -118,7 +118,7 @@ impl PublishError {
             Self::TooFewOfFamily { .. } => "too-few-of-family",
             Self::OnlineKeys { .. } => "online-keys",
             Self::TooLong { .. } => "timestamp-too-long",
-            Self::Signing(_) => "signing-failed",
+            Self::Signing(error) => error.code(),
             Self::Foreign(_) => "foreign-repository",
             Self::Refused { .. } => "clients-would-refuse",
             Self::NotFound { .. } => "clients-would-not-find",
@@ -134,6 +134,7 @@ impl PublishError {
             Self::Io(_) => false,
             Self::Repository(error) => !matches!(error, RepositoryError::Io(_)),
             Self::Refused { source, .. } => source.is_refusal(),
+            Self::Signing(error) => error.is_refusal(),
             _ => true,
         }
     }

@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::PublishError;
-use crate::crypto::{SecretKey, VerifyingKey, sha256};
+use crate::crypto::sha256;
 use crate::metadata::canonical_json::canonicalize;
-use crate::metadata::{Document, Envelope, KeyId, RoleName, Root, Snapshot, Timestamp, Version};
+use crate::metadata::{Document, Envelope, KeyId, PublicKey, RoleName, Root, Snapshot, Timestamp, Version};
 use crate::repository::{Policy, SPEC_VERSION, SignedState, expiry};
+use crate::signers::Signer;
 use crate::trust::{Authority, tally};
 
 /// Longest timestamp that is published, in bytes. The client does not know its length beforehand, so each has a limit of
@@ -47,14 +48,14 @@ pub(super) struct OnlineDocument {
     pub(super) bytes: Vec<u8>,
 }
 
-pub(super) struct Signer<'a> {
+pub(super) struct OnlineKeys<'a> {
     pub(super) signed: &'a SignedState,
     pub(super) root: &'a Root,
-    pub(super) keys: &'a [SecretKey],
+    pub(super) keys: &'a [Box<dyn Signer>],
     pub(super) now: DateTime<Utc>,
 }
 
-impl Signer<'_> {
+impl OnlineKeys<'_> {
     /// The snapshot that names these versions: the published one where it says the same and is good for long enough.
     pub(super) fn snapshot(
         &self,
@@ -143,13 +144,11 @@ impl Signer<'_> {
         let text = serde_json::to_vec(&signed).expect("a JSON value can be written");
         let payload = canonicalize(&text).expect("what we wrote has a canonical form");
         let mut signatures = BTreeMap::new();
-        for key in self.keys {
+        for signer in self.keys {
             // While keys rotate, the outgoing one signs too, for clients that have not seen the new root yet.
-            let keyids: Vec<KeyId> = self.signed.roots().flat_map(|(root, _)| keyids_of(root, role, key)).collect();
-            if !keyids.is_empty() {
-                let signature = hex::encode(key.sign(&payload)?);
-                signatures.extend(keyids.into_iter().map(|keyid| (keyid, signature.clone())));
-            }
+            let listed = self.signed.roots().flat_map(|(root, _)| listed(root, role));
+            let made = signer.sign_as_listed(role, version, &payload, listed)?;
+            signatures.extend(made.into_iter().map(|(keyid, signature)| (keyid, hex::encode(signature))));
         }
         let signatures: Vec<Value> =
             signatures.iter().map(|(keyid, sig)| json!({"keyid": keyid.as_str(), "sig": sig})).collect();
@@ -170,16 +169,10 @@ impl Signer<'_> {
     }
 }
 
-/// The keyids by which a root knows a key that may sign a role.
-fn keyids_of(root: &Root, role: &RoleName, key: &SecretKey) -> Vec<KeyId> {
-    let (Some(role_keys), Ok(key)) = (root.role(role), VerifyingKey::from_metadata(key.public())) else {
-        return Vec::new();
-    };
-    let same = |keyid: &&KeyId| {
-        let listed = root.keys.get(*keyid).and_then(|listed| VerifyingKey::from_metadata(listed).ok());
-        listed.is_some_and(|listed| listed.canonical_spki() == key.canonical_spki())
-    };
-    role_keys.keyids.iter().filter(same).cloned().collect()
+/// The keyids that may sign a role, with the keys that they stand for.
+fn listed<'a>(root: &'a Root, role: &RoleName) -> impl Iterator<Item = (&'a KeyId, &'a PublicKey)> + use<'a> {
+    let keyids = root.role(role).into_iter().flat_map(|role| &role.keyids);
+    keyids.filter_map(|keyid| Some((keyid, root.keys.get(keyid)?)))
 }
 
 /// What a snapshot or timestamp says about a file.

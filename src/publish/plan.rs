@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::online::{OnlineDocument, Published, Signer, foreign};
+use super::online::{OnlineDocument, OnlineKeys, Published, foreign};
 use super::{Proof, PublishError, dry_run};
-use crate::crypto::{SecretKey, sha256};
+use crate::crypto::sha256;
 use crate::fs::read_bounded;
 use crate::metadata::{
     DelegationRule, Document, Envelope, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Unrecognized, Version,
 };
 use crate::repository::{CONFIG_FILE, FamilyThresholds, RepositoryError, SignedState, WorkingCopy, file_name};
+use crate::signers::Signer;
 use crate::trust::{Authority, Refusal, UpdateStart, verify};
 
 /// Longest metadata file of the published state that is read, in bytes.
@@ -70,7 +71,7 @@ impl PublishPlan {
     pub async fn prove(
         copy: &WorkingCopy,
         destination: &Path,
-        keys: &[SecretKey],
+        keys: &[Box<dyn Signer>],
         start: UpdateStart,
     ) -> Result<Self, PublishError> {
         if destination.join(CONFIG_FILE).exists() {
@@ -81,7 +82,7 @@ impl PublishPlan {
         let current = current_roles(&signed)?;
         let published = published(destination, copy, &signed)?;
 
-        let online = Signer { signed: &signed, root, keys, now: start.time() };
+        let online = OnlineKeys { signed: &signed, root, keys, now: start.time() };
         let config = copy.config();
         let versions = current.iter().map(|(role, role_file)| (role.clone(), role_file.clone())).collect();
         let snapshot = online.snapshot(&published, &versions, &config.policy(&RoleName::Snapshot)?)?;

@@ -93,8 +93,8 @@ fn answer(client: &Client, path: &str) -> (Option<u64>, By) {
     (answer.unwrap(), by)
 }
 
-/// What is done to something, and what that is.
-type Change<'a, T> = (&'a str, &'a dyn Fn(&mut T));
+/// What is done to an index, and what that is.
+type Change<'a> = (&'a str, &'a dyn Fn(&mut Value));
 
 fn many_entries(factor: u64) -> Value {
     let entry = |number: usize| {
@@ -263,7 +263,7 @@ fn a_torn_index_is_not_used_and_is_written_again() {
 fn an_index_that_contradicts_itself_is_not_used() {
     let (_repository, client) = indexed();
     let good = read_index(&client);
-    let changes: [Change<'_, Value>; 8] = [
+    let changes: [Change<'_>; 8] = [
         ("another format", &|index| index["more"] = json!(1)),
         ("no windows", &|index| index["windows"] = json!([])),
         ("windows out of order", &|index| index["windows"].as_array_mut().unwrap().swap(1, 2)),
@@ -536,7 +536,7 @@ fn without_a_pin_where_it_is_said_to_be_no_index_is_used() {
 // Damaged.
 
 /// Changes the document in place, and leaves its times as the index has them.
-fn damage(client: &Client, role: &str, change: impl FnOnce(&mut Vec<u8>)) {
+fn damage(client: &Client, role: &str, change: impl FnOnce(&mut [u8])) {
     let mut document = client.cached(role).unwrap();
     change(&mut document);
     client.overwrite(role, &document);
@@ -546,8 +546,10 @@ fn damage(client: &Client, role: &str, change: impl FnOnce(&mut Vec<u8>)) {
     verified_index::write(cache.directory(), role, &index);
 }
 
-#[expect(clippy::ptr_arg, reason = "as the other changes are")]
-fn rename_tool(document: &mut Vec<u8>) {
+/// Damage, and what it is.
+type Damage = (&'static str, fn(&mut [u8]));
+
+fn rename_tool(document: &mut [u8]) {
     let at = place_of_tool(document);
     document[at] = b'e';
 }
@@ -558,16 +560,16 @@ fn place_of_tool(document: &[u8]) -> usize {
 
 #[test]
 fn damage_that_the_index_does_not_know_of_is_found_and_healed() {
-    let changes: [Change<'_, Vec<u8>>; 3] = [
-        ("zeros, as after a power failure", &|document| {
+    let changes: [Damage; 3] = [
+        ("zeros, as after a power failure", |document| {
             let at = place_of_tool(document);
             document[at - 500..at + 500].fill(0);
         }),
-        ("one bit of a hash", &|document| {
+        ("one bit of a hash", |document| {
             let at = place_of_tool(document);
             document[at + TOOL.len() + 30] ^= 1;
         }),
-        ("another name", &rename_tool),
+        ("another name", rename_tool),
     ];
     for (what, change) in changes {
         let (repository, client) = indexed();

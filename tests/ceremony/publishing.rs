@@ -9,6 +9,7 @@ use trustroot::client::{
 use trustroot::crypto::SecretKey;
 use trustroot::metadata::{RoleName, TargetPath};
 use trustroot::publish::{PublishError, PublishPlan, Writes, audit};
+use trustroot::signers::Signer;
 
 use crate::support::{Registry, block_on};
 
@@ -273,7 +274,8 @@ fn a_namespace_that_is_still_delegated_to_is_published_even_if_the_configuration
 #[test]
 fn nothing_is_published_into_a_working_copy_or_through_a_link() {
     let registry = Registry::with_builder();
-    let keys = [SecretKey::from_pem(&registry.key("online").to_unencrypted_pem(), None).unwrap()];
+    let online = SecretKey::from_pem(&registry.key("online").to_unencrypted_pem(), None).unwrap();
+    let keys: [Box<dyn Signer>; 1] = [Box::new(online)];
     let into = block_on(PublishPlan::prove(&registry.copy(), &registry.path(""), &keys, registry.start_time()));
     assert!(matches!(into, Err(PublishError::WorkingCopy { .. })));
     std::fs::create_dir_all(registry.published()).unwrap();

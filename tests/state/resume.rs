@@ -18,7 +18,7 @@ const LENGTH: usize = 1_500_000;
 const HALF: usize = 700_000;
 
 fn content(seed: u8) -> Vec<u8> {
-    (0..LENGTH).map(|index| (index % 251) as u8 ^ seed).collect()
+    (0..251).cycle().take(LENGTH).map(|byte: u8| byte ^ seed).collect()
 }
 
 /// How targets are served.
@@ -86,9 +86,9 @@ impl Scene {
         repository.add_target("targets", "tool", &content(0));
         repository.publish();
         let mut client = repository.client();
-        let serves = Serves { content: content(0), ranges: true, breaks_off: None };
-        let (serves, asked) = (Mutex::new(serves), Mutex::default());
-        let server = Arc::new(Server { shelf: client.shelf(), serves, asked });
+        let whole = Serves { content: content(0), ranges: true, breaks_off: None };
+        let server = Server { shelf: client.shelf(), serves: Mutex::new(whole), asked: Mutex::default() };
+        let server = Arc::new(server);
         client.network = Some(Arc::clone(&server) as _);
         Self { repository, server, client }
     }

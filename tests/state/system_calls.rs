@@ -64,7 +64,7 @@ struct Scene {
     /// `{}` stands for the directory of the run, which begins as a copy of `start`. Its home is in `home`.
     arguments: Vec<String>,
     /// What keeps the repository there.
-    _keeps: Box<dyn std::any::Any>,
+    keeps: Box<dyn std::any::Any>,
 }
 
 /// What one run works on.
@@ -153,7 +153,7 @@ impl Scene {
         fs_err::create_dir_all(start.join("out")).unwrap();
         let run = |arguments: &[&str]| succeeded(&at(&start, Command::new(BINARY), &owned(arguments)), arguments);
         prepare(&mut setting, &run);
-        Self { directory, arguments: owned(arguments), _keeps: Box::new(setting) }
+        Self { directory, arguments: owned(arguments), keeps: Box::new(setting) }
     }
 
     fn begin(&self) -> Run {
@@ -248,7 +248,7 @@ impl Scene {
         let left = run.kept();
         assert!(again.status.success(), "{context}: {}", String::from_utf8_lossy(&again.stderr));
         let may_lack = fault != Fault::Killed && !said.is_empty();
-        let counts = |name: &str| !name.contains(".trustroot-") && !(may_lack && name.contains("/metadata/history/"));
+        let counts = |name: &str| !(name.contains(".trustroot-") || may_lack && name.contains("/metadata/history/"));
         let names = |kept: &BTreeMap<String, Vec<u8>>| -> Vec<String> {
             kept.keys().filter(|name| counts(name)).cloned().collect()
         };
@@ -370,7 +370,7 @@ fn a_look_up_of_a_builder_survives_a_fault_at_any_system_call() {
     let (url, root) = (registry.published().display().to_string(), registry.published().join("1.root.json"));
     let add = ["trust", "add", "example", "--url", &url, "--root", root.to_str().unwrap()];
     succeeded(&at(&start, Command::new(BINARY), &owned(&add)), &add);
-    let scene = Scene { directory, arguments: owned(&["lookup", OPPY]), _keeps: Box::new(registry) };
+    let scene = Scene { directory, arguments: owned(&["lookup", OPPY]), keeps: Box::new(registry) };
     scene.survives_everything(40..140);
 }
 
@@ -379,7 +379,7 @@ fn pinning_changing_and_removing_a_trust_survive_a_fault_at_any_system_call() {
     Scene::new(&["trust", "remove", "example"], old_news).survives_everything(10..40);
     Scene::new(&["trust", "set", "example", "--max-staleness", "7d"], |_, _| ()).survives_everything(4..12);
     let mut scene = Scene::new(&[], |_, _| ());
-    let setting = scene._keeps.downcast_ref::<Setting>().unwrap();
+    let setting = scene.keeps.downcast_ref::<Setting>().unwrap();
     let (url, root) = (format!("file://{}", setting.served().display()), setting.served().join("2.root.json"));
     scene.arguments = owned(&["trust", "add", "other", "--url", &url, "--root", root.to_str().unwrap()]);
     scene.survives_everything(8..20);

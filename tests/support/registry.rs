@@ -11,6 +11,7 @@ use trustroot::crypto::{SecretKey, spki_to_pem};
 use trustroot::metadata::{RoleName, Version};
 use trustroot::publish::{PublishError, PublishPlan};
 use trustroot::repository::{Proposal, RepositoryError, SignedState, WorkingCopy};
+use trustroot::signers::Signer;
 use trustroot::trust::UpdateStart;
 
 use super::block_on;
@@ -197,7 +198,7 @@ impl Registry {
     }
 
     pub fn plan(&self, keys: &[&str]) -> Result<PublishPlan, PublishError> {
-        let keys: Vec<SecretKey> = keys.iter().map(|person| self.again(person)).collect();
+        let keys: Vec<Box<dyn Signer>> = keys.iter().map(|person| Box::new(self.again(person)) as _).collect();
         block_on(PublishPlan::prove(&self.copy(), &self.published(), &keys, self.start_time()))
     }
 

@@ -959,6 +959,9 @@ pub(crate) struct PinOptions {
   Sign the second root with a key in a file
   $ trustroot ceremony sign root-v2 --key alice.pem --root-sha256 1b5c…
 
+  Sign it with a key that an ssh-agent has
+  $ trustroot ceremony sign root-v2 --key ssh-agent:alice@example --root-sha256 1b5c…
+
   Sign what came on a stick, on a machine without a network
   $ trustroot ceremony sign root-v2.request --key alice.pem --root 1.root.json -o alice.response")]
 pub(crate) struct CeremonySignOptions {
@@ -1085,11 +1088,11 @@ pub(crate) struct PublishOptions {
     /// The directory to publish to
     pub(crate) destination: PathBuf,
 
-    /// A secret key that signs snapshot and timestamp
-    #[arg(long, value_name = "FILE", required = true)]
-    pub(crate) online_key: Vec<PathBuf>,
+    /// A key that signs snapshot and timestamp: a PEM file, or what `trustroot key show --help` lists
+    #[arg(long, value_name = "KEY", required = true)]
+    pub(crate) online_key: Vec<OsString>,
 
-    /// The passphrase of the keys
+    /// A file that holds the passphrase of the keys, or the PIN of the tokens
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
 
@@ -1140,6 +1143,55 @@ pub(crate) enum KeyCommand {
     Generate(KeyGenerateOptions),
     /// Show what a key file holds, without its secret
     Inspect(KeyInspectOptions),
+    /// List the keys that an ssh-agent or tokens have, and how to name them
+    List(KeyListOptions),
+    /// Write the public half of a key, wherever the secret half is
+    ///
+    /// Here and wherever a key signs, a key is named in one of the ways below.
+    Show(KeyShowOptions),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  List the keys of the agent that SSH_AUTH_SOCK names
+  $ trustroot key list --from ssh-agent
+
+  List the public keys in all tokens that a PKCS#11 module finds
+  $ trustroot key list --from pkcs11:/usr/lib/softhsm/libsofthsm2.so")]
+pub(crate) struct KeyListOptions {
+    /// Where to look: `ssh-agent`, or `pkcs11:` and the file of a module
+    #[arg(long, value_name = "WHERE")]
+    pub(crate) from: String,
+}
+
+/// The ways to name a key.
+const KEY_REFERENCES: &str = "Keys:
+  FILE, file:FILE           a PEM file
+  ssh-agent:SHA256:...      a key in the ssh-agent, by its fingerprint
+  ssh-agent:COMMENT         the same, by its comment
+  pkcs11:URI                a key in a token, by a PKCS#11 URI (RFC 7512), such as
+                            'pkcs11:serial=...;object=...?module-path=/usr/lib/...'
+  exec:key=FILE COMMAND...  a command that signs, and the file with its public key.
+                            It reads what is to be signed, and writes the bytes of the signature.
+                            There is no shell; a JSON array of strings holds words with spaces
+
+Examples:
+  Write the public half of a key in the ssh-agent, for trustroot.toml
+  $ trustroot key show ssh-agent:alice@example --output keys/alice.pub";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = KEY_REFERENCES)]
+pub(crate) struct KeyShowOptions {
+    /// Which key
+    pub(crate) key: OsString,
+
+    /// The file to write [default: print it]. One that is there is not replaced
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// A file that holds the key's passphrase or the token's PIN [default: ask on the terminal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

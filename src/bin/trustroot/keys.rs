@@ -1,47 +1,177 @@
-//! Opens secret keys: which file, whose passphrase. Nothing secret is printed, or taken from arguments.
+//! Opens keys that sign: where they are, whose passphrase. Nothing secret is printed, or taken from arguments.
 
+use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use trustroot::client::read_bounded;
 use trustroot::crypto::{KeyFile, KeyFileError, LONGEST_KEY_FILE, Passphrase, SecretKey};
 use trustroot::example_keys::example_key_name;
+#[cfg(unix)]
+use trustroot::signers::Agent;
+use trustroot::signers::{AgentKey, BadReference, ExecCommand, ExecSigner, KeyReference, Signer, SignerError};
+#[cfg(feature = "pkcs11")]
+use trustroot::signers::{Pkcs11Error, Pkcs11Signer, Pkcs11Uri, Token, Tries};
 use zeroize::Zeroizing;
 
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, show_path, warn};
+#[cfg(unix)]
+use crate::ui::ssh_agent_socket;
+use crate::ui::{Session, note, show_path, warn};
 
 /// Longest passphrase file, in bytes.
 const LONGEST_PASSPHRASE_FILE: u64 = 1024;
 
-// Which secret key is used, and what opens it.
+// Which key signs, and what opens it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct KeyOptions {
-    /// The secret key to sign with, as a PEM file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
+    /// The key to sign with: a PEM file, or `ssh-agent:…`, `exec:…`, `pkcs11:…`, as `trustroot key show --help` says
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: OsString,
 
-    /// A file that holds the key's passphrase [default: ask on the terminal]
+    /// A file that holds the key's passphrase or the token's PIN [default: ask on the terminal]
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
 }
 
-/// Opens a secret key, asking for its passphrase where it has one and no file holds it.
-pub(crate) fn open_key(session: &Session, options: &KeyOptions) -> Result<SecretKey, Report> {
-    let text = read_key_file(&options.key)?;
-    let failed = |error: KeyFileError| bad_key_file(&options.key, &error);
+/// Reads a key reference. A path need not be text.
+pub(crate) fn reference(given: &OsStr) -> Result<KeyReference, Report> {
+    let Some(text) = given.to_str() else { return Ok(KeyReference::File(given.into())) };
+    text.parse().map_err(|error: BadReference| {
+        // What was given is not repeated: it may hold a PIN.
+        Report::new(Outcome::WrongQuestion, error.code(), format!("no key is named: {error}"))
+            .hint("see `trustroot key show --help`; a file of such a name is `file:NAME`")
+    })
+}
+
+/// Opens the key that signs, wherever it is. Asks for a passphrase where a file has one and no file holds it.
+pub(crate) fn open_key(session: &Session, options: &KeyOptions) -> Result<Box<dyn Signer>, Report> {
+    Ok(match reference(&options.key)? {
+        KeyReference::File(path) => Box::new(open_file(session, &path, options.passphrase_file.as_deref())?),
+        KeyReference::Exec(command) => Box::new(open_command(command)?),
+        KeyReference::SshAgent(key) => open_in_agent(&key)?,
+        #[cfg(feature = "pkcs11")]
+        KeyReference::Pkcs11(uri) => Box::new(open_in_token(session, &uri, options.passphrase_file.as_deref())?),
+        _ => return Err(Report::new(Outcome::Bug, "bug", "a kind of key that the command does not know")),
+    })
+}
+
+/// Opens a secret key in a file.
+fn open_file(session: &Session, path: &Path, passphrase_file: Option<&Path>) -> Result<SecretKey, Report> {
+    let text = read_key_file(path)?;
+    let failed = |error: KeyFileError| bad_key_file(path, &error);
     let encrypted = matches!(KeyFile::read(&text).map_err(failed)?, KeyFile::Encrypted(_));
-    let passphrase = match (&options.passphrase_file, encrypted) {
+    let passphrase = match (passphrase_file, encrypted) {
         (_, false) => None,
         (Some(file), true) => Some(read_passphrase(file)?),
-        (None, true) => Some(ask(session, &format!("passphrase of {}: ", show_path(&options.key)))?),
+        (None, true) => Some(ask(session, &format!("passphrase of {}: ", show_path(path)))?),
     };
     let key = SecretKey::from_pem(&text, passphrase.as_ref()).map_err(failed)?;
     // Everybody has the example keys anyway, and git does not keep who may read a file.
     if example_key_name(key.canonical_spki()).is_none() {
-        warn_of_readers(&options.key);
+        warn_of_readers(path);
     }
     Ok(key)
+}
+
+fn open_command(command: ExecCommand) -> Result<ExecSigner, Report> {
+    let path = command.public_key.clone();
+    let text = read_key_file(&path)?;
+    let notices = Arc::new(|line: &str| note(&format!("the command says: {line}")));
+    ExecSigner::new(command, &text, notices).map_err(|problem| {
+        Report::new(Outcome::WrongQuestion, "not-a-public-key", problem.to_string())
+            .fact("file", show_path(&path))
+            .hint("`key=` names the file with the public half, as `trustroot key show` writes it")
+    })
+}
+
+/// The ssh-agent of this session.
+#[cfg(unix)]
+pub(crate) fn agent() -> Result<Agent, Report> {
+    ssh_agent_socket().map(Agent::at).ok_or_else(|| {
+        Report::new(Outcome::WrongQuestion, "no-ssh-agent", "there is no ssh-agent: SSH_AUTH_SOCK is not set")
+            .hint("start one with `eval \"$(ssh-agent)\"`, and add the key with `ssh-add`")
+    })
+}
+
+#[cfg(unix)]
+fn open_in_agent(key: &AgentKey) -> Result<Box<dyn Signer>, Report> {
+    let signer = agent()?.find(key).map_err(|error| signer_failed(&error.into()))?;
+    if signer.public().keytype() == "rsa" {
+        warn(
+            "an ssh-agent makes RSA signatures by PKCS#1 v1.5 alone, for keys that metadata lists with a scheme such as \
+             `rsa-pkcs1v15-sha256`; some clients refuse those, and what trustroot writes lists RSA keys as \
+             `rsassa-pss-sha256`",
+        );
+    }
+    Ok(Box::new(signer))
+}
+
+#[cfg(not(unix))]
+fn open_in_agent(_: &AgentKey) -> Result<Box<dyn Signer>, Report> {
+    Err(Report::new(Outcome::WrongQuestion, "no-ssh-agent", "there is no ssh-agent that can be asked on this system"))
+}
+
+/// Opens a key in a token. Its PIN comes from a file that the URI or the user names, or is asked for.
+#[cfg(feature = "pkcs11")]
+fn open_in_token(session: &Session, uri: &Pkcs11Uri, pin_file: Option<&Path>) -> Result<Pkcs11Signer, Report> {
+    let failed = |error: Pkcs11Error| signer_failed(&error.into());
+    let token = Token::find(uri).map_err(failed)?;
+    let tries = token.tries().map_err(failed)?;
+    let pin = match uri.pin_source.as_deref().or(pin_file) {
+        _ if !token.needs_pin() => None,
+        // A service that is restarted again and again would lock the token before anybody looks.
+        Some(_) if tries == Tries::One => {
+            return Err(Report::new(
+                Outcome::No,
+                "pin-last-try",
+                format!("one try is left for the PIN of {}: it is not taken from a file", token.name()),
+            )
+            .still("nothing was tried")
+            .hint("give the PIN by hand once, without `pin-source` and `--passphrase-file`"));
+        }
+        Some(file) => Some(read_passphrase(file)?),
+        None => {
+            match tries {
+                Tries::One => warn("one try is left for this PIN: if it is wrong, the token locks"),
+                Tries::Few => warn("this PIN was wrong before, and few tries are left"),
+                _ => {}
+            }
+            Some(ask(session, &format!("PIN of {}: ", token.name()))?)
+        }
+    };
+    token.open(uri, pin.as_ref()).map_err(failed)
+}
+
+/// Says why there is no signature, and what would help.
+pub(crate) fn signer_failed(error: &SignerError) -> Report {
+    let outcome = match (error, error.code()) {
+        (
+            _,
+            "no-such-key" | "which-key" | "key-unsupported" | "signer-not-started" | "no-such-token" | "which-token"
+            | "pkcs11-module" | "pin-to-be-set",
+        ) => Outcome::WrongQuestion,
+        (error, _) if error.is_refusal() => Outcome::No,
+        _ => Outcome::CouldNotTell,
+    };
+    let report = Report::new(outcome, error.code(), error.to_string());
+    match error.code() {
+        "wrong-signature" => {
+            report.hint("find out why before that signer is used again: it may be broken, misconfigured or hostile")
+        }
+        "signer-scheme" => report.hint("sign with another of the role's keys, or list this one with another scheme"),
+        "signer-not-started" => report.hint("`exec:` runs a program and no shell; name it by its path"),
+        "signer-output" => report
+            .hint("the command writes the bytes of the signature and nothing else: decode hexadecimal or base64 in it"),
+        "wrong-pin" => report.hint("it was tried once: think before you try again"),
+        "pin-locked" => report.hint("unlock it with the tool of the token's maker, by its PUK or SO-PIN"),
+        "no-such-token" => report.hint("put it in; `trustroot key list --from pkcs11:MODULE` shows what there is"),
+        "which-token" => report.hint("name it by its `serial=`"),
+        "token-removed" => report.hint("put it back, and run the command again"),
+        "no-such-key" | "which-key" => report.hint("see what there is with `trustroot key list`"),
+        _ => report,
+    }
 }
 
 /// Reads a key file, secret or public, as text.

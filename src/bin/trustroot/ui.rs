@@ -295,6 +295,12 @@ fn home(chosen: Option<PathBuf>) -> Option<PathBuf> {
         .or_else(|| variable("HOME").map(|home| home.join(".local/share/trustroot")))
 }
 
+/// The socket of this session's ssh-agent.
+#[cfg(unix)]
+pub(crate) fn ssh_agent_socket() -> Option<PathBuf> {
+    std::env::var_os("SSH_AUTH_SOCK").filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
 /// Where the administrator pins repositories for all users: a variable that is set and empty means nowhere.
 fn system_directory() -> Option<PathBuf> {
     match std::env::var_os("TRUSTROOT_SYSTEM_DIR") {

@@ -738,7 +738,7 @@ fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(), Report> 
     let key = open_key(session, &options.key)?;
     let event = &mut matter.event;
     let (files, counts, next) = if let Some(file) = &options.output {
-        let mut response = event.respond(&matter.signed, &key).map_err(failed)?;
+        let mut response = event.respond(&matter.signed, &*key).map_err(failed)?;
         response.signed_at = Some(show_time(session.start.time()));
         response.time_source = Some(time_source(session).to_owned());
         response.made_by = Some(concat!("trustroot ", env!("CARGO_PKG_VERSION")).to_owned());
@@ -746,7 +746,7 @@ fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(), Report> 
         let next = format!("where the event is, `trustroot ceremony collect {} {}`", event.name, show_path(file));
         (vec![ShownPath::of(file.clone())], Vec::new(), Some(next))
     } else {
-        let files = event.sign(&matter.signed, &key).map_err(failed)?;
+        let files = event.sign(&matter.signed, &*key).map_err(failed)?;
         let counts = event.counts(&matter.signed).map_err(failed)?;
         (files.into_iter().map(ShownPath::of).collect(), counts.iter().map(count).collect(), None)
     };

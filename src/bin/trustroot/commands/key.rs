@@ -1,4 +1,4 @@
-//! `trustroot key generate|inspect`
+//! `trustroot key generate|inspect|list|show`
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -11,9 +11,11 @@ use trustroot::client::read_bounded;
 use trustroot::crypto::{KeyAlgorithm, KeyFile, Passphrase, SecretKey, VerifyingKey, sha256, spki_to_pem};
 use trustroot::example_keys::example_key_name;
 use trustroot::metadata::{DelegationRule, Envelope, KeyId, PublicKey, Root, Targets};
+#[cfg(feature = "pkcs11")]
+use trustroot::signers::{Pkcs11Error, Token};
 
-use crate::args::{KeyCommand, KeyGenerateOptions, KeyInspectOptions, KeyType};
-use crate::keys;
+use crate::args::{KeyCommand, KeyGenerateOptions, KeyInspectOptions, KeyListOptions, KeyShowOptions, KeyType};
+use crate::keys::{self, KeyOptions};
 use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path};
@@ -28,6 +30,8 @@ pub(crate) fn run(session: &Session, command: KeyCommand) -> Result<(), Report> 
     match command {
         KeyCommand::Generate(options) => generate(session, &options),
         KeyCommand::Inspect(options) => inspect(session, &options),
+        KeyCommand::List(options) => list(session, &options),
+        KeyCommand::Show(options) => show(session, &options),
     }
 }
 
@@ -269,6 +273,131 @@ fn inspect(session: &Session, options: &KeyInspectOptions) -> Result<(), Report>
         listed,
     };
     output::show(session.format, &inspected)
+}
+
+#[derive(Debug, Serialize)]
+struct Keys {
+    keys: Vec<KeyThere>,
+}
+
+/// A key that is in no file.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct KeyThere {
+    /// What to give as `--key`.
+    reference: String,
+    /// What it is called where it is. Anybody who can write there may have chosen it.
+    label: String,
+    #[serde(flatten)]
+    facts: Option<KeyFacts>,
+    /// Why it cannot sign metadata.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unusable: Option<String>,
+}
+
+impl Show for Keys {
+    fn text(&self) -> String {
+        if self.keys.is_empty() {
+            return "there are no keys\n".to_owned();
+        }
+        let mut text = String::new();
+        for key in &self.keys {
+            let (reference, label) = (Printable(&key.reference), Printable(&key.label));
+            let _ = match (&key.facts, &key.unusable) {
+                (Some(facts), _) => {
+                    writeln!(text, "{reference}\n  {}, \"{label}\"\n{}", facts.kind, facts.lines().trim_end())
+                }
+                (None, why) => writeln!(
+                    text,
+                    "{reference}\n  \"{label}\"\n  cannot sign metadata: {}",
+                    why.as_deref().unwrap_or("unknown")
+                ),
+            };
+        }
+        text
+    }
+}
+
+fn list(session: &Session, options: &KeyListOptions) -> Result<(), Report> {
+    let keys = match options.from.as_str() {
+        #[cfg(unix)]
+        "ssh-agent" => in_agent()?,
+        #[cfg(feature = "pkcs11")]
+        from if from.starts_with("pkcs11:") => in_tokens(Path::new(&from["pkcs11:".len()..]))?,
+        _ => {
+            return Err(Report::new(Outcome::WrongQuestion, "bad-key-reference", "keys are not listed from there")
+                .hint("`--from ssh-agent`, or `--from pkcs11:MODULE` in a build that can use tokens"));
+        }
+    };
+    output::show(session.format, &Keys { keys })
+}
+
+impl KeyThere {
+    fn of(reference: String, label: String, public: Result<&PublicKey, &'static str>) -> Self {
+        let facts = public
+            .map_err(str::to_owned)
+            .and_then(|public| KeyFacts::of(public).map_err(|report| report.headline().to_owned()));
+        match facts {
+            Ok(facts) => Self { reference, label, facts: Some(facts), unusable: None },
+            Err(why) => Self { reference, label, facts: None, unusable: Some(why) },
+        }
+    }
+}
+
+#[cfg(unix)]
+fn in_agent() -> Result<Vec<KeyThere>, Report> {
+    let identities = keys::agent()?.identities().map_err(|error| keys::signer_failed(&error.into()))?;
+    let there = identities.iter().map(|identity| {
+        KeyThere::of(format!("ssh-agent:{}", identity.fingerprint), identity.comment.clone(), identity.public())
+    });
+    Ok(there.collect())
+}
+
+/// The public keys in all tokens of a module. None needs a PIN; some tokens hide keys until one is given.
+#[cfg(feature = "pkcs11")]
+fn in_tokens(module: &Path) -> Result<Vec<KeyThere>, Report> {
+    let failed = |error: Pkcs11Error| keys::signer_failed(&error.into());
+    let mut there = Vec::new();
+    for token in Token::all(module).map_err(failed)? {
+        for key in token.public_keys().map_err(failed)? {
+            let reference = format!("pkcs11:{}", token.reference(&key, module));
+            there.push(KeyThere::of(reference, key.label.clone(), key.public()));
+        }
+    }
+    Ok(there)
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    /// The public half, as PEM.
+    public_key: String,
+    /// Where it was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<ShownPath>,
+    #[serde(flatten)]
+    key: KeyFacts,
+}
+
+impl Show for Shown {
+    fn text(&self) -> String {
+        match &self.file {
+            Some(file) => format!("wrote {file}, {} key\n{}", self.key.kind, self.key.lines()),
+            None => self.public_key.clone(),
+        }
+    }
+}
+
+fn show(session: &Session, options: &KeyShowOptions) -> Result<(), Report> {
+    let opened = KeyOptions { key: options.key.clone(), passphrase_file: options.passphrase_file.clone() };
+    let signer = keys::open_key(session, &opened)?;
+    let public_key = spki_to_pem(signer.canonical_spki())
+        .map_err(|problem| Report::new(Outcome::Bug, "bug", problem.to_string()))?;
+    if let Some(file) = &options.output {
+        keys::create_public(file, public_key.as_bytes())?;
+    }
+    let file = options.output.as_ref().map(ShownPath::of);
+    output::show(session.format, &Shown { public_key, file, key: KeyFacts::of(signer.public())? })
 }
 
 /// Under which keyids, and for which roles, a root or targets document lists a key. The key counts, not how it is

@@ -7,6 +7,7 @@ use trustroot::publish::PublishError;
 use trustroot::repository::{RepositoryError, WorkingCopy};
 
 use crate::args::WorkingCopyOptions;
+use crate::keys::signer_failed;
 use crate::report::{Outcome, Report, signer, standing, update_failed};
 use crate::ui::show_time;
 
@@ -60,11 +61,13 @@ pub(super) fn repository_failed(error: &RepositoryError) -> Report {
 }
 
 pub(super) fn ceremony_failed(error: &CeremonyError) -> Report {
-    if let CeremonyError::Repository(error) = error {
-        return repository_failed(error);
+    match error {
+        CeremonyError::Repository(error) => return repository_failed(error),
+        CeremonyError::Signing(error) => return signer_failed(error).still("nothing was signed"),
+        _ => {}
     }
     let outcome = match error {
-        CeremonyError::Io(_) | CeremonyError::Signing(_) => Outcome::CouldNotTell,
+        CeremonyError::Io(_) => Outcome::CouldNotTell,
         error if error.is_refusal() => Outcome::No,
         _ => Outcome::WrongQuestion,
     };
@@ -119,8 +122,10 @@ pub(super) fn ceremony_failed(error: &CeremonyError) -> Report {
 }
 
 pub(super) fn publish_failed(error: &PublishError) -> Report {
-    if let PublishError::Repository(error) = error {
-        return repository_failed(error);
+    match error {
+        PublishError::Repository(error) => return repository_failed(error),
+        PublishError::Signing(error) => return signer_failed(error).still("nothing was written"),
+        _ => {}
     }
     let outcome = if error.is_refusal() { Outcome::No } else { Outcome::CouldNotTell };
     let report = match error {

@@ -1,8 +1,8 @@
 //! `trustroot publish`
 
 use serde::Serialize;
-use trustroot::crypto::SecretKey;
 use trustroot::publish::{PublishError, PublishPlan, audit};
+use trustroot::signers::Signer;
 
 use super::maintain::{open, publish_failed};
 use crate::args::PublishOptions;
@@ -59,7 +59,7 @@ pub(crate) fn run(session: &Session, options: &PublishOptions) -> Result<(), Rep
         .hint("leave out `--at`, or say `--dry-run`"));
     }
     let copy = open(&options.working_copy)?;
-    let mut keys: Vec<SecretKey> = Vec::new();
+    let mut keys: Vec<Box<dyn Signer>> = Vec::new();
     for key in &options.online_key {
         let key = KeyOptions { key: key.clone(), passphrase_file: options.passphrase_file.clone() };
         keys.push(open_key(session, &key)?);

@@ -1,0 +1,16 @@
+//! Keys that are not in a file: what every signer promises, and what hostile or broken ones may not do.
+//!
+//! What a signer gives is used only where it is this key's signature over this payload, and nothing that goes wrong
+//! changes a file or says a secret.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod exec;
+#[cfg(all(unix, feature = "pkcs11"))]
+mod pkcs11;
+mod promises;
+#[cfg(unix)]
+mod ssh_agent;
