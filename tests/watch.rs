@@ -324,6 +324,23 @@ fn a_command_that_takes_too_long_is_ended_and_the_watch_goes_on() {
 }
 
 #[test]
+fn a_command_that_could_not_be_started_is_told_later() {
+    let (machine, _watch, metrics) = changed_with_hook(&[], &["./hook"]);
+    assert!(metrics.contains("trustroot_hook_total{result=\"failure\"} 1\n"), "{metrics}");
+    let said = std::fs::read_to_string(machine.path("errors")).unwrap();
+    assert!(said.contains("the command for changes cannot be started"), "{said}");
+    // A script that is still open for writing cannot be started either: it arrives whole.
+    let script = b"#!/bin/sh\nprintenv TRUSTROOT_CHANGES > told.new && mv told.new told\n";
+    std::fs::write(machine.path("hook.new"), script).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(machine.path("hook.new"), executable).unwrap();
+    std::fs::rename(machine.path("hook.new"), machine.path("hook")).unwrap();
+    wait_for("the command to be told", || machine.path("told").exists());
+    let told = std::fs::read_to_string(machine.path("told")).unwrap();
+    assert!(told.contains(&format!("keys: builder {OPPY} v")), "{told}");
+}
+
+#[test]
 fn a_command_that_prints_without_end_costs_no_memory_and_one_that_fails_is_said() {
     // 64 MiB, to both streams.
     let flood = "head -c 67108864 /dev/zero; head -c 67108864 /dev/zero >&2; exit 3";
@@ -423,6 +440,22 @@ fn a_command_that_runs_is_waited_for_and_a_change_that_it_may_have_missed_is_ann
     wait_for("the command once more", || count("began") == 3);
     write_durably(&machine.path("go"), b"").unwrap();
     wait_for("its end", || count("ended") == 3);
+}
+
+#[test]
+fn status_knows_what_a_look_up_would_refuse_as_stale() {
+    let machine = Machine::new();
+    machine.pin_directory();
+    assert_eq!(machine.run(&["trust", "set", "keys", "--max-staleness", "1h"]).0, 0);
+    assert_eq!(machine.run(&["refresh"]).0, 0);
+    let at = (now() + chrono::Duration::hours(2)).to_rfc3339();
+    assert_eq!(machine.run(&["--offline", "--at", &at, "refresh"]).0, 3);
+    let (status, printed) = machine.run(&["status", "--at", &at]);
+    assert_eq!(status, 1, "{printed}");
+    assert!(printed.contains("too-stale: confirmed 2 hours ago, and 60 minutes are allowed"), "{printed}");
+    assert!(printed.contains("judged at "), "{printed}");
+    // What is asked for here may only be stricter.
+    assert_eq!(machine.run(&["status", "--at", &at, "--max-age", "1d"]).0, 1);
 }
 
 #[test]

@@ -179,10 +179,14 @@ impl Driver {
             WhenUnreachable::Fail => return Err(reason.into()),
             WhenUnreachable::UseKept => self.use_kept(self.start).await,
             WhenUnreachable::UseExpired(grace) => match self.use_kept(self.start).await {
-                Err(UpdateError::Refused { refusal, .. }) if matches!(*refusal, Refusal::Expired { .. }) => {
+                Err(now) if has_expired(&now) => {
                     let grace = chrono::TimeDelta::from_std(grace.duration()).unwrap_or(chrono::TimeDelta::zero());
                     let earlier = self.start.time().checked_sub_signed(grace).unwrap_or(self.start.time());
-                    self.use_kept(UpdateStart::at(earlier)).await
+                    match self.use_kept(UpdateStart::at(earlier)).await {
+                        // What is said names the time that it is.
+                        Err(then) if has_expired(&then) => Err(now),
+                        other => other,
+                    }
                 }
                 other => other,
             },
@@ -190,6 +194,9 @@ impl Driver {
         let trusted = match kept {
             // That the repository cannot be reached is the news; what is kept does not help.
             Err(UpdateError::Offline { .. }) => return Err(reason.into()),
+            Err(kept) if has_expired(&kept) || matches!(kept, UpdateError::TooStale { .. }) => {
+                return Err(UpdateError::KeptUnusable { reason: Box::new(reason), kept: Box::new(kept) });
+            }
             other => other?,
         };
         self.freshness.unreachable = Some(reason);
@@ -502,6 +509,10 @@ fn refused(refusal: Refusal, url: Option<SafeUrl>, connectivity: Connectivity) -
         return UpdateError::Offline { role: RoleName::Root };
     }
     UpdateError::Refused { refusal: Box::new(refusal), url, kept: Vec::new() }
+}
+
+fn has_expired(error: &UpdateError) -> bool {
+    matches!(error, UpdateError::Refused { refusal, .. } if matches!(**refusal, Refusal::Expired { .. }))
 }
 
 /// What mirrors are asked to do.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::history::Subject;
 use super::store::StoredFile;
 use super::{UpdateError, Updater};
+use crate::example_keys::refuse_delegation_to_example_keys;
 use crate::metadata::{DelegationRule, Document as _, Expires, RoleName, Version};
 use crate::trust::{LocalFile, Received, Refusal};
 
@@ -42,6 +43,7 @@ impl Updater {
         });
         let noted: Vec<String> = noted.collect();
         let store = Arc::clone(&self.driver.store);
+        let may_be_trial = self.driver.settings.may_be_trial();
         let trusted = self.trusted_mut();
         let mut kept = Vec::new();
         let mut seen = BTreeSet::new();
@@ -54,6 +56,12 @@ impl Updater {
             };
             for delegation in delegated {
                 if seen.len() >= MOST_ROLES || !seen.insert(delegation.role.clone()) {
+                    continue;
+                }
+                // What everybody can sign for is nothing here, as in a look-up, which would otherwise find it trusted.
+                if !may_be_trial
+                    && refuse_delegation_to_example_keys(delegator.role(), &delegator, &delegation).is_err()
+                {
                     continue;
                 }
                 let file = StoredFile::Metadata(LocalFile::Role(delegation.role.clone()));

@@ -54,6 +54,14 @@ pub enum UpdateError {
         /// Why no mirror could be reached.
         reason: Box<FetchError>,
     },
+    /// No mirror could be reached, and what is kept has expired or is too stale to be used.
+    #[error("the repository cannot be reached: {reason}; what is kept does not serve: {kept}")]
+    KeptUnusable {
+        /// Why no mirror could be reached.
+        reason: Box<FetchError>,
+        /// Why what is kept is not used.
+        kept: Box<UpdateError>,
+    },
     /// What is kept has not been confirmed by the repository for too long.
     #[error("{}", stale(.confirmed_at.as_ref(), *.limit))]
     TooStale {
@@ -143,6 +151,9 @@ impl UpdateError {
             Self::Io(_) => "io",
             Self::Offline { .. } | Self::TargetOffline { .. } => "offline",
             Self::Unreachable { reason, .. } => reason.code(),
+            // That it expired meanwhile is no word of the repository's, which nobody could ask.
+            Self::KeptUnusable { reason, kept } if kept.is_refusal() => reason.code(),
+            Self::KeptUnusable { kept, .. } => kept.code(),
             Self::TooStale { .. } => "too-stale",
             Self::ClockWentBack { .. } => "clock-went-back",
             Self::Locked { .. } => "locked",

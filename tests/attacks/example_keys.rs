@@ -105,6 +105,22 @@ fn a_role_that_an_example_key_may_sign_for_is_not_taken_from_the_cache_either() 
 }
 
 #[test]
+fn a_list_of_what_is_kept_does_not_let_an_example_key_in() {
+    let repository = delegating_to_mallory();
+    let mut client = repository.client();
+    client.refresh().unwrap();
+    client.overwrite("open", &repository.bytes("open"));
+    let before = client.state();
+    let mut updater = client.new_updater().unwrap();
+
+    assert_eq!(crate::support::block_on(updater.kept_roles()).unwrap(), []);
+
+    let path = trustroot::metadata::TargetPath::new("open/tool").unwrap();
+    assert_eq!(refusal_of(crate::support::block_on(updater.find(&path))).code(), "example-key");
+    assert_eq!(client.state(), before);
+}
+
+#[test]
 fn a_repository_of_this_machine_may_delegate_to_example_keys() {
     let repository = delegating_to_mallory();
     let mut client = repository.client();

@@ -34,7 +34,10 @@ fn what_has_expired_is_used_within_the_grace_that_was_configured_and_is_said() {
     let (soon, late) = ("2036-01-02T00:00:00Z", "2036-01-05T00:00:00Z");
     assert_eq!(get(3, soon).0["error"]["code"], "transport");
     sandbox.json(0, &["trust", "set", "far", "--when-unreachable", "use-kept"]);
-    assert_eq!(get(1, soon).0["error"]["code"], "expired");
+    // Nobody has refused anything: it cannot be told, and what is kept is of no use.
+    let (useless, errors) = get(3, soon);
+    assert_eq!(useless["error"]["code"], "transport");
+    assert!(format!("{useless}{errors}").contains("what is kept does not serve: root v2 expired"), "{useless}{errors}");
 
     let (changed, _) = sandbox.json(0, &["trust", "set", "far", "--expired-grace", "3d"]);
     assert_eq!(changed["changed"]["policy"]["expiredGrace"], "3d");
@@ -47,10 +50,10 @@ fn what_has_expired_is_used_within_the_grace_that_was_configured_and_is_said() {
         assert!(errors.contains(said), "{said}: {errors}");
     }
     // Not beyond it, and not without it; and `status` has it as a problem all the same.
-    assert_eq!(get(1, late).0["error"]["code"], "expired");
+    assert_eq!(get(3, late).0["error"]["code"], "transport");
     assert_eq!(sandbox.json(1, &["status", "far", "--at", soon]).0["error"]["code"], "expired");
     sandbox.json(0, &["trust", "set", "far", "--expired-grace", "none"]);
-    assert_eq!(get(1, soon).0["error"]["code"], "expired");
+    assert_eq!(get(3, soon).0["error"]["code"], "transport");
     // What answers and has expired is refused, whatever the grace.
     sandbox.json(0, &["trust", "set", "far", "--expired-grace", "3d", "--mirror", "repository"]);
     assert_eq!(get(1, soon).0["error"]["code"], "expired");

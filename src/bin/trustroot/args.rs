@@ -388,7 +388,7 @@ pub(crate) struct StatusOptions {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) warn_within: Option<Duration>,
 
-    /// Also complain about what the repository confirmed longer ago than this
+    /// Also complain about what was confirmed longer ago than this; a limit of the policy counts too
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) max_age: Option<Duration>,
 }
@@ -492,7 +492,7 @@ pub(crate) struct VerifyOptions {
     #[arg(long, value_name = "URI", requires = "verifier")]
     pub(crate) resource: Option<String>,
 
-    /// The SLSA Build level that it must have, at least
+    /// The SLSA Build level that it must have, at least; needed with `--builder` and `--verifier`
     #[arg(long, value_name = "LEVEL", value_parser = parse_level)]
     pub(crate) min_level: Option<BuildLevel>,
 

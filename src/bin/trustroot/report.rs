@@ -194,6 +194,9 @@ pub(crate) fn update_failed(name: &str, error: &UpdateError, time_is_chosen: boo
         UpdateError::Offline { .. } | UpdateError::TargetOffline { .. } => report
             .still("nothing changed")
             .hint("run the command once without `--offline`"),
+        UpdateError::KeptUnusable { .. } => report
+            .still("nothing changed: what was trusted before is still trusted")
+            .hint("this says nothing about trust; try again where the repository can be reached, or carry news over with `trustroot bundle import`"),
         UpdateError::Unreachable { .. } => report
             .still("nothing changed: what was trusted before is still trusted")
             .hint("this says nothing about trust; try again where the repository can be reached"),

@@ -291,7 +291,8 @@ fn home(chosen: Option<PathBuf>) -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     chosen
         .or_else(|| variable("TRUSTROOT_HOME"))
-        .or_else(|| variable("XDG_DATA_HOME").map(|data| data.join("trustroot")))
+        // By the XDG Base Directory Specification a relative path is to be ignored.
+        .or_else(|| variable("XDG_DATA_HOME").filter(|data| data.is_absolute()).map(|data| data.join("trustroot")))
         .or_else(|| variable("HOME").map(|home| home.join(".local/share/trustroot")))
 }
 

@@ -15,7 +15,7 @@ use crate::asked::{Asked, Heeded, others_json};
 use crate::freshness::Currency;
 use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, show_path, show_time, warn};
+use crate::ui::{Session, note, show_path, show_time, warn};
 
 /// Longest target that is kept beside the file it is written to, in bytes. A longer one would be written twice, and take
 /// its space twice; the file is found again where it was written.
@@ -124,6 +124,9 @@ pub(crate) fn run(session: &Session, options: &GetOptions) -> Result<(), Report>
     let fetched = fetched?;
     let heeded = asked.heed(session, &[&fetched.agreed]);
     if let Some(bytes) = fetched.bytes {
+        if let Some(time) = session.chosen_time() {
+            note(&format!("judged at {}, chosen with --at", show_time(time)));
+        }
         return output::raw(&bytes);
     }
     let file = &fetched.agreed.found.file;

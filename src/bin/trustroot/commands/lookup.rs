@@ -152,7 +152,7 @@ fn of_builder(session: &Session, asked: &Asked, delivered: &Delivered<Builder>) 
     for build_type in scopes.build_types.iter().flatten().map(|(build_type, _)| build_type) {
         line(&mut text, "builds", &Printable(build_type).to_string());
     }
-    foot(&mut text, asked, delivered);
+    foot(&mut text, session, asked, delivered);
     let strings = |globs: &Option<Vec<_>>| {
         globs.as_ref().map(|globs: &Vec<trustroot::builders::Glob>| {
             globs.iter().map(|glob| glob.as_str().to_owned()).collect::<Vec<_>>()
@@ -203,7 +203,7 @@ fn of_verifier(session: &Session, asked: &Asked, delivered: &Delivered<Verifier>
     signers(&mut text, &document.signers, document.threshold);
     let resources: Vec<&str> = document.resources.iter().map(trustroot::builders::ResourceGrant::as_str).collect();
     line(&mut text, "resources", &Printable(&resources.join(" ")).to_string());
-    foot(&mut text, asked, delivered);
+    foot(&mut text, session, asked, delivered);
     LookedUp {
         kind: "verifier",
         asked: id.as_str().to_owned(),
@@ -264,7 +264,7 @@ fn signers(text: &mut String, signers: &[Signer], threshold: usize) {
     }
 }
 
-fn foot<T>(text: &mut String, asked: &Asked, delivered: &Delivered<T>) {
+fn foot<T>(text: &mut String, session: &Session, asked: &Asked, delivered: &Delivered<T>) {
     let Found { namespace, source, catalog_source, denials, .. } = &delivered.found;
     for denial in denials {
         line(text, "DENIED", &Printable(&denial.reason).to_string());
@@ -275,6 +275,9 @@ fn foot<T>(text: &mut String, asked: &Asked, delivered: &Delivered<T>) {
     };
     line(text, "document", &format!("{} by {by} (namespace {namespace})", source.path));
     line(text, "catalog", &format!("{} by {}", catalog_source.path, asked.named_by(&delivered.catalog)));
+    if let Some(time) = session.chosen_time() {
+        line(text, "judged at", &format!("{} (chosen with --at)", show_time(time)));
+    }
 }
 
 fn signer_json(signer: &Signer) -> Value {

@@ -21,6 +21,8 @@ use crate::ui::{Session, judge_kept, show_time};
 struct Status {
     trusts: Vec<TrustStatus>,
     judged_at: String,
+    #[serde(skip)]
+    time_is_chosen: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -112,6 +114,9 @@ impl Show for Status {
                 let _ = writeln!(text, "  {}: {}", problem.code, problem.message);
             }
         }
+        if self.time_is_chosen {
+            let _ = writeln!(text, "judged at {} (chosen with --at)", self.judged_at);
+        }
         text
     }
 }
@@ -137,7 +142,7 @@ pub(crate) fn run(session: &Session, options: &StatusOptions) -> Result<(), Repo
     for name in &names {
         trusts.push(session.block_on(status_of(session, options, name))?);
     }
-    let status = Status { trusts, judged_at: show_time(session.start.time()) };
+    let status = Status { trusts, judged_at: show_time(session.start.time()), time_is_chosen: session.time_is_chosen };
     let problems: Vec<&Problem> = status.trusts.iter().flat_map(|trust| &trust.problems).collect();
     // What is known to be wrong outweighs what cannot be told; what is wrong, what will be.
     let rank = |problem: &&&Problem| (problem.outcome == Outcome::No, problem.code != Finding::ExpiresSoon.code());
@@ -202,7 +207,9 @@ async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName)
             format!("the clock says {}, but an update succeeded at {}", show_time(now), show_time(confirmed_at));
         problems.push(Problem { code: Finding::ClockWentBack.code(), message, outcome: Outcome::CouldNotTell });
     }
-    let max_age = options.max_age.map(|limit| limit.as_secs());
+    // What look-ups would refuse is stale, whatever else is asked for here.
+    let limits = options.max_age.into_iter().chain(trust.settings().max_staleness);
+    let max_age = limits.min().map(|limit| limit.as_secs());
     if let (Some(limit), true) = (max_age, kept_roles.is_some())
         && age.is_none_or(|age| age > i64::try_from(limit).unwrap_or(i64::MAX))
     {

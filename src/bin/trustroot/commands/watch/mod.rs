@@ -18,7 +18,7 @@ use trustroot::client::{
 };
 use trustroot::metadata::Document as _;
 
-use self::hook::Hook;
+use self::hook::{Hook, HookError};
 use self::metrics::Metrics;
 use self::notify::Notifier;
 use super::changes::describe;
@@ -47,6 +47,7 @@ pub(super) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Rep
         hook: Hook::new(&options.watch.on_change, options.watch.on_change_limit),
         metrics: Metrics::default(),
         seen: BTreeMap::new(),
+        untold: Vec::new(),
         introduced: BTreeSet::new(),
         troubles: BTreeMap::new(),
     };
@@ -81,6 +82,8 @@ struct Watch<'a> {
     metrics: Metrics,
     /// What has been announced, or is about to be.
     seen: BTreeMap<TrustName, Newest>,
+    /// Changes that the command was not told of, since it could not be started.
+    untold: Vec<Changed>,
     /// The repositories of which it was said how their root was pinned.
     introduced: BTreeSet<TrustName>,
     /// What was said last about what is wrong, by what it is about: nothing is said twice in a row.
@@ -96,6 +99,15 @@ enum Next {
 
 /// Longest record of what was announced that is read, in bytes.
 const MOST_ANNOUNCED: u64 = 8 << 20;
+
+/// What is said, but for times: what only names another time is not said again.
+fn without_times(text: &str) -> String {
+    let is_time = |word: &str| {
+        let word = word.trim_end_matches(|last: char| ".,:;)".contains(last));
+        DateTime::parse_from_rfc3339(word).is_ok()
+    };
+    text.split_whitespace().filter(|word| !is_time(word)).collect::<Vec<_>>().join(" ")
+}
 
 /// What changed in one repository.
 struct Changed {
@@ -142,7 +154,7 @@ impl Watch<'_> {
                 () = stop.recv() => return,
                 done = self.round() => done,
             };
-            if self.announce(&changed, notifier, stop).await == Next::Stop {
+            if self.announce(changed, notifier, stop).await == Next::Stop {
                 return;
             }
             if let Some(path) = &self.options.watch.metrics {
@@ -169,18 +181,21 @@ impl Watch<'_> {
     }
 
     /// Shows what changed and tells the command, which is not left half-way. It is then kept that this was announced: a
-    /// watch that ends before announces it again when it is started again.
-    async fn announce(&mut self, changed: &[Changed], notifier: &Notifier, stop: &mut StopSignals) -> Next {
-        if changed.is_empty() {
-            return Next::GoOn;
-        }
-        for changed in changed {
+    /// watch that ends before announces it again when it is started again. A command that cannot be started is told after
+    /// the next round.
+    async fn announce(&mut self, changed: Vec<Changed>, notifier: &Notifier, stop: &mut StopSignals) -> Next {
+        for changed in &changed {
             self.show(changed);
+        }
+        let mut told = std::mem::take(&mut self.untold);
+        told.extend(changed);
+        if told.is_empty() {
+            return Next::GoOn;
         }
         let mut next = Next::GoOn;
         if let Some(hook) = &self.hook {
             let ran = {
-                let mut running = std::pin::pin!(hook.run(changed));
+                let mut running = std::pin::pin!(hook.run(&told));
                 tokio::select! {
                     ran = &mut running => ran,
                     () = stop.recv() => {
@@ -188,20 +203,25 @@ impl Watch<'_> {
                         notifier.send("STOPPING=1\nSTATUS=waiting for the command for changes");
                         tokio::select! {
                             ran = &mut running => ran,
-                            () = stop.recv() => Err("the command for changes was ended: told to stop twice".to_owned()),
+                            () = stop.recv() => Err(HookError::Ended("the command for changes was ended: told to stop twice".to_owned())),
                         }
                     }
                 }
             };
             let well = ran.is_ok();
             self.metrics.hook_ran(well);
-            self.trouble("hook", ran.err());
+            let not_started = matches!(ran, Err(HookError::NotStarted(_)));
+            self.trouble("hook", ran.err().map(|error| error.to_string()));
+            if not_started {
+                self.untold = told;
+                return next;
+            }
             // It may have been told to stop as well, and have done nothing.
             if next == Next::Stop && !well {
                 return next;
             }
         }
-        for changed in changed {
+        for changed in &told {
             self.keep_announced(&changed.name);
         }
         next
@@ -352,7 +372,8 @@ impl Watch<'_> {
     fn trouble(&mut self, about: &str, trouble: Option<String>) {
         match trouble {
             Some(trouble) => {
-                if self.troubles.insert(about.to_owned(), trouble.clone()).as_ref() != Some(&trouble) {
+                let before = self.troubles.insert(about.to_owned(), trouble.clone());
+                if before.as_deref().map(without_times) != Some(without_times(&trouble)) {
                     warn(&trouble);
                 }
             }
