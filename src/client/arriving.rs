@@ -4,12 +4,12 @@
 //! What stays is trusted with nothing. It is copied into a new file, so that nobody else has that open, and hashed on the
 //! way; where the whole then has another hash, it is fetched anew.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
 use fs_err as fs;
 
 use crate::fs::{Survives, directory_of, persist, remove_leftovers, temporary_for, with_path};
@@ -19,7 +19,7 @@ use crate::trust::FoundTarget;
 const LEAST: u64 = 1 << 20;
 
 /// How long a part is kept.
-const LONGEST: TimeDelta = TimeDelta::days(3);
+const LONGEST: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 /// Most bytes of parts in one directory, with the one that arrives.
 const MOST_BYTES: u64 = 16 << 30;
@@ -47,9 +47,20 @@ enum Name {
     NotYet(tempfile::TempPath, PathBuf),
 }
 
+impl Name {
+    /// What a file is called once it was to be renamed to `part`.
+    fn of_part(renamed: Result<(), tempfile::PathPersistError>, part: PathBuf) -> Self {
+        match renamed {
+            Ok(()) => Self::Part(part),
+            Err(error) => Self::Temporary(error.path),
+        }
+    }
+}
+
 impl Arriving {
-    /// Makes a file beside `destination`, and clears away what earlier runs left there and nobody will go on with.
-    pub(super) fn beside(destination: &Path, target: &FoundTarget, now: DateTime<Utc>) -> io::Result<Self> {
+    /// Makes a file beside `destination`, and clears away what earlier runs left there and nobody will go on with: parts
+    /// where the present is known.
+    pub(super) fn beside(destination: &Path, target: &FoundTarget, present: Option<SystemTime>) -> io::Result<Self> {
         let directory = directory_of(destination);
         remove_leftovers(directory);
         let (file, temporary) = temporary_for(destination)?.into_parts();
@@ -63,42 +74,60 @@ impl Arriving {
                 earlier: None,
             });
         };
-        remove_other_parts(directory, &part, target.file.length, now);
+        if let Some(present) = present {
+            remove_other_parts(directory, &part, target.file.length, &file.metadata()?, present);
+        }
         let (name, earlier) = match Earlier::open(&part)? {
+            Earlier::Locked(earlier) if present.is_some_and(|present| is_too_old(&earlier, present)) => {
+                (Name::of_part(temporary.persist(&part), part), None)
+            }
             Earlier::Locked(earlier) => (Name::NotYet(temporary, part), Some(earlier)),
             // Another process fetches the same.
             Earlier::InUse => (Name::Temporary(temporary), None),
-            Earlier::Absent => match temporary.persist_noclobber(&part) {
-                Ok(()) => (Name::Part(part), None),
-                Err(error) => (Name::Temporary(error.path), None),
-            },
+            Earlier::Absent => (Name::of_part(temporary.persist_noclobber(&part), part), None),
         };
         Ok(Self { destination: destination.to_owned(), file, name, earlier })
     }
 
     /// Takes over what an earlier run left, at most as much as the target is long, and hands it to `taken`.
-    pub(super) fn take_over(&mut self, target: &FoundTarget, mut taken: impl FnMut(&Bytes)) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Where it cannot be read or copied, as on a disk that has room for one of the two. It is gone then too, and
+    /// [`Self::restart`] forgets what of it was copied.
+    pub(super) fn take_over(&mut self, target: &FoundTarget, taken: impl FnMut(&Bytes)) -> io::Result<()> {
         let Some(earlier) = self.earlier.take() else { return Ok(()) };
-        let mut left = (&earlier).take(target.file.length);
+        let copied = self.copy(&earlier, target.file.length, taken);
+        self.supersede(earlier);
+        copied
+    }
+
+    /// Does without what an earlier run left, which takes room.
+    pub(super) fn pass_over(&mut self) {
+        if let Some(earlier) = self.earlier.take() {
+            self.supersede(earlier);
+        }
+    }
+
+    /// Takes the place of what an earlier run left. Whoever has that locked may replace it.
+    fn supersede(&mut self, _locked: File) {
+        self.name = match std::mem::replace(&mut self.name, Name::Part(PathBuf::new())) {
+            Name::NotYet(temporary, part) => Name::of_part(temporary.persist(&part), part),
+            name => name,
+        };
+    }
+
+    fn copy(&mut self, earlier: &File, most: u64, mut taken: impl FnMut(&Bytes)) -> io::Result<()> {
+        let mut left = earlier.take(most);
         let mut buffer = vec![0; 256 << 10];
         loop {
             let length = left.read(&mut buffer)?;
             if length == 0 {
-                break;
+                return Ok(());
             }
             let piece = Bytes::copy_from_slice(&buffer[..length]);
             taken(&piece);
             self.write(&piece)?;
         }
-        self.name = match std::mem::replace(&mut self.name, Name::Part(PathBuf::new())) {
-            // Whoever has this name locked may replace what it stands for.
-            Name::NotYet(temporary, part) => match temporary.persist(&part) {
-                Ok(()) => Name::Part(part),
-                Err(error) => Name::Temporary(error.path),
-            },
-            name => name,
-        };
-        Ok(())
     }
 
     pub(super) fn file(&self) -> &File {
@@ -170,28 +199,38 @@ fn is_still(path: &Path, file: &File) -> bool {
     (named.dev(), named.ino()) == (open.dev(), open.ino())
 }
 
+#[cfg(unix)]
+fn have_one_owner(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    one.uid() == other.uid()
+}
+
 #[cfg(not(unix))]
 fn is_still(_: &Path, _: &File) -> bool {
     false
 }
 
+#[cfg(not(unix))]
+fn have_one_owner(_: &Metadata, _: &Metadata) -> bool {
+    false
+}
+
 /// Removes parts of other targets that nobody fetches: those that are too old, and the oldest where they are too many
-/// bytes.
-fn remove_other_parts(directory: &Path, ours: &Path, length: u64, now: DateTime<Utc>) {
+/// bytes. Those of other users are theirs: they are neither removed nor counted. `own` is of a file of ours.
+fn remove_other_parts(directory: &Path, ours: &Path, length: u64, own: &Metadata, present: SystemTime) {
     let mut others = Vec::new();
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let is_part = entry.file_name().to_str().and_then(|name| name.strip_prefix(PART)).is_some_and(is_digest);
         if let (true, Ok(metadata)) = (is_part && entry.path() != ours, entry.path().symlink_metadata())
-            && let (true, Ok(modified)) = (metadata.is_file(), metadata.modified())
+            && let (true, Ok(modified)) = (metadata.is_file() && have_one_owner(&metadata, own), metadata.modified())
         {
-            others.push((DateTime::<Utc>::from(modified), metadata.len(), entry.path()));
+            others.push((is_far(modified, present), modified, metadata.len(), entry.path()));
         }
     }
-    others.sort();
+    others.sort_by_key(|(_, modified, ..)| std::cmp::Reverse(*modified));
     let mut room = MOST_BYTES.saturating_sub(length);
-    for (modified, length, path) in others.into_iter().rev() {
-        let fits = room.checked_sub(length);
-        match fits.filter(|_| now - modified <= LONGEST) {
+    for (is_far, _, length, path) in others {
+        match room.checked_sub(length).filter(|_| !is_far) {
             Some(left) => room = left,
             None => {
                 if let Ok(Earlier::Locked(_locked)) = Earlier::open(&path) {
@@ -200,6 +239,16 @@ fn remove_other_parts(directory: &Path, ours: &Path, length: u64, now: DateTime<
             }
         }
     }
+}
+
+fn is_too_old(file: &File, present: SystemTime) -> bool {
+    file.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|modified| is_far(modified, present))
+}
+
+/// Whether a time is too long ago; or as far ahead, so that it says nothing. File systems give back any time that they
+/// were told, as of the year 3,000,000.
+fn is_far(modified: SystemTime, present: SystemTime) -> bool {
+    present.duration_since(modified).unwrap_or_else(|ahead| ahead.duration()) > LONGEST
 }
 
 fn is_digest(text: &str) -> bool {

@@ -30,8 +30,9 @@ impl ExpiredGrace {
 /// Whoever can write to the cache can then make a client trust any target. So it is for where they could as well replace
 /// the root that the client is given, and for nowhere else: not under a root that is part of the program, and not under one
 /// that another user pinned. Before anything is read or written, the cache sees whether it is still so: the directory of
-/// the pin, that of the cache and each file must have one owner, and nobody may write to the latter two who may not write
-/// to the first. An index that was carried here with its cache, as those of build services are, is not used.
+/// the pin, that of the cache and each file must have one owner, and nobody else may write to any of them: no group either,
+/// so that under a umask of 002 nothing is indexed. An index that was carried here with its cache, as those of build services
+/// are, is not used.
 ///
 /// Where the system has no such owners and permissions, nothing is indexed.
 #[derive(Debug, Clone, PartialEq, Eq)]

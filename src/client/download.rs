@@ -13,7 +13,7 @@ use fs_err as fs;
 use super::arriving::Arriving;
 use super::asking::take;
 use super::fetcher::{Answer, Body, EntityTag, FetchError, FetchRequest};
-use super::settings::KeptTargets;
+use super::settings::{Clock, KeptTargets};
 use super::{SafeUrl, UpdateError, Updater, stored_name};
 use crate::crypto::Digester;
 use crate::fs::Survives;
@@ -37,7 +37,9 @@ impl Updater {
     /// A download that breaks off goes on where it was, where the same server still has the same content; another mirror
     /// is asked for the whole. What has arrived of a target of a mebibyte or more stays beside `destination`, in a hidden
     /// file, if the server cannot be reached any more or the process is killed: the next download of the same target to the
-    /// same directory goes on from it. It is removed when that is done, or after three days by any other download to there.
+    /// same directory goes on from it, at any mirror, since nobody knows from where it came. Where the joined whole has
+    /// another hash, all of it is fetched once more. The part is removed when that is done, or after three days by any other
+    /// download to there, unless [`Clock::Chosen`].
     ///
     /// # Errors
     /// See [`UpdateError`]. `destination` then has its old content.
@@ -53,7 +55,8 @@ impl Updater {
             return Ok(Downloaded { path, was_there: true });
         }
         let survives = self.survival(destination);
-        let file = Arriving::beside(destination, target, self.driver.start.time())?;
+        let present = (self.driver.settings.clock == Clock::Present).then(|| self.driver.start.time().into());
+        let file = Arriving::beside(destination, target, present)?;
         let syncing = Syncing::begin(file.file(), target, survives)?;
         let mut file = TargetFile { file, so_far: 0, progress: &mut progress, syncing };
         match self.stream_target(target, copy, &mut file).await {
@@ -137,6 +140,7 @@ impl Updater {
         if let Some(copy) = copy
             && may_be_target(copy, target)?
         {
+            sink.pass_over();
             // Checked as it is read, once; where it turns out to be something else, what was taken of it is forgotten.
             match read_target(copy, target, |bytes| sink.take(bytes)) {
                 Err(UpdateError::WrongTargetLength { .. } | UpdateError::WrongTargetHash { .. }) => sink.restart()?,
@@ -281,7 +285,10 @@ impl<S: TargetSink> Stream<'_, S> {
     /// Goes on from what an earlier run left; whether that is all.
     fn take_over(&mut self) -> io::Result<bool> {
         let check = &mut self.check;
-        self.sink.take_over(self.target, &mut |piece| check.update(piece))?;
+        if self.sink.take_over(self.target, &mut |piece| check.update(piece)).is_err() {
+            // It is in the way, at most: without it there may be room.
+            self.restart()?;
+        }
         let length = self.check.length();
         if length == self.target.file.length {
             let check = std::mem::replace(&mut self.check, TargetCheck::new(self.target));
@@ -309,10 +316,14 @@ impl<S: TargetSink> Stream<'_, S> {
 
 /// Where the bytes of a target go while they are checked.
 trait TargetSink {
-    /// Takes over what an earlier run left, and hands it to `taken`.
+    /// Takes over what an earlier run left, and hands it to `taken`. Where that fails, nothing of it is left but what
+    /// [`Self::restart`] forgets.
     fn take_over(&mut self, _: &FoundTarget, _taken: &mut dyn FnMut(&Bytes)) -> io::Result<()> {
         Ok(())
     }
+
+    /// Does without what an earlier run left.
+    fn pass_over(&mut self) {}
 
     fn take(&mut self, bytes: &[u8]) -> io::Result<()>;
 
@@ -371,6 +382,10 @@ impl<P: FnMut(u64)> TargetSink for TargetFile<'_, P> {
         })?;
         (self.progress)(self.so_far);
         Ok(())
+    }
+
+    fn pass_over(&mut self) {
+        self.file.pass_over();
     }
 
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {

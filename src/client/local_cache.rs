@@ -151,8 +151,7 @@ mod guarded {
 
     use super::{GuardedFile, VerifiedIndex};
 
-    /// Opens a file below `directory`, if nobody else than the owner of the pin can have written it but those who could
-    /// write to the pin too.
+    /// Opens a file below `directory`, if nobody else than the owner of the pin may write to it or to the pin.
     pub(super) fn open(
         directory: &Path,
         path: &Path,
@@ -197,16 +196,12 @@ mod guarded {
         }
     }
 
-    const OF_GROUP: u32 = 0o020;
-    const OF_OTHERS: u32 = 0o002;
+    const OF_GROUP_OR_OTHERS: u32 = 0o022;
 
-    /// Whether nobody may write to `found` who may not write to `pin`. Where there are access control lists, the bits of
-    /// the group are what the lists allow at most.
+    /// Whether only the owner of `pin` may write to either. Where there are access control lists, the bits of the group are
+    /// what the lists allow at most, to whomever they name: so that a group that may write is never taken for one that is known.
     pub(super) fn is_protected_like(found: &Metadata, pin: &Metadata) -> bool {
-        let open_to_all = (found.mode() | pin.mode()) & OF_OTHERS != 0;
-        let group_may = found.mode() & OF_GROUP != 0;
-        let same_group = pin.mode() & OF_GROUP != 0 && found.gid() == pin.gid();
-        found.uid() == pin.uid() && !open_to_all && (!group_may || same_group)
+        found.uid() == pin.uid() && (found.mode() | pin.mode()) & OF_GROUP_OR_OTHERS == 0
     }
 
     #[derive(Debug)]

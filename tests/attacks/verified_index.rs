@@ -39,9 +39,17 @@ impl Store for Watched {
 
     fn write(&self, file: &StoredFile, bytes: &[u8]) -> io::Result<()> {
         match file {
-            StoredFile::Index(_) if self.full => Err(io::ErrorKind::StorageFull.into()),
-            _ => self.cache.write(file, bytes),
+            StoredFile::Index(_) if self.full => return Err(io::ErrorKind::StorageFull.into()),
+            _ => self.cache.write(file, bytes)?,
         }
+        // Whatever the umask is.
+        let path = self.cache.path(file);
+        let cache = self.cache.directory();
+        for path in [cache.parent().unwrap(), cache, path.parent().unwrap(), &path] {
+            let mode = fs_err::metadata(path)?.permissions().mode();
+            fs_err::set_permissions(path, std::fs::Permissions::from_mode(mode & !0o022))?;
+        }
+        Ok(())
     }
 
     fn settle(&self) -> io::Result<()> {
@@ -431,10 +439,6 @@ fn an_index_that_others_may_write_is_not_used() {
     for path in [&*cache, &indexes, &index, pin] {
         let mode = fs_err::metadata(path).unwrap().permissions().mode();
         for others in [0o020, 0o002, 0o022] {
-            // A group that may write to the pin may write to the cache.
-            if path == pin && others & 0o002 == 0 {
-                continue;
-            }
             fs_err::set_permissions(path, std::fs::Permissions::from_mode(mode | others)).unwrap();
             assert!(is_closed(&client), "{} {others:o}", path.display());
             fs_err::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
@@ -455,15 +459,20 @@ fn is_closed(client: &Client) -> bool {
     !opens(StoredFile::Index(Targets)) || !opens(StoredFile::Metadata(Role(Targets)))
 }
 
+/// Under an access control list the bits of the group tell what the list allows at most, and not to whom.
 #[test]
-fn a_group_that_may_write_to_the_pin_may_write_to_the_cache() {
+fn a_group_that_may_write_to_pin_and_cache_alike_makes_no_index_believed() {
     let (_repository, client) = indexed();
+    poison(&client);
     let cache = client.cache().directory().to_owned();
-    for path in [cache.parent().unwrap(), &*cache, index_path(&client).parent().unwrap()] {
-        fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o775)).unwrap();
+    let (index, indexes) = (index_path(&client), index_path(&client).parent().unwrap().to_owned());
+    let set = |path: &Path, mode| fs_err::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    // The document is as it was, so that its index would still be its own.
+    for (path, mode) in [(cache.parent().unwrap(), 0o775), (&*cache, 0o775), (&*indexes, 0o775), (&*index, 0o664)] {
+        set(path, mode);
     }
-    fs_err::set_permissions(index_path(&client), std::fs::Permissions::from_mode(0o664)).unwrap();
-    assert_eq!(answer(&client, TOOL), (Some(4500), By::Index));
+    assert!(is_closed(&client));
+    assert_eq!(answer(&client, TOOL), (Some(4500), By::WholeDocument));
 }
 
 #[test]
@@ -532,6 +541,8 @@ fn an_index_that_was_carried_here_with_its_cache_is_not_used() {
     let mut carried = repository.client();
     carried.indexed = true;
     let (from, to) = (client.cache(), carried.cache());
+    let pin = to.directory().parent().unwrap();
+    fs_err::set_permissions(pin, std::fs::Permissions::from_mode(0o700)).unwrap();
     copy_with_times(from.directory(), to.directory());
     assert_eq!(read_index(&carried)["file"], read_index(&client)["file"]);
     assert!(!is_closed(&carried));

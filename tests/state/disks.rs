@@ -157,6 +157,33 @@ fn on_a_full_disk_answers_are_right_what_is_kept_stays_and_room_is_all_that_is_n
 }
 
 #[test]
+fn what_an_earlier_run_left_of_a_download_gives_way_where_there_is_no_room_for_a_copy_of_it() {
+    let Some(way) = mounting() else { return };
+    let mut scene = Scene::new();
+    let content: Vec<u8> = (0..251).cycle().take(1_500_000).collect();
+    scene.setting.repository.add_target("targets", "big", &content);
+    scene.setting.publish();
+    fs_err::write(scene.path("part"), &content[..1_200_000]).unwrap();
+    let part = format!(".trustroot-part-{}", &hex::encode(trustroot::crypto::sha256(&content))[..32]);
+    // First to where targets are kept, and from there to a file.
+    let script = format!(
+        "for place in home/example/targets small; do\n\
+         mkdir -p $place; mount -t tmpfs -o size=2m none $place; cp part $place/{part}; done\n\
+         t 1 get big --output first\n\
+         ls -A home/example/targets > left\n\
+         t 2 get big --output small/big\n\
+         ls -A small >> left; cp small/big big || true\n"
+    );
+    let said = scene.mounted(way, &script);
+    for said in said {
+        said.is(0, &["wrote "]);
+        assert!(!said.text.contains("cannot be kept"), "{}", said.text);
+    }
+    assert_eq!(fs_err::read_to_string(scene.path("left")).unwrap(), "big\nbig\n");
+    assert!(fs_err::read(scene.path("big")).unwrap() == content);
+}
+
+#[test]
 fn in_a_home_that_may_not_be_written_answers_are_right_and_nothing_moves() {
     let Some(way) = mounting() else { return };
     let scene = Scene::with_news();

@@ -43,7 +43,9 @@ impl Setting {
     }
 
     fn run(&self, home: &str, system: &str, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trustroot"));
+        // Where a group may write, nothing is indexed.
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", r#"umask 022 && exec "$0" "$@""#, env!("CARGO_BIN_EXE_trustroot")]);
         command.args(arguments).current_dir(self.directory.path()).env_clear();
         command.env("TRUSTROOT_HOME", self.path(home));
         command.env("TRUSTROOT_SYSTEM_DIR", if system.is_empty() { PathBuf::new() } else { self.path(system) });

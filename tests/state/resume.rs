@@ -1,12 +1,14 @@
 //! What has arrived of a target when a run ends is where the next run goes on. It is trusted with nothing.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use trustroot::client::{
-    Answer, AskFuture, Body, ChunkFuture, Chunks, FetchError, FetchFuture, FetchRequest, Fetcher, Retries, SafeUrl,
+    Answer, AskFuture, Body, ChunkFuture, Chunks, Clock, FetchError, FetchFuture, FetchRequest, Fetcher, Retries,
+    SafeUrl,
 };
 use trustroot::crypto::sha256;
 use trustroot::metadata::TargetPath;
@@ -101,6 +103,7 @@ impl Scene {
         assert_eq!(scene.asked(), [None]);
         scene.serve(|serves| serves.breaks_off = None);
         assert_eq!(scene.part(&content(0)).metadata().unwrap().len(), HALF as u64);
+        scene.date(&content(0), 0);
         assert_eq!(scene.client.downloaded("tool"), None);
         scene
     }
@@ -119,9 +122,29 @@ impl Scene {
         self.client.destination("tool").with_file_name(name)
     }
 
+    /// Makes the part of this content so many days old by the clock of the scene, which is not that of the machine.
+    fn date(&self, content: &[u8], days: i64) {
+        let written = self.repository.shelf().now() - chrono::Duration::days(days);
+        set_modified(&self.part(content), written.into());
+    }
+
+    /// After a run that had half of the target, which is another now.
+    fn with_half_of_another() -> Self {
+        let mut scene = Self::with_half();
+        scene.repository.add_target("targets", "tool", &content(1));
+        scene.repository.publish();
+        scene.serve(|serves| serves.content = content(1));
+        scene
+    }
+
     /// Downloads with a new updater, as a new process would, asking once; the code where it fails.
     fn run(&self) -> Result<(), &'static str> {
+        self.run_at(Clock::Present)
+    }
+
+    fn run_at(&self, clock: Clock) -> Result<(), &'static str> {
         let mut settings = self.client.settings();
+        settings.clock = clock;
         settings.retries = Retries { attempts: 1, ..Retries::default() };
         let mut updater = self.client.updater_with(settings, self.client.cache()).unwrap();
         let destination = self.client.destination("tool");
@@ -142,12 +165,17 @@ impl Scene {
     }
 }
 
+fn set_modified(path: &Path, time: SystemTime) {
+    File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
 #[test]
 fn a_download_that_broke_off_goes_on_in_the_next_run() {
     let scene = Scene::with_half();
     // Half of the rest.
     scene.serve(|serves| serves.breaks_off = Some(HALF / 2));
     assert_eq!(scene.run(), Err("transport"));
+    scene.date(&content(0), 0);
     scene.serve(|serves| serves.breaks_off = None);
     assert_eq!(scene.run(), Ok(()));
     let half = HALF as u64;
@@ -168,6 +196,7 @@ fn a_poisoned_part_costs_a_download_and_nothing_else() {
     ] {
         let _ = fs_err::remove_file(scene.client.destination("tool"));
         fs_err::write(scene.part(&content(0)), poison).unwrap();
+        scene.date(&content(0), 0);
         assert_eq!(scene.run(), Ok(()));
         assert_eq!(scene.asked(), asked);
         scene.is_done(&content(0));
@@ -178,6 +207,7 @@ fn a_poisoned_part_costs_a_download_and_nothing_else() {
 fn a_part_that_is_whole_is_checked_and_needs_no_server() {
     let scene = Scene::with_half();
     fs_err::write(scene.part(&content(0)), content(0)).unwrap();
+    scene.date(&content(0), 0);
     assert_eq!(scene.run(), Ok(()));
     assert_eq!(scene.asked(), []);
     scene.is_done(&content(0));
@@ -217,18 +247,13 @@ fn a_server_without_ranges_is_asked_for_the_whole() {
 
 #[test]
 fn a_target_that_changed_meanwhile_is_fetched_as_a_whole_and_the_old_part_goes() {
-    let mut scene = Scene::with_half();
-    scene.repository.add_target("targets", "tool", &content(1));
-    scene.repository.publish();
-    scene.serve(|serves| serves.content = content(1));
+    let mut scene = Scene::with_half_of_another();
     assert_eq!(scene.run(), Ok(()));
     assert_eq!(scene.asked(), [None]);
     assert!(scene.client.downloaded("tool").unwrap() == content(1));
     assert!(scene.part(&content(0)).exists());
 
-    let part = File::options().write(true).open(scene.part(&content(0))).unwrap();
-    part.set_modified((scene.repository.shelf().now() - chrono::Duration::days(4)).into()).unwrap();
-    drop(part);
+    scene.date(&content(0), 4);
     scene.repository.add_target("targets", "tool", &content(2));
     scene.repository.publish();
     scene.serve(|serves| serves.content = content(2));
@@ -263,4 +288,81 @@ fn what_another_process_fetches_is_left_to_it() {
     assert_eq!(scene.run(), Ok(()));
     assert_eq!(scene.asked(), [Some(HALF as u64)]);
     scene.is_done(&content(0));
+}
+
+#[test]
+fn a_part_that_is_too_old_is_not_gone_on_with() {
+    let scene = Scene::with_half();
+    scene.date(&content(0), 4);
+    // It gives way to one of this run.
+    scene.serve(|serves| serves.breaks_off = Some(HALF / 2));
+    assert_eq!(scene.run(), Err("transport"));
+    scene.date(&content(0), 0);
+    scene.serve(|serves| serves.breaks_off = None);
+    assert_eq!(scene.run(), Ok(()));
+    assert_eq!(scene.asked(), [None, Some(HALF as u64 / 2)]);
+    scene.is_done(&content(0));
+}
+
+/// As far as the file system goes: some keep any number of seconds.
+#[test]
+fn a_part_of_an_absurd_time_is_too_old() {
+    let years = Duration::from_secs(3_000_000 * 365 * 24 * 60 * 60);
+    for time in [SystemTime::UNIX_EPOCH + years, SystemTime::UNIX_EPOCH - years] {
+        let scene = Scene::with_half_of_another();
+        set_modified(&scene.part(&content(0)), time);
+        assert_eq!(scene.run(), Ok(()));
+        scene.is_done(&content(1));
+
+        let scene = Scene::with_half();
+        set_modified(&scene.part(&content(0)), time);
+        assert_eq!(scene.run(), Ok(()));
+        assert_eq!(scene.asked(), [None]);
+        scene.is_done(&content(0));
+    }
+}
+
+#[test]
+fn at_a_chosen_time_no_part_is_cleared_away() {
+    let scene = Scene::with_half_of_another();
+    scene.date(&content(0), 4);
+    assert_eq!(scene.run_at(Clock::Chosen), Ok(()));
+    assert!(scene.client.downloaded("tool").unwrap() == content(1));
+    assert_eq!(scene.part(&content(0)).metadata().unwrap().len(), HALF as u64);
+}
+
+#[cfg(unix)]
+#[test]
+#[expect(clippy::print_stderr, reason = "says that it was skipped")]
+fn parts_of_another_user_are_neither_removed_nor_counted() {
+    let scene = Scene::with_half_of_another();
+    // Newer than ours and more than all parts may be, and one that is old.
+    let (huge, old) = (scene.part(b"huge"), scene.part(b"old"));
+    fs_err::write(&old, b"old").unwrap();
+    scene.date(b"old", 4);
+    File::create(&huge).unwrap().set_len(17 << 30).unwrap();
+    scene.date(b"huge", -1);
+    for part in [&huge, &old] {
+        if let Err(error) = std::os::unix::fs::chown(part, Some(12_345), None) {
+            assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+            eprintln!("not tested: only the administrator may give a file to another user");
+            return;
+        }
+    }
+    assert_eq!(scene.run(), Ok(()));
+    assert!(scene.client.downloaded("tool").unwrap() == content(1));
+    assert!(huge.exists() && old.exists());
+    assert_eq!(scene.part(&content(0)).metadata().unwrap().len(), HALF as u64);
+
+    // Those of ours give way to one another.
+    std::os::unix::fs::chown(&huge, Some(own_uid(&scene)), None).unwrap();
+    fs_err::remove_file(scene.client.destination("tool")).unwrap();
+    assert_eq!(scene.run(), Ok(()));
+    assert!(!huge.exists() && old.exists());
+}
+
+/// Who makes the files here.
+#[cfg(unix)]
+fn own_uid(scene: &Scene) -> u32 {
+    std::os::unix::fs::MetadataExt::uid(&fs_err::metadata(scene.client.destination("tool")).unwrap())
 }
