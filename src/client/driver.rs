@@ -225,6 +225,9 @@ impl Driver {
         let now = self.start.time();
         let mut failure: Option<UpdateError> = None;
         loop {
+            // Whether to ask again is no matter of what is reported: a mirror that is refused must not keep us from one that
+            // was busy.
+            let mut may_pass = None;
             for (place, &index) in order.iter().enumerate() {
                 if !self.meter.share_with(order.len() - place - 1) && failure.is_some() {
                     break;
@@ -252,11 +255,11 @@ impl Driver {
                     self.notes.note_mirror(&self.settings.mirrors[index], false, now);
                     tracing::debug!(mirror = %self.settings.mirrors[index].metadata_url, %error, "asking the next mirror");
                 }
+                may_pass = error.that_may_pass().or(may_pass);
                 failure = Some(error.or_earlier(failure.take()));
             }
-            let failure = failure.as_ref().expect("there is a mirror, and all have failed");
-            let again = match failure {
-                UpdateError::Fetch(error) if several => rounds.wait_after(error, &self.meter).await,
+            let again = match may_pass {
+                Some(error) if several => rounds.wait_after(&error, &self.meter).await,
                 _ => false,
             };
             if !again {
