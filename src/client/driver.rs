@@ -86,8 +86,11 @@ impl Driver {
             Connectivity::Online => self.ask_mirrors(Job::Find(trusted, path)).await,
             Connectivity::Offline => self.walk(0, trusted, path, Retries::NONE).await.map(Outcome::Found),
         };
-        // Delegated metadata is no floor: it is read back only where a snapshot names it to the byte or version.
+        // Delegated metadata is no floor: it is read back only where a snapshot names it to the byte or version. But who is
+        // behind keeps none: what is right for an older snapshot must not take the place of what is newer.
+        self.staged.look_up();
         let committed = self.commit(None).await;
+        self.staged.give_up();
         let found = found.map_err(|error| self.with_kept(error))?;
         committed?;
         self.write_indexes(trusted);
