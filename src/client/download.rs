@@ -162,7 +162,7 @@ impl Updater {
             return Ok(());
         }
         loop {
-            let mut failure: Option<UpdateError> = None;
+            let (mut failure, mut may_pass): (Option<UpdateError>, _) = (None, None);
             for (place, index) in order.iter().enumerate() {
                 if !self.driver.meter.share_with(order.len() - place - 1) && failure.is_some() {
                     break;
@@ -174,15 +174,18 @@ impl Updater {
                         | UpdateError::WrongTargetLength { .. }
                         | UpdateError::WrongTargetHash { .. }),
                     ) => {
+                        may_pass = error.that_may_pass().or(may_pass);
                         failure = Some(error.or_earlier(failure.take()));
                     }
                     Err(error) => return Err(error),
                 }
             }
-            let failure = failure.expect("there is a mirror, and all have failed");
-            match failure {
-                UpdateError::Fetch(error) if rounds.wait_after(&error, &self.driver.meter).await => {}
-                other => return Err(other),
+            let again = match may_pass {
+                Some(error) => rounds.wait_after(&error, &self.driver.meter).await,
+                None => false,
+            };
+            if !again {
+                return Err(failure.expect("there is a mirror, and all have failed"));
             }
         }
     }

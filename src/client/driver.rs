@@ -86,8 +86,11 @@ impl Driver {
             Connectivity::Online => self.ask_mirrors(Job::Find(trusted, path)).await,
             Connectivity::Offline => self.walk(0, trusted, path, Retries::NONE).await.map(Outcome::Found),
         };
-        // Delegated metadata is no floor: it is read back only where a snapshot names it to the byte or version.
+        // Delegated metadata is no floor: it is read back only where a snapshot names it to the byte or version. But who is
+        // behind keeps none: what is right for an older snapshot must not take the place of what is newer.
+        self.staged.look_up();
         let committed = self.commit(None).await;
+        self.staged.give_up();
         let found = found.map_err(|error| self.with_kept(error))?;
         committed?;
         self.write_indexes(trusted);
@@ -232,6 +235,9 @@ impl Driver {
         let now = self.start.time();
         let mut failure: Option<UpdateError> = None;
         loop {
+            // Whether to ask again is no matter of what is reported: a mirror that is refused must not keep us from one that
+            // was busy.
+            let mut may_pass = None;
             for (place, &index) in order.iter().enumerate() {
                 if !self.meter.share_with(order.len() - place - 1) && failure.is_some() {
                     break;
@@ -259,11 +265,11 @@ impl Driver {
                     self.notes.note_mirror(&self.settings.mirrors[index], false, now);
                     tracing::debug!(mirror = %self.settings.mirrors[index].metadata_url, %error, "asking the next mirror");
                 }
+                may_pass = error.that_may_pass().or(may_pass);
                 failure = Some(error.or_earlier(failure.take()));
             }
-            let failure = failure.as_ref().expect("there is a mirror, and all have failed");
-            let again = match failure {
-                UpdateError::Fetch(error) if several => rounds.wait_after(error, &self.meter).await,
+            let again = match may_pass {
+                Some(error) if several => rounds.wait_after(&error, &self.meter).await,
                 _ => false,
             };
             if !again {

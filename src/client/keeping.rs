@@ -69,7 +69,7 @@ impl Driver {
             Ok(commit) => Ok(commit),
             Err(error) => {
                 tracing::debug!(%error, "what was accepted is not kept");
-                self.staged.clear();
+                self.staged.give_up();
                 self.not_kept = Some(error);
                 Ok(Commit::Done)
             }
@@ -167,7 +167,8 @@ impl Driver {
             return;
         }
         for (basis, targets) in trusted.worth_outlines() {
-            if self.wrote_indexes.contains(&basis) {
+            // One of what is not kept any more would only be in the way of a newer one.
+            if self.wrote_indexes.contains(&basis) || self.staged.was_overtaken(&*self.store).unwrap_or(true) {
                 continue;
             }
             if let Err(error) = index::write(&*self.store, &basis, targets) {

@@ -17,7 +17,8 @@ pub(super) struct Staged {
     files: Vec<Accepted>,
     /// Files that are no news: a root that was trusted before, and the copy of the newest one.
     no_news: BTreeSet<LocalFile>,
-    /// What the store held of the files that trust may not fall below, when they were first read.
+    /// What the store must still hold of the files that trust may not fall below: what was first read of them, and later
+    /// what was staged last, written or not.
     floors: BTreeMap<LocalFile, Option<Arc<Vec<u8>>>>,
 }
 
@@ -77,6 +78,11 @@ impl Staged {
         self.files.iter().any(|staged| is_floor(&staged.file))
     }
 
+    /// From now on only what is looked up is staged, which belongs to a snapshot and to nothing else.
+    pub(super) fn look_up(&mut self) {
+        self.floors.retain(|file, _| *file == LocalFile::Role(RoleName::Snapshot));
+    }
+
     /// Whether somebody else has written a floor since it was read here, and something else than is staged. What is
     /// staged was then judged against floors that are not the newest.
     pub(super) fn was_overtaken(&self, store: &dyn Store) -> io::Result<bool> {
@@ -97,10 +103,8 @@ impl Staged {
 
     /// Writes everything, and hands what is news over to `written`. What could not be written is gone from here.
     pub(super) fn write(&mut self, store: &dyn Store, mut written: impl FnMut(Accepted)) -> io::Result<()> {
-        self.floors.clear();
-        let no_news = std::mem::take(&mut self.no_news);
+        let (mut files, no_news) = self.take();
         // What vouches comes before what it vouches for: the roots, then the newest of them, then the rest as it came.
-        let mut files = std::mem::take(&mut self.files);
         files.sort_by_key(|accepted| match accepted.file {
             LocalFile::Root(_) => 0,
             LocalFile::Role(RoleName::Root) => 1,
@@ -113,6 +117,18 @@ impl Staged {
             }
         }
         Ok(())
+    }
+
+    /// Gives up what is staged. What is looked up later is still judged against it.
+    pub(super) fn give_up(&mut self) {
+        self.take();
+    }
+
+    fn take(&mut self) -> (Vec<Accepted>, BTreeSet<LocalFile>) {
+        for staged in self.files.iter().filter(|staged| is_floor(&staged.file)) {
+            self.floors.insert(staged.file.clone(), Some(Arc::clone(&staged.bytes)));
+        }
+        (std::mem::take(&mut self.files), std::mem::take(&mut self.no_news))
     }
 
     /// Forgets everything.

@@ -188,6 +188,14 @@ impl UpdateError {
         }
     }
 
+    /// What a mirror may answer to if it is asked again.
+    pub(super) fn that_may_pass(&self) -> Option<FetchError> {
+        match self {
+            Self::Fetch(error) if error.is_transient() => Some(error.clone()),
+            _ => None,
+        }
+    }
+
     /// Whether it only says that a mirror could not be asked, or had no answer.
     pub(super) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Fetch(error) if !matches!(error, FetchError::TooLong { .. }))

@@ -1,8 +1,8 @@
 //! Two updates at once on one cache: neither takes the other back.
 
-use trustroot::client::UpdateError;
+use trustroot::client::{Subject, UpdateError};
 use trustroot::metadata::TargetPath;
-use trustroot::trust::TrustedSet;
+use trustroot::trust::{Connectivity, TrustedSet};
 
 use crate::support::{Answer, Client, SimRepository, block_on};
 
@@ -72,6 +72,58 @@ fn a_look_up_by_an_updater_that_is_behind_never_misleads_the_next_one() {
     assert_eq!(client.trusted(), "root 1, timestamp 3, snapshot 3, targets 2");
     ahead.refresh().unwrap();
     assert_eq!(ahead.find("tool").unwrap().unwrap().version.get(), 3);
+}
+
+#[test]
+fn a_look_up_by_an_updater_that_is_behind_writes_nothing_over_what_is_newer() {
+    let path = TargetPath::new("tool").unwrap();
+    // The one that is behind has written its snapshot itself, or found it written.
+    for found_written in [false, true] {
+        let (mut repository, client) = setting();
+        if found_written {
+            client.other_process().refresh().unwrap();
+        }
+        let mut behind = client.new_updater().unwrap();
+        block_on(behind.refresh()).map(drop).unwrap();
+        repository.add_target("team", "tool", b"new");
+        repository.publish();
+        client.other_process().find("tool").unwrap();
+        let before = client.state();
+
+        // More than once: having been overtaken is not forgotten.
+        for target in ["tool", "other", "tool"] {
+            let found = block_on(behind.find(&TargetPath::new(target).unwrap())).unwrap();
+            assert_eq!(found.map(|found| found.version.get()), (target == "tool").then_some(2));
+        }
+
+        assert_eq!(client.moved_since(&before), [""; 0], "{found_written}");
+        assert_eq!(client.trusted_version("team"), Some(3));
+        let mut history = client.new_updater().unwrap();
+        let versions = history.history().unwrap().events().iter().filter_map(|event| match &event.subject {
+            Subject::Role(name) if name == "team" => event.version,
+            _ => None,
+        });
+        assert_eq!(versions.collect::<Vec<_>>(), [3]);
+        assert!(behind.not_kept().is_none(), "what is kept is newer");
+        let mut offline = client.other_process();
+        offline.connectivity = Connectivity::Offline;
+        assert_eq!(block_on(offline.new_updater().unwrap().find(&path)).unwrap().unwrap().version.get(), 3);
+    }
+}
+
+#[test]
+fn a_look_up_is_kept_where_another_process_has_confirmed_the_same_snapshot() {
+    let (mut repository, client) = setting();
+    let mut behind = client.new_updater().unwrap();
+    block_on(behind.refresh()).map(drop).unwrap();
+    repository.bump("timestamp");
+    repository.serve("timestamp");
+    client.other_process().refresh().unwrap();
+    assert_eq!(client.trusted(), "root 1, timestamp 3, snapshot 2, targets 2");
+
+    block_on(behind.find(&TargetPath::new("tool").unwrap())).unwrap().unwrap();
+
+    assert_eq!(client.trusted_version("team"), Some(2));
 }
 
 #[test]

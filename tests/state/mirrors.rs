@@ -150,6 +150,21 @@ fn where_all_mirrors_fail_a_refusal_is_reported_rather_than_an_outage() {
     }
 }
 
+#[test]
+fn a_mirror_that_is_refused_does_not_keep_us_from_asking_a_busy_one_again() {
+    for (refused, busy) in [("first", "second"), ("second", "first")] {
+        let (repository, client, mut settings) = two_mirrors();
+        settings.retries = Retries { attempts: 3, ..Retries::default() };
+        let timestamp = |name: &str| format!("{name}/metadata/timestamp.json");
+        repository.shelf().put(&timestamp(refused), Answer::Bytes(b"{\"garbage\":1}".to_vec()));
+        for _ in 0..2 {
+            repository.shelf().put_before(&timestamp(busy), Answer::Status(503));
+        }
+        assert_eq!(refresh(&client, &settings).unwrap(), 2, "{refused}");
+        assert_eq!(client.trusted(), "root 1, timestamp 2, snapshot 2, targets 2", "{refused}");
+    }
+}
+
 /// A server that can resume: the same files as on the shelf, and targets with tags that may break off.
 #[derive(Debug, Default)]
 struct Resuming {
@@ -289,6 +304,14 @@ fn a_target_that_is_wrong_at_one_mirror_is_had_from_the_next() {
     let (tool, made) = download(&[(WRONG, "\"1\"", None)], &[(GOOD, "\"1\"", None)], 1);
     assert_eq!(tool.unwrap(), GOOD);
     assert_eq!(made, requests(&[("first", None), ("second", None)]));
+    // Nor does it keep us from asking again who broke off.
+    for (first, second) in [
+        (&[(WRONG, "\"1\"", None); 2], &[(GOOD, "\"1\"", Some(2)), (GOOD, "\"1\"", None)]),
+        (&[(GOOD, "\"1\"", Some(2)), (GOOD, "\"1\"", None)], &[(WRONG, "\"1\"", None); 2]),
+    ] {
+        assert_eq!(download(first, second, 2).0.unwrap(), GOOD);
+        assert_eq!(download(first, second, 1).0.unwrap_err(), "wrong-target-hash");
+    }
     // And where nobody has it, that it was wrong is what counts.
     assert_eq!(
         download(&[(WRONG, "\"1\"", None)], &[(WRONG, "\"1\"", Some(1))], 1).0.unwrap_err(),
