@@ -331,7 +331,7 @@ fn a_command_that_could_not_be_started_is_told_later() {
     assert!(said.contains("the command for changes cannot be started"), "{said}");
     // A script that is still open for writing cannot be started either: it arrives whole.
     let script = b"#!/bin/sh\nprintenv TRUSTROOT_CHANGES > told.new && mv told.new told\n";
-    std::fs::write(machine.path("hook.new"), script).unwrap();
+    fs_err::write(machine.path("hook.new"), script).unwrap();
     let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(machine.path("hook.new"), executable).unwrap();
     std::fs::rename(machine.path("hook.new"), machine.path("hook")).unwrap();

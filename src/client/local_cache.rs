@@ -94,18 +94,19 @@ impl Store for LocalCache {
         }
     }
 
-    /// Also clears away what killed updates left.
     fn settle(&self) -> io::Result<()> {
-        for below in ["root_history", "history", "client", "index", ""] {
-            remove_leftovers(&self.directory.join(below));
-        }
         // What must not be lost lies at the top.
         if self.directory.exists() { sync_directory(&self.directory) } else { Ok(()) }
     }
 
+    /// Also clears away what killed updates left.
     fn try_lock(&self) -> io::Result<Option<StoreLock>> {
         fs::create_dir_all(&self.directory)?;
-        Ok(Lock::try_acquire(&self.directory)?.map(StoreLock::new))
+        let Some(lock) = Lock::try_acquire(&self.directory)? else { return Ok(None) };
+        for below in ["root_history", "history", "client", "index", ""] {
+            remove_leftovers(&self.directory.join(below));
+        }
+        Ok(Some(StoreLock::new(lock)))
     }
 
     fn mode(&self) -> CacheMode {

@@ -155,6 +155,19 @@ fn what_is_kept_is_used_offline_until_it_is_too_stale() {
 }
 
 #[test]
+fn what_a_killed_update_left_is_cleared_away_by_one_that_brings_nothing_new() {
+    let (repository, mut client) = warm();
+    let left = [".trustroot-0aZ9bY", "client/.trustroot-0aZ9bY"].map(|name| client.cache().directory().join(name));
+    for left in &left {
+        fs_err::write(left, b"half").unwrap();
+    }
+    // Long enough for the notes to be written.
+    repository.wait_days(1);
+    client.refresh().unwrap();
+    assert!(left.iter().all(|left| !left.exists()));
+}
+
+#[test]
 fn what_is_kept_is_used_where_nobody_answers_only_if_that_was_configured() {
     let (repository, client) = warm();
     unreachable(&repository);
