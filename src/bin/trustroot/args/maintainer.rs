@@ -1,0 +1,622 @@
+//! What those may ask who keep a registry.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use clap::{Subcommand, ValueEnum};
+use trustroot::builders::BuildLevel;
+use trustroot::ceremony::EventName;
+
+use super::{parse_level, parse_sha256, parse_time};
+use crate::config::TrustName;
+use crate::keys::KeyOptions;
+
+// Where a trust root is worked on.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WorkingCopyOptions {
+    /// The working copy of the trust root
+    #[arg(short = 'C', long, value_name = "DIR", default_value = ".")]
+    pub(crate) directory: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Begin a trust root that any two of three people can change
+  $ trustroot init registry --name \"Example registry\" --keyholder alice=alice.pub --keyholder bob=bob.pub \\
+      --keyholder carol=carol.pub --online online.pub --threshold 2")]
+pub(crate) struct InitOptions {
+    /// The directory to make
+    pub(crate) directory: PathBuf,
+
+    /// What the repository is called, for people [default: the directory's name]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// Somebody who signs root and targets, and the file with their public key
+    #[arg(long, value_name = "PERSON=FILE", value_parser = parse_holder)]
+    pub(crate) keyholder: Vec<Holder>,
+
+    /// The public key of the machine that signs snapshot and timestamp
+    #[arg(long, value_name = "FILE")]
+    pub(crate) online: Option<PathBuf>,
+
+    /// How many keyholders must sign root and targets
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) threshold: u64,
+
+    /// Make a trial: throwaway keys are let in, and clients refuse it outside this machine
+    #[arg(long)]
+    pub(crate) trial: bool,
+}
+
+/// Somebody and the file with their public key.
+#[derive(Debug, Clone)]
+pub(crate) struct Holder {
+    pub(crate) person: String,
+    pub(crate) file: PathBuf,
+}
+
+fn parse_holder(text: &str) -> Result<Holder, String> {
+    match text.split_once('=') {
+        Some((person, file)) if !person.is_empty() && !file.is_empty() => {
+            Ok(Holder { person: person.to_owned(), file: file.into() })
+        }
+        _ => Err("expected PERSON=FILE, such as alice=alice.pub".to_owned()),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub(crate) enum NamespaceCommand {
+    /// Let an organisation keep the keys of its own builders, within what is granted here
+    ///
+    /// Writes the namespace to `trustroot.toml`. It takes effect once top-level targets have been signed and published.
+    Add(NamespaceAddOptions),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Let Oppy vouch for the builders below one prefix, up to Build L3
+  $ trustroot namespace add oppy --builders https://oppy.example/slsa/ --cap L3 --keyholder oppy-dev=oppy-dev.pub")]
+pub(crate) struct NamespaceAddOptions {
+    /// What it is called: lower-case letters, digits and `-`
+    pub(crate) namespace: String,
+
+    /// Builder IDs that it may vouch for: a prefix that ends in `/`, or one ID
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) builders: Vec<String>,
+
+    /// IDs of verifiers that it may vouch for
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) verifiers: Vec<String>,
+
+    /// Resources that its verifiers may speak about
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) resources: Vec<String>,
+
+    /// Packages that it may speak about
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) packages: Vec<String>,
+
+    /// The highest Build level that any of its builders can have
+    #[arg(long, value_name = "LEVEL", value_parser = parse_level)]
+    pub(crate) cap: BuildLevel,
+
+    /// From when on the cap holds; it must not have passed when the ceremony ends [default: in a week]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) cap_start: Option<DateTime<Utc>>,
+
+    /// Somebody who signs for the namespace, and the file with their public key
+    #[arg(long, value_name = "PERSON=FILE", value_parser = parse_holder, required = true)]
+    pub(crate) keyholder: Vec<Holder>,
+
+    /// How many of them must sign
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) threshold: u64,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub(crate) enum BuilderCommand {
+    /// Write a builder's document, to be reviewed and signed by its namespace
+    ///
+    /// Nothing is trusted until the namespace has signed it and it is published.
+    Add(BuilderAddOptions),
+    /// Add a key to a builder, beside those that it has
+    ///
+    /// How a key is rotated: add the new one, publish, let the builder use it, then set the old one's `status` to `retired`
+    /// in the builder's file.
+    AddKey(BuilderAddKeyOptions),
+    /// List the builders and verifiers of the working copy
+    List {
+        /// Only those of this namespace
+        #[arg(long, value_name = "NAMESPACE")]
+        namespace: Option<String>,
+        #[command(flatten)]
+        working_copy: WorkingCopyOptions,
+    },
+    /// Show what would be published about a builder
+    Show {
+        /// The builder's ID
+        builder_id: String,
+        #[command(flatten)]
+        working_copy: WorkingCopyOptions,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Add a builder with one key, at Build L3
+  $ trustroot builder add https://oppy.example/slsa/builder/v1 --namespace oppy --name \"Oppy autobuilder\" \\
+      --key 2026a=oppy-builder.pub --level L3")]
+pub(crate) struct BuilderAddOptions {
+    /// The builder's ID, exactly as its provenance gives it
+    pub(crate) builder_id: String,
+
+    /// The namespace that vouches for it
+    #[arg(long)]
+    pub(crate) namespace: String,
+
+    /// What people call it
+    #[arg(long)]
+    pub(crate) name: String,
+
+    /// The name of its file [default: from its ID]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) file: Option<String>,
+
+    /// A key that it signs with: what to call it, and the file with the public key
+    #[arg(long, value_name = "NAME=FILE", value_parser = parse_holder, required = true)]
+    pub(crate) key: Vec<Holder>,
+
+    /// The Build level that is claimed for it
+    #[arg(long, value_name = "LEVEL", value_parser = parse_level)]
+    pub(crate) level: Option<BuildLevel>,
+
+    /// From when on its keys and its level count; it must not have passed when the ceremony ends
+    /// [default: in a week]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) start: Option<DateTime<Utc>>,
+
+    /// It signs the payload itself, not the DSSE encoding
+    #[arg(long)]
+    pub(crate) raw_payload: bool,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Add next year's key
+  $ trustroot builder add-key https://oppy.example/slsa/builder/v1 --key 2027a=oppy-builder-2027.pub")]
+pub(crate) struct BuilderAddKeyOptions {
+    /// The builder's ID
+    pub(crate) builder_id: String,
+
+    /// A key that it signs with: what to call it, and the file with the public key
+    #[arg(long, value_name = "NAME=FILE", value_parser = parse_holder, required = true)]
+    pub(crate) key: Vec<Holder>,
+
+    /// From when on the keys count [default: now]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) start: Option<DateTime<Utc>>,
+
+    /// It signs the payload itself, not the DSSE encoding
+    #[arg(long)]
+    pub(crate) raw_payload: bool,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub(crate) enum CeremonyCommand {
+    /// Propose the next version of a role, as the configuration has it
+    ///
+    /// Run again, it gives a running event a new proposal; what was signed before no longer counts.
+    Start(CeremonyStartOptions),
+    /// Show who has signed, who can still sign, and what to do next
+    Status(CeremonyStatusOptions),
+    /// Show what an event would change, and the digest to compare
+    ///
+    /// Computed on this machine from the last signed version and the proposed bytes. Nothing is signed. A request needs
+    /// nothing beside it: no working copy, no network, and with `--at` no clock.
+    Review(CeremonyReviewOptions),
+    /// Review an event and sign it
+    ///
+    /// Shows what would change from the version you trust, then asks for four words of the payload's digest: compare all 32
+    /// with a second machine first. Nothing is uploaded; the signature is a file in the event. A request is answered by a
+    /// response instead, which `ceremony collect` takes in where the event is.
+    Sign(CeremonySignOptions),
+    /// Write an event as one file, for a machine without a network
+    ///
+    /// The request holds the proposal, every root, and what the review compares with; files that only people read and that
+    /// are longer than 1 MiB are named by length and digest. The same event gives the same bytes.
+    Request(CeremonyRequestOptions),
+    /// Show a response, and draw it as a QR code
+    ///
+    /// Most signatures fit on a code that a camera reads; those of ML-DSA do not. `ceremony collect` takes the text that a
+    /// scanner prints.
+    Response(CeremonyResponseOptions),
+    /// Take in signatures that others have made and sent
+    ///
+    /// Takes responses; TUF metadata with signatures in it, whatever tool signed it; files of single signatures; and
+    /// directories of these, such as another copy of the event. Each signature is verified: those by keys that may sign the event are filed,
+    /// whatever else arrives is named and changes nothing. The order never matters, and anything may be collected again.
+    Collect(CeremonyCollectOptions),
+    /// Withdraw a proposal that is wrong
+    ///
+    /// It is not signed or finished any more. Payload and signatures stay in the event, since nobody can take a signature
+    /// back: whatever is proposed next for this version shows them. Start the event again when the configuration is right.
+    Withdraw(CeremonyWithdrawOptions),
+    /// Put an event that enough people have signed among what is signed
+    Finish(CeremonyFinishOptions),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Propose the first root
+  $ trustroot ceremony start root
+
+  Propose what a namespace says about its builders
+  $ trustroot ceremony start oppy")]
+pub(crate) struct CeremonyStartOptions {
+    /// `root`, `targets`, or the name of a namespace
+    pub(crate) role: String,
+
+    /// What to call the event [default: the role and the version]
+    #[arg(long)]
+    pub(crate) name: Option<EventName>,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  See where all events stand
+  $ trustroot ceremony status")]
+pub(crate) struct CeremonyStatusOptions {
+    /// Which event [default: all that are not finished]
+    pub(crate) event: Option<EventName>,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Review on a second machine, and read the words aloud
+  $ trustroot ceremony review root-v2 --root-sha256 1b5c…
+
+  Review what came on a stick, on a machine without a network
+  $ trustroot ceremony review root-v2.request --root-sha256 1b5c… --at 2026-03-01T12:00:00Z")]
+pub(crate) struct CeremonyReviewOptions {
+    /// Which event, or the file of a request [default: the only event that is open]
+    #[arg(value_name = "EVENT|REQUEST")]
+    pub(crate) event: Option<String>,
+
+    /// Also write the review as a page for a second screen, without scripts and with nothing from elsewhere
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) pin: PinOptions,
+
+    /// Of a request: let it list the throwaway keys that everybody has, for trials
+    #[arg(long)]
+    pub(crate) trial: bool,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+// A root that whoever signs or reviews trusts.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PinOptions {
+    /// The SHA-256 of a root of this repository that you trust, from your own records
+    #[arg(long, value_name = "DIGEST", value_parser = parse_sha256, conflicts_with_all = ["trust", "root"])]
+    pub(crate) root_sha256: Option<[u8; 32]>,
+
+    /// A root of this repository that you trust, from your own records
+    #[arg(long, value_name = "FILE", conflicts_with = "trust")]
+    pub(crate) root: Option<PathBuf>,
+
+    /// Take the root that is pinned on this machine under this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) trust: Option<TrustName>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Sign the second root with a key in a file
+  $ trustroot ceremony sign root-v2 --key alice.pem --root-sha256 1b5c…
+
+  Sign it with a key that an ssh-agent has
+  $ trustroot ceremony sign root-v2 --key ssh-agent:alice@example --root-sha256 1b5c…
+
+  Sign what came on a stick, on a machine without a network
+  $ trustroot ceremony sign root-v2.request --key alice.pem --root 1.root.json -o alice.response")]
+pub(crate) struct CeremonySignOptions {
+    /// Which event, or the file of a request [default: the only event that is open]
+    #[arg(value_name = "EVENT|REQUEST")]
+    pub(crate) event: Option<String>,
+
+    /// Write the signature as a response to this file, instead of filing it in the event
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Of a request: let it list the throwaway keys that everybody has, for trials
+    #[arg(long)]
+    pub(crate) trial: bool,
+
+    #[command(flatten)]
+    pub(crate) key: KeyOptions,
+
+    #[command(flatten)]
+    pub(crate) pin: PinOptions,
+
+    /// The payload's SHA-256, from a second machine: answers the question for the words
+    #[arg(long, value_name = "DIGEST", value_parser = parse_sha256)]
+    pub(crate) payload_sha256: Option<[u8; 32]>,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Put an event on a stick
+  $ trustroot ceremony request root-v2 -o root-v2.request --purpose 'Dora replaces Carol'")]
+pub(crate) struct CeremonyRequestOptions {
+    /// Which event
+    pub(crate) event: EventName,
+
+    /// Where to write it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// What it is for, in a sentence; signers see it as a claim that nobody signed
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) purpose: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Show a response to a camera
+  $ trustroot ceremony response alice.response --qr -")]
+pub(crate) struct CeremonyResponseOptions {
+    /// The response that `ceremony sign --output` wrote
+    #[arg(value_name = "RESPONSE")]
+    pub(crate) response: PathBuf,
+
+    /// Draw it as a QR code: into a PNG file, or `-` for the terminal
+    #[arg(long, value_name = "FILE")]
+    pub(crate) qr: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Collect what came by mail, and what lies in another copy
+  $ trustroot ceremony collect root-v2 alice.json ../bob/signing-events/root-v2")]
+pub(crate) struct CeremonyCollectOptions {
+    /// Which event
+    pub(crate) event: EventName,
+
+    /// Files, and directories of files
+    #[arg(required = true, value_name = "FROM")]
+    pub(crate) from: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Take back a proposal with the wrong key
+  $ trustroot ceremony withdraw root-v2 --because 'it lists the old key of Dora'")]
+pub(crate) struct CeremonyWithdrawOptions {
+    /// Which event
+    pub(crate) event: EventName,
+
+    /// Why, in a sentence
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) because: String,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Finish the second root
+  $ trustroot ceremony finish root-v2")]
+pub(crate) struct CeremonyFinishOptions {
+    /// Which event [default: the only one that is complete]
+    pub(crate) event: Option<EventName>,
+
+    /// Somebody whose outgoing key is lost or stolen, and so cannot agree to its replacement
+    #[arg(long, value_name = "PERSON")]
+    pub(crate) lost: Vec<String>,
+
+    /// Accept that another payload of this root has been signed: its full SHA-256
+    #[arg(long, value_name = "DIGEST", value_parser = parse_sha256)]
+    pub(crate) accept_sibling: Vec<[u8; 32]>,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Publish to a directory
+  $ trustroot publish /srv/keys --online-key online.pem
+
+  While online keys rotate, sign with the outgoing one too
+  $ trustroot publish /srv/keys --online-key old.pem --online-key new.pem")]
+pub(crate) struct PublishOptions {
+    /// The directory to publish to
+    pub(crate) destination: PathBuf,
+
+    /// A key that signs snapshot and timestamp: a PEM file, or what `trustroot key show --help` lists
+    #[arg(long, value_name = "KEY", required = true)]
+    pub(crate) online_key: Vec<OsString>,
+
+    /// A file that holds the passphrase of the keys, or the PIN of the tokens
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+
+    /// Have clients try the result, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Serve to this machine, at a port that is free
+  $ trustroot serve public
+
+  Serve to the network
+  $ trustroot serve public --listen 0.0.0.0:8080")]
+pub(crate) struct ServeOptions {
+    /// The directory that was published to: the one that holds `timestamp.json`
+    pub(crate) directory: PathBuf,
+
+    /// The address and port to listen at; port 0 takes one that is free
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    pub(crate) listen: std::net::SocketAddr,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Check before a ceremony, and every day
+  $ trustroot check")]
+pub(crate) struct CheckOptions {
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub(crate) enum KeyCommand {
+    /// Make a secret key
+    ///
+    /// Writes the secret key, encrypted and for its owner alone, and its public half with the ending `.pub`. A file that
+    /// is there already is never replaced.
+    Generate(KeyGenerateOptions),
+    /// Show what a key file holds, without its secret
+    Inspect(KeyInspectOptions),
+    /// List the keys that an ssh-agent or tokens have, and how to name them
+    List(KeyListOptions),
+    /// Write the public half of a key, wherever the secret half is
+    ///
+    /// Here and wherever a key signs, a key is named in one of the ways below.
+    Show(KeyShowOptions),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  List the keys of the agent that SSH_AUTH_SOCK names
+  $ trustroot key list --from ssh-agent
+
+  List the public keys in all tokens that a PKCS#11 module finds
+  $ trustroot key list --from pkcs11:/usr/lib/softhsm/libsofthsm2.so")]
+pub(crate) struct KeyListOptions {
+    /// Where to look: `ssh-agent`, or `pkcs11:` and the file of a module
+    #[arg(long, value_name = "WHERE")]
+    pub(crate) from: String,
+}
+
+/// The ways to name a key.
+const KEY_REFERENCES: &str = "Keys:
+  FILE, file:FILE           a PEM file
+  ssh-agent:SHA256:...      a key in the ssh-agent, by its fingerprint
+  ssh-agent:COMMENT         the same, by its comment
+  pkcs11:URI                a key in a token, by a PKCS#11 URI (RFC 7512), such as
+                            'pkcs11:serial=...;object=...?module-path=/usr/lib/...'
+  exec:key=FILE COMMAND...  a command that signs, and the file with its public key.
+                            It reads what is to be signed, and writes the bytes of the signature.
+                            There is no shell; a JSON array of strings holds words with spaces
+
+Examples:
+  Write the public half of a key in the ssh-agent, for trustroot.toml
+  $ trustroot key show ssh-agent:alice@example --output keys/alice.pub";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = KEY_REFERENCES)]
+pub(crate) struct KeyShowOptions {
+    /// Which key
+    pub(crate) key: OsString,
+
+    /// The file to write [default: print it]. One that is there is not replaced
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// A file that holds the key's passphrase or the token's PIN [default: ask on the terminal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Make a key, asking for its passphrase
+  $ trustroot key generate alice.pem
+
+  Make a key for a service, with the passphrase in a file
+  $ trustroot key generate online.pem --type ecdsa-p256 --passphrase-file passphrase")]
+pub(crate) struct KeyGenerateOptions {
+    /// Where to write the secret key
+    pub(crate) file: PathBuf,
+
+    /// What kind of key; not every client of other projects reads `ecdsa-p384`
+    #[arg(long = "type", value_enum, value_name = "TYPE", default_value_t = KeyType::Ed25519)]
+    pub(crate) kind: KeyType,
+
+    /// A file that holds the passphrase for the new key [default: ask on the terminal, twice]
+    #[arg(long, value_name = "FILE", conflicts_with = "unencrypted")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+
+    /// Do not encrypt the secret key: for throwaway keys, or where the medium is encrypted
+    #[arg(long)]
+    pub(crate) unencrypted: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyType {
+    Ed25519,
+    EcdsaP256,
+    EcdsaP384,
+    #[value(name = "rsa-3072")]
+    Rsa3072,
+    /// Post-quantum (FIPS 204); not in builds with ring alone
+    #[value(name = "ml-dsa-65")]
+    MlDsa65,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  See the fingerprint of a public key
+  $ trustroot key inspect alice.pub
+
+  See for which roles a root lists it
+  $ trustroot key inspect alice.pub --delegator 1.root.json")]
+pub(crate) struct KeyInspectOptions {
+    /// A secret or public key, as a PEM file
+    pub(crate) file: PathBuf,
+
+    /// A root or targets file in which the key is looked up, unverified
+    #[arg(long, value_name = "METADATA")]
+    pub(crate) delegator: Option<PathBuf>,
+}
