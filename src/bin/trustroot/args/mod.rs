@@ -207,6 +207,10 @@ pub(super) fn parse_sha256(text: &str) -> Result<[u8; 32], String> {
     Ok(digest)
 }
 
+pub(super) fn parse_level(text: &str) -> Result<BuildLevel, String> {
+    BuildLevel::from_short(text).ok_or_else(|| "expected L0, L1, L2 or L3".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -233,8 +237,4 @@ mod tests {
         assert!(before.len() > 30, "{before:?}");
         assert_eq!(before, after);
     }
-}
-
-pub(super) fn parse_level(text: &str) -> Result<BuildLevel, String> {
-    BuildLevel::from_short(text).ok_or_else(|| "expected L0, L1, L2 or L3".to_owned())
 }
