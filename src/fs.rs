@@ -202,7 +202,13 @@ impl Lock {
             let message = format!("`{}` is not a regular file, and is not locked", path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let file = fs::File::options().create(true).truncate(false).write(true).open(&path)?.into_file();
+        let mut options = fs::OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        #[cfg(unix)]
+        fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, WHO_WRITES);
+        let file = options.open(&path)?.into_file();
+        #[cfg(unix)]
+        lock_out_readers(&file);
         match file.try_lock() {
             Ok(()) => Ok(Some(Self(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -213,6 +219,25 @@ impl Lock {
 
 /// The file of a directory that is locked.
 const LOCK: &str = ".lock";
+
+/// Whoever may read a file may lock it, and keep out those who write. So its owner may read it, and of the others those whom
+/// the umask lets write may only write it, which is enough to take turns.
+#[cfg(unix)]
+const WHO_WRITES: u32 = 0o622;
+
+/// Takes back that others may read a lock that was made so that they could. Where it belongs to somebody else, it stays.
+#[cfg(unix)]
+fn lock_out_readers(file: &File) {
+    use std::os::unix::fs::PermissionsExt as _;
+    if let Ok(metadata) = file.metadata()
+        && metadata.permissions().mode() & 0o044 != 0
+    {
+        let permissions = std::fs::Permissions::from_mode(metadata.permissions().mode() & 0o7733);
+        if let Err(error) = file.set_permissions(permissions) {
+            tracing::debug!(%error, "a lock can be held by those who may read it");
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -226,6 +251,23 @@ mod tests {
         write_durably(&path, b"new").unwrap();
         assert_eq!(read_bounded(&path, 3).unwrap().unwrap(), b"new");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn who_may_not_write_cannot_hold_a_lock() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(LOCK);
+        let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        drop(Lock::try_acquire(directory.path()).unwrap().unwrap());
+        assert_eq!(mode() & 0o044, 0, "{:o}", mode());
+        // As they were made before, and shared by a group.
+        for (before, after) in [(0o644, 0o600), (0o664, 0o620)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(before)).unwrap();
+            drop(Lock::try_acquire(directory.path()).unwrap().unwrap());
+            assert_eq!(mode(), after, "{:o}", mode());
+        }
     }
 
     #[cfg(unix)]

@@ -99,6 +99,12 @@ impl Meter {
         !left.is_zero()
     }
 
+    /// When a wait that begins now is to end: after `patience`, and not after all must be done.
+    pub(super) fn end_of(&self, patience: Duration) -> Instant {
+        let end = Instant::now() + patience;
+        self.deadline.map_or(end, |deadline| deadline.min(end))
+    }
+
     pub(super) fn waiting(&self) -> Waiting {
         self.waiting
     }

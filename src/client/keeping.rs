@@ -62,8 +62,11 @@ impl Driver {
         let written = match lock {
             // Held until everything is written.
             Ok(_lock) => self.write(notes_are_new),
-            Err(UpdateError::Io(error)) => Err(error),
-            Err(error) => return Err(error),
+            // Whoever has the lock may have used it to move trust on.
+            Err(error) => match self.staged.was_overtaken(&*self.store) {
+                Ok(true) => Ok(Commit::Overtaken),
+                Ok(false) | Err(_) => Err(not_locked(error)),
+            },
         };
         match written {
             Ok(commit) => Ok(commit),
@@ -126,8 +129,7 @@ impl Driver {
             Ok(history) if !history.is_news(&noted) => return,
             Ok(_) => match self.lock().await {
                 Ok(_lock) => self.write_history(vec![noted]),
-                Err(UpdateError::Io(error)) => Err(error),
-                Err(error) => Err(io::Error::other(error.to_string())),
+                Err(error) => Err(not_locked(error)),
             },
             Err(error) => Err(error),
         };
@@ -178,19 +180,29 @@ impl Driver {
         }
     }
 
-    /// Waits for the lock; `None` where nothing is ever written.
+    /// Waits for the lock, for as long as the update may take and a minute at most; `None` where nothing is ever written.
+    /// Whoever has waited in vain only looks whether it is free now.
     pub(super) async fn lock(&self) -> Result<Option<StoreLock>, UpdateError> {
         if self.store.mode() == CacheMode::ReadOnly {
             return Ok(None);
         }
-        let started = tokio::time::Instant::now();
+        let in_vain = self.not_kept.as_ref().is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        let end = self.meter.end_of(if in_vain { Duration::ZERO } else { LOCK_PATIENCE });
         loop {
             match self.store.try_lock()? {
                 Some(lock) => return Ok(Some(lock)),
-                None if started.elapsed() < LOCK_PATIENCE => tokio::time::sleep(Duration::from_millis(10)).await,
+                None if tokio::time::Instant::now() < end => tokio::time::sleep(Duration::from_millis(10)).await,
                 None => return Err(UpdateError::Locked { store: self.store.describe() }),
             }
         }
+    }
+}
+
+/// Why something is not kept, where the lock could not be had.
+fn not_locked(error: UpdateError) -> io::Error {
+    match error {
+        UpdateError::Io(error) => error,
+        other => io::Error::new(io::ErrorKind::WouldBlock, other.to_string()),
     }
 }
 

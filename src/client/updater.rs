@@ -129,8 +129,8 @@ impl Updater {
         &self.driver.kept
     }
 
-    /// Why what was accepted could not be kept: a disk that is full, or may not be written. What was looked up is right
-    /// all the same, but the next update will not know of it.
+    /// Why what was accepted could not be kept: a disk that is full, or may not be written, or a lock that was not free in
+    /// time. What was looked up is right all the same, but the next update will not know of it.
     pub fn not_kept(&self) -> Option<&io::Error> {
         self.driver.not_kept.as_ref()
     }

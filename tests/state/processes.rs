@@ -142,6 +142,33 @@ fn two_hundred_processes_at_once_on_one_cache_all_succeed() {
 }
 
 #[test]
+fn who_holds_the_lock_for_ever_does_not_hold_up_answers() {
+    let mut setting = Setting::new();
+    succeeded(&setting.start_refresh().wait_with_output().unwrap());
+    setting.repository.add_target("targets", "tool", b"x");
+    setting.publish();
+    succeeded(&setting.command(&["trust", "set", "example", "--deadline", "10s"]).output().unwrap());
+    let version = setting.version("timestamp");
+    let lock = std::fs::OpenOptions::new().write(true).open(setting.cache().join(".lock")).unwrap();
+    lock.lock().unwrap();
+    let started = Instant::now();
+
+    let got = setting.command(&["get", "tool", "--output", "-"]).output().unwrap();
+    let refreshed = setting.command(&["refresh", "--format", "json"]).output().unwrap();
+
+    assert!(started.elapsed() < Duration::from_secs(55), "{:?}", started.elapsed());
+    succeeded(&got);
+    assert_eq!(got.stdout, b"x");
+    // A refresh is there to keep what it finds.
+    assert_eq!(refreshed.status.code(), Some(3));
+    let said = [refreshed.stdout, refreshed.stderr].concat();
+    assert!(String::from_utf8_lossy(&said).contains("not-kept"), "{}", String::from_utf8_lossy(&said));
+    assert_eq!(setting.version("timestamp"), version);
+    drop(lock);
+    setting.is_tidy_after_news();
+}
+
+#[test]
 fn a_long_target_is_written_once_and_a_short_one_is_kept_besides() {
     let mut setting = Setting::new();
     let content = vec![b'x'; (64 << 20) + 1];
