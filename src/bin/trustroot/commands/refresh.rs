@@ -46,6 +46,7 @@ impl Show for Refreshed {
             let verb = match &self.judged_at {
                 Some(time) => format!("judged at {time}, nothing kept"),
                 None if trust.currency.unreachable.is_some() => "NOT refreshed, what is kept is used".to_owned(),
+                None if trust.currency.not_kept.is_some() => "verified, NOT kept".to_owned(),
                 None if trust.roles.iter().any(|role| role.new) => "refreshed".to_owned(),
                 None => "up to date".to_owned(),
             };
