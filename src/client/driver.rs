@@ -62,6 +62,38 @@ const MOST_OVERTAKEN: u32 = 3;
 const CONFIRMED_AGAIN: Duration = Duration::from_secs(60);
 
 impl Driver {
+    /// Has asked nothing yet.
+    pub(super) fn new(
+        anchor: Vec<u8>,
+        settings: UpdaterSettings,
+        store: Arc<dyn Store>,
+        fetcher: Arc<dyn Fetcher>,
+        start: UpdateStart,
+    ) -> Self {
+        let order = (0..settings.mirrors.len()).collect();
+        let meter = Meter::new(settings.patience);
+        Self {
+            settings,
+            store,
+            fetcher,
+            anchor,
+            start,
+            freshness: Freshness::default(),
+            staged: Staged::default(),
+            notes: Notes::default(),
+            kept_notes: Notes::default(),
+            sent_timestamp: None,
+            confirmed_before: None,
+            history: None,
+            order,
+            kept: Vec::new(),
+            not_kept: None,
+            believes_indexes: true,
+            wrote_indexes: BTreeSet::new(),
+            meter,
+        }
+    }
+
     /// Brings the top-level roles up to date.
     pub(super) async fn refresh(&mut self) -> Result<TrustedSet, UpdateError> {
         self.read_notes()?;

@@ -1,19 +1,16 @@
 //! What a program asks: whether everything is current, and where a target is named.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use super::UpdateError;
-use super::asking::{Meter, Traffic};
+use super::asking::Traffic;
 use super::driver::Driver;
 use super::fetcher::{FetchError, Fetcher};
 use super::history::History;
-use super::notes::Notes;
 use super::settings::{Mirror, TrustAnchor, UpdaterSettings};
-use super::staged::Staged;
 use super::store::{Store, StoredFile};
 use crate::metadata::{RoleName, TargetPath, Version};
 use crate::trust::{FoundTarget, LocalFile, TrustedSet, UpdateStart};
@@ -94,28 +91,7 @@ impl Updater {
                 .read(&StoredFile::Metadata(LocalFile::Role(RoleName::Root)))?
                 .ok_or_else(|| UpdateError::NoRoot { store: store.describe() })?,
         };
-        let order = (0..settings.mirrors.len()).collect();
-        let meter = Meter::new(settings.patience);
-        let driver = Driver {
-            settings,
-            store: Arc::new(store),
-            fetcher,
-            anchor,
-            start,
-            freshness: Freshness::default(),
-            staged: Staged::default(),
-            notes: Notes::default(),
-            kept_notes: Notes::default(),
-            sent_timestamp: None,
-            confirmed_before: None,
-            history: None,
-            order,
-            kept: Vec::new(),
-            not_kept: None,
-            believes_indexes: true,
-            wrote_indexes: BTreeSet::new(),
-            meter,
-        };
+        let driver = Driver::new(anchor, settings, Arc::new(store), fetcher, start);
         Ok(Self { driver, trusted: None })
     }
 
