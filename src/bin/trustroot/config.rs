@@ -22,7 +22,7 @@ use trustroot::trust::RootPolicy;
 
 use crate::period::Period;
 use crate::report::{Outcome, Report};
-use crate::ui::{show_path, show_time};
+use crate::ui::{read_named, show_path, show_time};
 
 /// What a repository is called here: safe as a directory name on every system.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -354,9 +354,7 @@ impl TrustStore {
             }
         }
         let Some(path) = found else { return Ok(None) };
-        let bytes = read_bounded(&path, RepositoryMap::LONGEST as u64)
-            .map_err(|error| Report::io(&error))?
-            .ok_or_else(|| no_such_file(&path))?;
+        let bytes = read_named(&path, RepositoryMap::LONGEST as u64)?;
         let map = RepositoryMap::parse(&bytes).map_err(|error| unusable_map(&path, error.to_string()))?;
         Ok(Some((path, map)))
     }
@@ -647,10 +645,6 @@ fn is_there(path: &Path) -> Result<bool, Report> {
 /// Two URLs that look the same where they are shown are not.
 fn differs_where_hidden(report: Report) -> Report {
     report.fact("differs", "the user name, password, query or fragment of a URL, which are not shown")
-}
-
-fn no_such_file(path: &Path) -> Report {
-    Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", show_path(path)))
 }
 
 fn unusable_map(path: &Path, problem: String) -> Report {

@@ -178,7 +178,7 @@ pub(crate) fn signer_failed(error: &SignerError) -> Report {
 pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<String>, Report> {
     let bytes = match read_bounded(path, LONGEST_KEY_FILE) {
         Ok(Some(bytes)) => Zeroizing::new(bytes),
-        Ok(None) => return Err(no_such_file(path)),
+        Ok(None) => return Err(Report::no_such_file(path)),
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
             return Err(bad_key_file(path, &KeyFileError::TooLong));
         }
@@ -194,7 +194,7 @@ pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<String>, Report> {
 pub(crate) fn read_passphrase(path: &Path) -> Result<Passphrase, Report> {
     let bytes = match read_bounded(path, LONGEST_PASSPHRASE_FILE) {
         Ok(Some(bytes)) => Zeroizing::new(bytes),
-        Ok(None) => return Err(no_such_file(path)),
+        Ok(None) => return Err(Report::no_such_file(path)),
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
             return Err(bad_passphrase().fact("file", show_path(path)));
         }
@@ -219,10 +219,6 @@ fn no_terminal() -> Report {
 
 fn bad_passphrase() -> Report {
     Report::new(Outcome::WrongQuestion, "bad-passphrase", "a passphrase has 1 to 1024 bytes")
-}
-
-pub(crate) fn no_such_file(path: &Path) -> Report {
-    Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", show_path(path)))
 }
 
 /// Says what is wrong with a key file, and what would help.

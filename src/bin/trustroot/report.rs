@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -12,7 +13,7 @@ use trustroot::metadata::{FormatError, RoleName, Version};
 use trustroot::trust::{Refusal, Standing, TallyLine};
 
 use crate::args::Format;
-use crate::ui::paint;
+use crate::ui::{paint, show_path};
 
 /// What the exit status says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,11 @@ impl Report {
     /// A file of the user's that could not be read or written.
     pub(crate) fn io(error: &std::io::Error) -> Self {
         Self::new(Outcome::CouldNotTell, "io", error.to_string()).hint_by_kind(error.kind())
+    }
+
+    /// A file that the user names and that is not there.
+    pub(crate) fn no_such_file(path: &Path) -> Self {
+        Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", show_path(path)))
     }
 
     /// What to do where a file could not be read or written.

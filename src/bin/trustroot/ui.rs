@@ -12,7 +12,7 @@ use trustroot::client::bundle::{Bundle, BundleFetcher};
 use trustroot::client::danger::VerifiedIndex;
 use trustroot::client::{
     CacheMode, Clock, DefaultFetcher, Fetcher, HttpSettings, KeptTargets, LocalCache, Store as _, Traffic, TrustAnchor,
-    UpdateError, Updater, UpdaterSettings,
+    UpdateError, Updater, UpdaterSettings, read_bounded,
 };
 use trustroot::trust::{Connectivity, UpdateStart};
 
@@ -323,6 +323,12 @@ pub(crate) fn note(text: &str) {
 
 const NOTE: anstyle::Style = anstyle::AnsiColor::Cyan.on_default().effects(anstyle::Effects::BOLD);
 const WARNING: anstyle::Style = anstyle::AnsiColor::Yellow.on_default().effects(anstyle::Effects::BOLD);
+
+/// Reads a file that the user names, of at most `limit` bytes.
+pub(crate) fn read_named(path: &Path, limit: u64) -> Result<Vec<u8>, Report> {
+    let bytes = read_bounded(path, limit).map_err(|error| Report::io(&error))?;
+    bytes.ok_or_else(|| Report::no_such_file(path))
+}
 
 /// A path as it is shown: names of files come from elsewhere too.
 pub(crate) fn show_path(path: &Path) -> String {

@@ -18,6 +18,7 @@ use trustroot::repository::{FamilyCount, Proposal, SignedState, WorkingCopy};
 use trustroot::trust::{LocalFile, Standing, TallyLine};
 
 use super::maintain::{ceremony_failed, open, repository_failed, role};
+use super::trust::read_root;
 use crate::args::{
     CeremonyCollectOptions, CeremonyCommand, CeremonyFinishOptions, CeremonyRequestOptions, CeremonyResponseOptions,
     CeremonyReviewOptions, CeremonySignOptions, CeremonyStartOptions, CeremonyStatusOptions, CeremonyWithdrawOptions,
@@ -25,11 +26,11 @@ use crate::args::{
 };
 use crate::config::TrustName;
 use crate::html::Page;
-use crate::keys::{create_public, no_such_file, open_key};
+use crate::keys::{create_public, open_key};
 use crate::output::{self, Show, ShownPath};
 use crate::qr;
 use crate::report::{Outcome, Report, signer, standing};
-use crate::ui::{Session, paint, show_path, show_time};
+use crate::ui::{Session, paint, read_named, show_path, show_time};
 
 pub(crate) fn run(session: &Session, command: CeremonyCommand) -> Result<(), Report> {
     match command {
@@ -346,9 +347,6 @@ fn status_json(event: &SigningEvent, status: &Status) -> Value {
     })
 }
 
-/// Longest root that is read, in bytes.
-const LONGEST_ROOT: u64 = 512_000;
-
 /// Checks that the chain of roots that is at hand holds the root that the user trusts.
 fn check_pin(
     session: &Session,
@@ -359,11 +357,7 @@ fn check_pin(
 ) -> Result<Option<String>, Report> {
     let chosen = match (&pin.root_sha256, &pin.root, &pin.trust) {
         (Some(digest), _, _) => Some((*digest, "the digest that you gave".to_owned())),
-        (None, Some(file), _) => {
-            let bytes = read_bounded(file, LONGEST_ROOT).map_err(|error| Report::io(&error))?;
-            let bytes = bytes.ok_or_else(|| no_such_file(file))?;
-            Some((sha256(&bytes), format!("the file {}", show_path(file))))
-        }
+        (None, Some(file), _) => Some((sha256(&read_root(file)?), format!("the file {}", show_path(file)))),
         (None, None, Some(name)) => {
             let trust = session.store()?.load(name)?;
             Some((sha256(&trust.root), format!("the root pinned as {name}")))
@@ -886,8 +880,7 @@ impl Show for ResponseShown {
 const LONGEST_RESPONSE: u64 = 64 << 10;
 
 fn response(session: &Session, options: &CeremonyResponseOptions) -> Result<(), Report> {
-    let bytes = read_bounded(&options.response, LONGEST_RESPONSE).map_err(|error| Report::io(&error))?;
-    let bytes = bytes.ok_or_else(|| no_such_file(&options.response))?;
+    let bytes = read_named(&options.response, LONGEST_RESPONSE)?;
     let response = Response::parse(&bytes).ok_or_else(|| {
         let what = format!("`{}` is not a response that is taken", show_path(&options.response));
         Report::new(Outcome::WrongQuestion, "not-a-response", what)

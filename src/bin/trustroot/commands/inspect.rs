@@ -8,7 +8,6 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trustroot::Printable;
-use trustroot::client::read_bounded;
 use trustroot::crypto::VerifyingKey;
 use trustroot::metadata::{
     Delegation, DelegationRule, Document, Envelope, FormatError, KeyId, PathRule, RoleKeys, RoleName, Root, Snapshot,
@@ -19,7 +18,7 @@ use trustroot::trust::{Authority, Standing, Tally, tally};
 use crate::args::InspectOptions;
 use crate::output::{self, Show};
 use crate::report::{self, Outcome, Report};
-use crate::ui::{Session, show_path};
+use crate::ui::{Session, read_named, show_path};
 
 /// Longest file that is inspected, in bytes.
 const LONGEST: u64 = 512_000_000;
@@ -113,9 +112,7 @@ pub(crate) fn run(session: &Session, options: &InspectOptions) -> Result<(), Rep
 }
 
 fn open(path: &Path) -> Result<Envelope, Report> {
-    let bytes = read_bounded(path, LONGEST).map_err(|error| Report::io(&error))?.ok_or_else(|| {
-        Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", show_path(path)))
-    })?;
+    let bytes = read_named(path, LONGEST)?;
     Envelope::parse(&bytes).map_err(|error| malformed(path, &error))
 }
 

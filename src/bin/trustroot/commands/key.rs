@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::{Value, json};
 use trustroot::Printable;
-use trustroot::client::read_bounded;
 use trustroot::crypto::{KeyAlgorithm, KeyFile, Passphrase, SecretKey, VerifyingKey, sha256, spki_to_pem};
 use trustroot::example_keys::example_key_name;
 use trustroot::metadata::{DelegationRule, Envelope, KeyId, PublicKey, Root, Targets};
@@ -18,7 +17,7 @@ use crate::args::{KeyCommand, KeyGenerateOptions, KeyInspectOptions, KeyListOpti
 use crate::keys::{self, KeyOptions};
 use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, show_path};
+use crate::ui::{Session, read_named, show_path};
 
 /// Shortest passphrase for a new key, in bytes.
 const SHORTEST_PASSPHRASE: usize = 8;
@@ -403,9 +402,7 @@ fn show(session: &Session, options: &KeyShowOptions) -> Result<(), Report> {
 /// Under which keyids, and for which roles, a root or targets document lists a key. The key counts, not how it is
 /// spelled.
 fn listed(path: &Path, key: &PublicKey) -> Result<Vec<Listed>, Report> {
-    let bytes = read_bounded(path, LONGEST_METADATA).map_err(|error| Report::io(&error))?.ok_or_else(|| {
-        Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", show_path(path)))
-    })?;
+    let bytes = read_named(path, LONGEST_METADATA)?;
     let malformed = |error: trustroot::metadata::FormatError| {
         Report::new(Outcome::No, "malformed", error.to_string()).fact("file", show_path(path))
     };

@@ -17,7 +17,7 @@ use crate::config::{LONGEST_ROOT, Origin, Pin, PinnedBy, Policy, Trust, TrustNam
 use crate::output::{self, Show, ShownPath};
 use crate::period::ago;
 use crate::report::{Outcome, Report, example_key};
-use crate::ui::{Session, fetcher, judge_kept, show_path, show_time, warn};
+use crate::ui::{Session, fetcher, judge_kept, read_named, show_time, warn};
 
 pub(crate) fn run(session: &Session, command: TrustCommand) -> Result<(), Report> {
     match command {
@@ -448,9 +448,7 @@ fn parse_url(text: &OsStr) -> Result<SafeUrl, Report> {
 }
 
 pub(crate) fn read_root(path: &Path) -> Result<Vec<u8>, Report> {
-    trustroot::client::read_bounded(path, LONGEST_ROOT).map_err(|error| Report::io(&error))?.ok_or_else(|| {
-        Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", show_path(path)))
-    })
+    read_named(path, LONGEST_ROOT)
 }
 
 /// A root that does not meet its own threshold cannot be a pin.

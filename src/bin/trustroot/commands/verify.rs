@@ -8,7 +8,7 @@ use fs_err as fs;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trustroot::Printable;
-use trustroot::client::{Agreed, read_bounded};
+use trustroot::client::Agreed;
 use trustroot::metadata::TargetPath;
 use trustroot::verify::{
     Accepted, ArtifactDigests, Denial, KeySet, MAX_FILE_BYTES, MAX_KEY_SET_BYTES, MAX_TRUSTED_ROOT_BYTES,
@@ -21,7 +21,7 @@ use crate::args::VerifyOptions;
 use crate::asked::Asked;
 use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, show_path, show_time};
+use crate::ui::{Session, read_named, show_path, show_time};
 
 pub(crate) fn run(session: &Session, options: &VerifyOptions) -> Result<(), Report> {
     let mut asked = Asked::of(session, options.trust.as_ref(), options.map.as_deref())?;
@@ -30,12 +30,7 @@ pub(crate) fn run(session: &Session, options: &VerifyOptions) -> Result<(), Repo
         (None, Some(digest)) => digest.clone(),
         (None, None) => unreachable!("the command line asks for one"),
     };
-    let attestation_file = read_bounded(&options.attestation, MAX_FILE_BYTES as u64)
-        .map_err(|error| Report::io(&error))?
-        .ok_or_else(|| {
-            let path = show_path(&options.attestation);
-            Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{path}` does not exist"))
-        })?;
+    let attestation_file = read_named(&options.attestation, MAX_FILE_BYTES as u64)?;
     let Some(key_target) = &options.key_target else {
         return verify_build::run(session, &mut asked, options, &artifact, &attestation_file);
     };
@@ -117,9 +112,7 @@ pub(super) fn artifact_name(options: &VerifyOptions) -> ShownPath {
 /// Hashes the artifact as it streams by: it may be of any size.
 fn digest(path: &Path) -> Result<ArtifactDigests, Report> {
     let io = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            Report::new(Outcome::WrongQuestion, "no-such-file", format!("`{}` does not exist", show_path(path)))
-        }
+        std::io::ErrorKind::NotFound => Report::no_such_file(path),
         _ => Report::io(&error),
     };
     let mut file = fs::File::open(path).map_err(io)?;

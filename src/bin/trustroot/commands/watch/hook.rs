@@ -1,5 +1,6 @@
 //! Runs a command of the user's after a change.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -41,14 +42,13 @@ impl<'a> Hook<'a> {
     /// # Errors
     /// In words, where it cannot be started, fails or takes too long.
     pub(super) async fn run(&self, changed: &[Changed]) -> Result<(), HookError> {
-        let names: Vec<&str> = changed.iter().map(|changed| changed.name.as_str()).collect();
+        // What it was not told of before may be about the same repositories.
+        let names: BTreeSet<&str> = changed.iter().map(|changed| changed.name.as_str()).collect();
+        let names: Vec<&str> = names.into_iter().collect();
         let lines: Vec<String> = changed
             .iter()
             .flat_map(|changed| changed.words().into_iter().map(|words| format!("{}: {words}", changed.name)))
             .collect();
-        let mut names = names;
-        names.sort_unstable();
-        names.dedup();
         let child = Command::new(&self.command[0])
             .args(&self.command[1..])
             .env("TRUSTROOT_CHANGED", names.join(" "))
