@@ -1,22 +1,26 @@
 //! The command line. What a command is for stands at its variant: its options are only put together where it is the one that
 //! was asked for.
 
+mod ceremony;
 mod client;
 mod maintainer;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use self::ceremony::{
+    CeremonyCollectOptions, CeremonyCommand, CeremonyFinishOptions, CeremonyRequestOptions, CeremonyResponseOptions,
+    CeremonyReviewOptions, CeremonySignOptions, CeremonyStartOptions, CeremonyStatusOptions, CeremonyWithdrawOptions,
+    PinOptions,
+};
 pub(crate) use self::client::{
     BundleCommand, BundleExportOptions, BundleImportOptions, ChangesOptions, GetOptions, InspectOptions, LookupOptions,
     PolicyOptions, RefreshOptions, StatusOptions, TrustAddOptions, TrustCommand, TrustSetOptions, VerifyOptions,
 };
 pub(crate) use self::maintainer::{
-    BuilderAddKeyOptions, BuilderAddOptions, BuilderCommand, CeremonyCollectOptions, CeremonyCommand,
-    CeremonyFinishOptions, CeremonyRequestOptions, CeremonyResponseOptions, CeremonyReviewOptions, CeremonySignOptions,
-    CeremonyStartOptions, CeremonyStatusOptions, CeremonyWithdrawOptions, CheckOptions, Holder, InitOptions,
-    KeyCommand, KeyGenerateOptions, KeyInspectOptions, KeyListOptions, KeyShowOptions, KeyType, NamespaceAddOptions,
-    NamespaceCommand, PinOptions, PublishOptions, ServeOptions, WorkingCopyOptions,
+    BuilderAddKeyOptions, BuilderAddOptions, BuilderCommand, CheckOptions, Holder, InitOptions, KeyCommand,
+    KeyGenerateOptions, KeyInspectOptions, KeyListOptions, KeyShowOptions, KeyType, NamespaceAddOptions,
+    NamespaceCommand, PublishOptions, ServeOptions, WorkingCopyOptions,
 };
 use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand, ValueEnum};

@@ -1,0 +1,228 @@
+//! `trustroot ceremony`
+
+mod air_gap;
+mod matter;
+mod review;
+mod sign;
+mod status;
+
+use serde::Serialize;
+use trustroot::ceremony::{AcceptedRisks, CeremonyError, EventName, EventState, SigningEvent};
+use trustroot::crypto::sha256;
+use trustroot::metadata::RoleName;
+use trustroot::repository::{Proposal, SignedState, WorkingCopy};
+
+use super::maintain::{ceremony_failed, open, repository_failed, role};
+use crate::args::{CeremonyCommand, CeremonyFinishOptions, CeremonyStartOptions, CeremonyWithdrawOptions};
+use crate::output::{self, Show, ShownPath};
+use crate::report::{Outcome, Report};
+use crate::ui::Session;
+use air_gap::{collect, request, response};
+use review::review;
+use sign::sign;
+use status::{count, status};
+
+pub(crate) fn run(session: &Session, command: CeremonyCommand) -> Result<(), Report> {
+    match command {
+        CeremonyCommand::Start(options) => start(session, &options),
+        CeremonyCommand::Status(options) => status(session, &options),
+        CeremonyCommand::Review(options) => review(session, &options),
+        CeremonyCommand::Sign(options) => sign(session, &options),
+        CeremonyCommand::Request(options) => request(session, &options),
+        CeremonyCommand::Response(options) => response(session, &options),
+        CeremonyCommand::Collect(options) => collect(session, &options),
+        CeremonyCommand::Withdraw(options) => withdraw(session, &options),
+        CeremonyCommand::Finish(options) => finish(session, &options),
+    }
+}
+
+fn read_signed(session: &Session, copy: &WorkingCopy) -> Result<SignedState, Report> {
+    copy.signed(session.start).map_err(|error| repository_failed(&error))
+}
+
+/// The event that is meant: the one named, or the only one in one of these states.
+fn choose(
+    copy: &WorkingCopy,
+    signed: &SignedState,
+    named: Option<&EventName>,
+    states: &[EventState],
+) -> Result<SigningEvent, Report> {
+    let failed = |error: CeremonyError| ceremony_failed(&error);
+    if let Some(name) = named {
+        return SigningEvent::open(copy, name).map_err(failed);
+    }
+    let mut open = Vec::new();
+    for name in SigningEvent::names(copy).map_err(failed)? {
+        // One that cannot be read is said by `status`; it does not stand in the way of the others.
+        let Ok(event) = SigningEvent::open(copy, &name) else { continue };
+        if event.status(copy, signed).is_ok_and(|status| states.contains(&status.state)) {
+            open.push(event);
+        }
+    }
+    match open.len() {
+        1 => Ok(open.remove(0)),
+        0 => Err(Report::new(Outcome::WrongQuestion, "no-event", "no signing event waits for this")
+            .hint("see where events stand with `trustroot ceremony status NAME`, or start one")),
+        _ => {
+            let several: Vec<&str> = open.iter().map(|event| event.name.as_str()).collect();
+            Err(Report::new(Outcome::WrongQuestion, "which-event", "several signing events are open")
+                .fact("events", several.join(", "))
+                .hint("say which one"))
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Started {
+    event: String,
+    role: String,
+    version: u64,
+    payload_sha256: String,
+    /// Signatures that no longer count.
+    voided: usize,
+    next: String,
+}
+
+impl Show for Started {
+    fn text(&self) -> String {
+        let voided = match self.voided {
+            0 => String::new(),
+            1 => "the proposal changed: 1 signature collected so far no longer counts\n".to_owned(),
+            n => format!("the proposal changed: {n} signatures collected so far no longer count\n"),
+        };
+        format!(
+            "proposed {} v{} as signing event {}\n  payload  sha256 {}\n{voided}next: {}\n",
+            self.role, self.version, self.event, self.payload_sha256, self.next
+        )
+    }
+}
+
+fn start(session: &Session, options: &CeremonyStartOptions) -> Result<(), Report> {
+    let copy = open(&options.working_copy)?;
+    let signed = read_signed(session, &copy)?;
+    let role = role(&options.role)?;
+    let proposal =
+        Proposal::of(&copy, &signed, &role, session.start.time()).map_err(|error| repository_failed(&error))?;
+    let name = options.name.clone().unwrap_or_else(|| EventName::of(&role, proposal.version));
+    let failed = |error: CeremonyError| ceremony_failed(&error);
+    let event = SigningEvent::start(&copy, &signed, &proposal, &name).map_err(failed)?;
+    let voided = event.signatures.len() - event.over_this_payload().count();
+    let problems = event.review(&copy, &signed, session.start.time()).map_err(failed)?.problems;
+    if !problems.is_empty() {
+        return Err(ceremony_failed(&CeremonyError::BreaksRules { problems }));
+    }
+    let started = Started {
+        event: name.as_str().to_owned(),
+        role: role.to_string(),
+        version: event.version.get(),
+        payload_sha256: hex::encode(event.digest()),
+        voided,
+        next: format!("each signer runs `trustroot ceremony sign {name} --key FILE`"),
+    };
+    output::show(session.format, &started)
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Withdrawn {
+    event: String,
+    role: String,
+    version: u64,
+    payload_sha256: String,
+    /// Under whose rules it had how many signatures.
+    counts: Vec<String>,
+    next: String,
+}
+
+impl Show for Withdrawn {
+    fn text(&self) -> String {
+        format!(
+            "withdrew {} v{} ({}), which stays in the event with its signatures\n  payload  sha256 {}\nnext: {}\n",
+            self.role,
+            self.version,
+            self.counts.join("; "),
+            self.payload_sha256,
+            self.next
+        )
+    }
+}
+
+fn withdraw(session: &Session, options: &CeremonyWithdrawOptions) -> Result<(), Report> {
+    let failed = |error: CeremonyError| ceremony_failed(&error);
+    let copy = open(&options.working_copy)?;
+    let signed = read_signed(session, &copy)?;
+    let mut event = SigningEvent::open(&copy, &options.event).map_err(failed)?;
+    let status = event.status(&copy, &signed).map_err(failed)?;
+    let (role, version) = (event.role.clone(), event.version);
+    match status.state {
+        EventState::Finished => return Err(failed(CeremonyError::Finished { role, version })),
+        EventState::Superseded => return Err(failed(CeremonyError::Superseded { role, version })),
+        _ => {}
+    }
+    event.withdraw(&options.because, session.start.time()).map_err(failed)?;
+    let withdrawn = Withdrawn {
+        event: event.name.as_str().to_owned(),
+        role: role.to_string(),
+        version: version.get(),
+        payload_sha256: hex::encode(event.digest()),
+        counts: status.counts.iter().map(count).collect(),
+        next: format!("put the configuration right, then `trustroot ceremony start {role}`"),
+    };
+    output::show(session.format, &withdrawn)
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Finished {
+    role: String,
+    version: u64,
+    file: ShownPath,
+    sha256: String,
+    next: String,
+}
+
+impl Show for Finished {
+    fn text(&self) -> String {
+        format!(
+            "finished {} v{}: {}\n  sha256  {}\nnext: {}\n",
+            self.role, self.version, self.file, self.sha256, self.next
+        )
+    }
+}
+
+fn finish(session: &Session, options: &CeremonyFinishOptions) -> Result<(), Report> {
+    if session.time_is_chosen {
+        return Err(Report::new(
+            Outcome::WrongQuestion,
+            "chosen-time",
+            "whether a cap or level would start in the past is judged now, not at a time of your choice",
+        )
+        .hint("leave out `--at`"));
+    }
+    let failed = |error: CeremonyError| ceremony_failed(&error);
+    let copy = open(&options.working_copy)?;
+    let signed = read_signed(session, &copy)?;
+    let event = choose(&copy, &signed, options.event.as_ref(), &[EventState::Complete])?;
+    let mut accepted = AcceptedRisks::default();
+    accepted.lost.clone_from(&options.lost);
+    accepted.siblings = options.accept_sibling.iter().map(hex::encode).collect();
+    let version = event.finish(&copy, &signed, session.start.time(), &accepted).map_err(failed)?;
+    // What was written is read again: from here on everything builds on it.
+    let signed = read_signed(session, &copy)?;
+    let bytes = signed.bytes(&event.role, version).map_err(|error| repository_failed(&error))?;
+    let next = match event.role {
+        RoleName::Root if signed.targets().is_none_or(|targets| !targets.current) => {
+            "`trustroot ceremony start targets`"
+        }
+        _ => "`trustroot publish`",
+    };
+    let finished = Finished {
+        role: event.role.to_string(),
+        version: version.get(),
+        file: ShownPath::of(copy.signed_directory().join(event.file_name())),
+        sha256: hex::encode(sha256(&bytes)),
+        next: next.to_owned(),
+    };
+    output::show(session.format, &finished)
+}

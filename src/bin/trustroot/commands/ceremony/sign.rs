@@ -1,0 +1,125 @@
+//! `trustroot ceremony sign`
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use serde::Serialize;
+use trustroot::ceremony::{CeremonyError, Challenge, EventState, Review};
+
+use super::super::maintain::ceremony_failed;
+use super::air_gap::exists;
+use super::matter::{matter, time_source};
+use super::review::review_text;
+use super::status::count;
+use crate::args::CeremonySignOptions;
+use crate::keys::{create_public, open_key};
+use crate::output::{self, Show, ShownPath};
+use crate::report::{Outcome, Report};
+use crate::ui::{Session, show_path, show_time};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Signed {
+    event: String,
+    role: String,
+    version: u64,
+    payload_sha256: String,
+    files: Vec<ShownPath>,
+    counts: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+impl Show for Signed {
+    fn text(&self) -> String {
+        let counts = if self.counts.is_empty() { String::new() } else { format!(" ({})", self.counts.join("; ")) };
+        let files: Vec<String> = self.files.iter().map(ToString::to_string).collect();
+        let mut text = format!("signed {} v{}{counts}: {}\n", self.role, self.version, files.join(", "));
+        if let Some(next) = &self.next {
+            let _ = writeln!(text, "next: {next}");
+        }
+        text
+    }
+}
+
+pub(super) fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(), Report> {
+    let failed = |error: CeremonyError| ceremony_failed(&error);
+    let mut matter = matter(session, options.event.as_deref(), &options.pin, options.trial, &options.working_copy)?;
+    // The review goes where the questions go: the result on standard output is the signature's.
+    let _ = anstream::stderr().write_all(review_text(session, &matter).as_bytes());
+    if !matter.review.problems.is_empty() {
+        return Err(failed(CeremonyError::BreaksRules { problems: matter.review.problems }));
+    }
+    let (role, version) = (matter.event.role.clone(), matter.event.version);
+    match matter.status.state {
+        EventState::Superseded => return Err(failed(CeremonyError::Superseded { role, version })),
+        EventState::Finished => return Err(failed(CeremonyError::Finished { role, version })),
+        EventState::Withdrawn => return Err(failed(CeremonyError::Withdrawn { role, version })),
+        _ => {}
+    }
+    match &options.output {
+        Some(file) if file.exists() => return Err(exists(file).still("nothing was signed")),
+        None if matter.request.is_some() => {
+            return Err(Report::new(Outcome::WrongQuestion, "no-output", "a request is answered by a file")
+                .still("nothing was signed")
+                .hint("say where to write the response: `-o FILE`"));
+        }
+        _ => {}
+    }
+    confirm(session, &matter.review, options.payload_sha256.as_ref())?;
+    let key = open_key(session, &options.key)?;
+    let event = &mut matter.event;
+    let (files, counts, next) = if let Some(file) = &options.output {
+        let mut response = event.respond(&matter.signed, &*key).map_err(failed)?;
+        response.signed_at = Some(show_time(session.start.time()));
+        response.time_source = Some(time_source(session).to_owned());
+        response.made_by = Some(concat!("trustroot ", env!("CARGO_PKG_VERSION")).to_owned());
+        create_public(file, response.to_json().as_bytes())?;
+        let next = format!("where the event is, `trustroot ceremony collect {} {}`", event.name, show_path(file));
+        (vec![ShownPath::of(file.clone())], Vec::new(), Some(next))
+    } else {
+        let files = event.sign(&matter.signed, &*key).map_err(failed)?;
+        let counts = event.counts(&matter.signed).map_err(failed)?;
+        (files.into_iter().map(ShownPath::of).collect(), counts.iter().map(count).collect(), None)
+    };
+    let answer = Signed {
+        event: event.name.as_str().to_owned(),
+        role: event.role.to_string(),
+        version: event.version.get(),
+        payload_sha256: hex::encode(event.digest()),
+        files,
+        counts,
+        next,
+    };
+    output::show(session.format, &answer)
+}
+
+/// Has the signer confirm the payload: by its digest from a second machine, or by four of its words.
+fn confirm(session: &Session, review: &Review, given: Option<&[u8; 32]>) -> Result<(), Report> {
+    let failed = |error: CeremonyError| ceremony_failed(&error);
+    if let Some(given) = given {
+        return if *given == review.digest {
+            Ok(())
+        } else {
+            let report = failed(CeremonyError::NotConfirmed);
+            Err(report.fact("given", hex::encode(given)).fact("payload", hex::encode(review.digest)))
+        };
+    }
+    if !session.interactive {
+        return Err(Report::new(
+            Outcome::WrongQuestion,
+            "no-terminal",
+            "the payload has to be confirmed, and there is no terminal to ask on",
+        )
+        .still("nothing was signed")
+        .hint("compare the digest with a second machine, and give it with `--payload-sha256`"));
+    }
+    let challenge = Challenge::random().map_err(|error| failed(error.into()))?;
+    let places: Vec<String> = challenge.places().iter().map(|place| (place + 1).to_string()).collect();
+    let _ =
+        write!(anstream::stderr(), "\ntype the words number {}, as the second machine shows them: ", places.join(", "));
+    let _ = anstream::stderr().flush();
+    let mut typed = String::new();
+    std::io::stdin().read_line(&mut typed).map_err(|error| Report::io(&error))?;
+    if challenge.is_met(&review.digest, &typed) { Ok(()) } else { Err(failed(CeremonyError::NotConfirmed)) }
+}

@@ -1,0 +1,233 @@
+//! How far signing events are, in words and as JSON.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use trustroot::Printable;
+use trustroot::ceremony::{CeremonyError, EventState, SigningEvent, Status, Under};
+use trustroot::crypto::KeyFamily;
+use trustroot::repository::FamilyCount;
+use trustroot::trust::{Standing, TallyLine};
+
+use super::super::maintain::{ceremony_failed, open};
+use super::read_signed;
+use super::review::Whole;
+use crate::args::CeremonyStatusOptions;
+use crate::output::{self, Show};
+use crate::report::{Report, signer, standing};
+use crate::ui::Session;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Statuses {
+    events: Vec<Value>,
+    #[serde(skip)]
+    text: String,
+}
+
+impl Show for Statuses {
+    fn text(&self) -> String {
+        self.text.clone()
+    }
+}
+
+pub(super) fn status(session: &Session, options: &CeremonyStatusOptions) -> Result<(), Report> {
+    let failed = |error: CeremonyError| ceremony_failed(&error);
+    let copy = open(&options.working_copy)?;
+    let signed = read_signed(session, &copy)?;
+    let names = match &options.event {
+        Some(name) => vec![name.clone()],
+        None => SigningEvent::names(&copy).map_err(failed)?,
+    };
+    let (mut events, mut text) = (Vec::new(), String::new());
+    for name in &names {
+        // One event that cannot be read does not hide the others.
+        let read = SigningEvent::open(&copy, name).and_then(|event| Ok((event.status(&copy, &signed)?, event)));
+        match read {
+            Err(error) if options.event.is_some() => return Err(failed(error)),
+            Err(error) => {
+                let _ = writeln!(text, "{name}: cannot be read: {error}");
+                events.push(json!({"event": name.as_str(), "error": error.to_string()}));
+            }
+            Ok((status, event)) => {
+                let done = matches!(status.state, EventState::Finished | EventState::Superseded);
+                if options.event.is_some() || !done {
+                    text.push_str(&status_text(session, &event, &status));
+                    events.push(status_json(&event, &status));
+                }
+            }
+        }
+    }
+    if text.is_empty() {
+        text.push_str("no signing event is open\n");
+    }
+    output::show(session.format, &Statuses { events, text })
+}
+
+fn state_words(state: EventState) -> &'static str {
+    match state {
+        EventState::Open => "open",
+        EventState::Complete => "complete: it can be finished",
+        EventState::Finished => "finished",
+        EventState::Superseded => "superseded: another payload was signed for this version",
+        EventState::Withdrawn => "withdrawn: it is not signed any further",
+        _ => "unknown",
+    }
+}
+
+pub(super) fn status_text(session: &Session, event: &SigningEvent, status: &Status) -> String {
+    let mut text = format!(
+        "{}: {} {}, {}\n  payload  sha256 {}\n",
+        event.name,
+        event.role,
+        event.version,
+        state_words(status.state),
+        hex::encode(event.digest())
+    );
+    if let Some(withdrawn) = event.withdrawal() {
+        let (at, reason) = (Printable(&withdrawn.at), Whole(&withdrawn.reason));
+        let _ = writeln!(text, "  withdrawn on {at}, nobody signed why: \"{reason}\"");
+    }
+    let expired = event.expires().ok().filter(|expires| expires.is_past(session.start.time()));
+    let waits = matches!(status.state, EventState::Open | EventState::Complete);
+    if let Some(expires) = expired.as_ref().filter(|_| waits) {
+        let _ = writeln!(text, "  its proposal has expired, on {expires}: nothing helps but another one");
+    }
+    for under in &status.counts {
+        let _ = writeln!(text, "  under {}: {} of {} needed", under.by, under.tally.counted, under.tally.needed);
+        for count in &under.families {
+            let _ = writeln!(text, "    of them {}: {} of {} needed", count.family, count.counted, count.needed);
+        }
+        for line in &under.tally.lines {
+            let _ = writeln!(text, "    {:9}  {}", standing(line.standing), signer(line));
+        }
+    }
+    for uncounted in &status.uncounted {
+        let _ = writeln!(text, "  not counted: {}: {}", Printable(&uncounted.from), uncounted.why);
+    }
+    for owner in &status.outgoing_missing {
+        let _ = writeln!(text, "  {} changes keys: the outgoing key must sign too", Printable(owner));
+    }
+    text.push_str(&siblings_text(event, status));
+    let next = match status.state {
+        EventState::Open | EventState::Complete if expired.is_some() => {
+            format!("`trustroot ceremony start {}`", event.role)
+        }
+        EventState::Open => {
+            let missing = missing(status);
+            let who =
+                if missing.is_empty() { "nobody is left who could sign".to_owned() } else { missing.join(" or ") };
+            format!("{who} runs `trustroot ceremony sign {} --key FILE`", event.name)
+        }
+        EventState::Complete if !status.outgoing_missing.is_empty() => {
+            format!("they sign with it, or `trustroot ceremony finish {} --lost NAME`", event.name)
+        }
+        EventState::Complete => format!("`trustroot ceremony finish {}`", event.name),
+        EventState::Finished => "`trustroot publish`".to_owned(),
+        _ => format!("`trustroot ceremony start {}`", event.role),
+    };
+    let _ = writeln!(text, "next: {next}");
+    text
+}
+
+/// What else has been signed, or may have been, for the same version.
+pub(super) fn siblings_text(event: &SigningEvent, status: &Status) -> String {
+    let mut text = String::new();
+    for sibling in &status.siblings {
+        let counts: Vec<String> = sibling.counts.iter().map(count).collect();
+        let known = if counts.is_empty() { "its payload is not here".to_owned() } else { counts.join("; ") };
+        let _ = writeln!(
+            text,
+            "  sibling: another {} {} has signatures, in event {} ({known})\n    payload  sha256 {}",
+            event.role, event.version, sibling.event, sibling.digest
+        );
+    }
+    for (name, problem) in &status.unreadable_events {
+        let _ = writeln!(text, "  event {name} cannot be read, and may hold another: {}", Printable(problem));
+    }
+    text
+}
+
+pub(super) fn count(under: &Under) -> String {
+    let of = |count: &FamilyCount| format!(", {} of {} {}", count.counted, count.needed, count.family);
+    let families: String = under.families.iter().map(of).collect();
+    format!("{} of {}{families} under {}", under.tally.counted, under.tally.needed, under.by)
+}
+
+/// Who can still sign, by name where there is one.
+fn missing(status: &Status) -> Vec<String> {
+    let mut names = std::collections::BTreeSet::new();
+    for under in status.counts.iter().filter(|under| !under.met()) {
+        // Once the threshold is met, only keys of the families that are short help.
+        let helps = |line: &TallyLine| {
+            let short = |count: &FamilyCount| !count.met() && line.family == Some(count.family);
+            line.standing == Standing::Missing && (!under.tally.met() || under.families.iter().any(short))
+        };
+        for line in under.tally.lines.iter().filter(|line| helps(line)) {
+            names.insert(match &line.owner {
+                Some(owner) => Printable(owner).to_string(),
+                None => line.keyid.to_string(),
+            });
+        }
+    }
+    names.into_iter().collect()
+}
+
+pub(super) fn status_json(event: &SigningEvent, status: &Status) -> Value {
+    let counts = |counts: &[Under]| -> Vec<Value> {
+        let lines = |under: &Under| -> Vec<Value> {
+            let line = |line: &TallyLine| {
+                json!({
+                    "keyid": line.keyid.as_str(),
+                    "owner": line.owner,
+                    "kind": line.kind,
+                    "family": line.family.map(KeyFamily::name),
+                    "standing": standing(line.standing),
+                })
+            };
+            under.tally.lines.iter().map(line).collect()
+        };
+        counts
+            .iter()
+            .map(|under| {
+                json!({
+                    "under": under.by,
+                    "needed": under.tally.needed,
+                    "counted": under.tally.counted,
+                    "families": under.families.iter().map(|count| json!({
+                        "family": count.family.name(),
+                        "needed": count.needed,
+                        "counted": count.counted,
+                    })).collect::<Vec<_>>(),
+                    "signers": lines(under),
+                })
+            })
+            .collect()
+    };
+    json!({
+        "event": event.name.as_str(),
+        "role": event.role.as_str(),
+        "version": event.version.get(),
+        "payloadSha256": hex::encode(event.digest()),
+        "state": match status.state {
+            EventState::Open => "open",
+            EventState::Complete => "complete",
+            EventState::Finished => "finished",
+            EventState::Superseded => "superseded",
+            EventState::Withdrawn => "withdrawn",
+            _ => "unknown",
+        },
+        "counts": counts(&status.counts),
+        "uncounted": status.uncounted.iter().map(|one| json!({"from": one.from, "why": one.why})).collect::<Vec<_>>(),
+        "withdrawn": event.withdrawal().map(|withdrawn| json!({"at": withdrawn.at, "reason": withdrawn.reason})),
+        "expires": event.expires().ok().map(|expires| expires.to_string()),
+        "outgoingKeyMissing": status.outgoing_missing,
+        "siblings": status.siblings.iter().map(|sibling| json!({
+            "payloadSha256": sibling.digest,
+            "event": sibling.event.as_str(),
+            "counts": counts(&sibling.counts),
+        })).collect::<Vec<_>>(),
+        "canStillSign": missing(status),
+    })
+}
