@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::metadata::canonical_json::{JsonError, check_unambiguous};
 use crate::metadata::{TargetPath, matches_pattern};
+use crate::printable::Printable;
 
 /// Which repositories are asked about which targets, and how many of them must agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +66,7 @@ pub enum MapError {
         most: usize,
     },
     /// A mapping names a repository that `repositories` does not.
-    #[error("mapping {position} names the repository `{name}`, which `repositories` does not")]
+    #[error("mapping {position} names the repository `{}`, which `repositories` does not", Printable(name))]
     UnknownRepository {
         /// Which mapping, from 1.
         position: usize,
@@ -73,7 +74,7 @@ pub enum MapError {
         name: String,
     },
     /// A mapping names a repository twice: it would count twice.
-    #[error("mapping {position} names the repository `{name}` twice")]
+    #[error("mapping {position} names the repository `{}` twice", Printable(name))]
     RepeatedRepository {
         /// Which mapping, from 1.
         position: usize,

@@ -201,3 +201,132 @@ fn the_map_of_the_system_comes_before_the_users() {
     assert_eq!(run(&world.path("system"))["document"]["threshold"], 2);
     assert_eq!(run(Path::new(""))["document"]["threshold"], 1);
 }
+
+#[test]
+fn one_repository_that_cannot_be_looked_at_does_not_hide_the_others() {
+    let world = World::new();
+    world.look_up(0);
+    world.write("home/a/trust.toml", b"is = 'not ours'\n");
+    for command in [&["status"][..], &["changes", "--since", "2026-01-01T00:00:00Z"], &["refresh"]] {
+        let said = world.json(2, command);
+        assert_eq!(code(&said), "configuration", "{command:?}");
+        assert!(!said["error"].to_string().contains("trustroot refresh a"), "{said}");
+        let shown = said["succeeded"]["trusts"].as_array();
+        let shown = shown.unwrap_or_else(|| panic!("{command:?}: {said}"));
+        let b = shown.iter().find(|trust| trust["name"] == "b").unwrap_or_else(|| panic!("{command:?}: {said}"));
+        assert!(b["problems"].as_array().is_none_or(Vec::is_empty), "{b}");
+    }
+    // Whoever names it is told at once, as before.
+    assert_eq!(code(&world.json(2, &["status", "a"])), "configuration");
+}
+
+#[test]
+fn a_watch_begins_where_one_repository_cannot_be_watched() {
+    let world = World::new();
+    world.write("home/a/trust.toml", b"is = 'not ours'\n");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_trustroot"));
+    command.args(["refresh", "--watch", "--interval", "1h"]).current_dir(world.directory.path()).env_clear();
+    command.env("TRUSTROOT_HOME", world.path("home")).stderr(std::process::Stdio::piped());
+    let mut watch = command.spawn().unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(watch.stderr.take().unwrap()));
+    let first = lines.map_while(Result::ok).next().unwrap();
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    assert!(first.starts_with("warning: a: "), "{first}");
+}
+
+#[test]
+fn a_refresh_that_outlives_its_pin_leaves_nothing_to_the_next_of_that_name() {
+    let world = World::new();
+    world.json(0, &["refresh", "a"]);
+    let brought = files(&world.path("home/a/metadata"));
+    world.json(0, &["trust", "remove", "a"]);
+    assert!(!world.path("home/a").exists());
+    // What the refresh writes once the pin is gone.
+    assert!(brought.len() > 3);
+    for (path, bytes) in brought {
+        let path = world.path("home/a/metadata").join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write_durably(&path, &bytes).unwrap();
+    }
+    // Another repository gets the name.
+    world.write("root.json", &std::fs::read(world.b.path("repository/1.root.json")).unwrap());
+    world.json(0, &["trust", "add", "a", "--url", "b", "--root", "root.json"]);
+    assert!(!world.path("home/a/metadata").exists());
+    world.json(0, &["refresh", "a"]);
+    let kept = std::fs::read(world.path("home/a/metadata/root.json")).unwrap();
+    assert_eq!(kept, std::fs::read(world.path("root.json")).unwrap());
+}
+
+#[test]
+fn a_pin_can_be_removed_where_nothing_can_be_kept() {
+    let world = World::new();
+    let _ = std::fs::remove_dir_all(world.path("home/a/metadata"));
+    world.write("home/a/metadata", b"in the way");
+    world.json(0, &["trust", "remove", "a"]);
+    assert!(!world.path("home/a").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_no_absent_file() {
+    use std::os::unix::fs::symlink;
+    let world = World::new();
+    std::fs::remove_file(world.path("home/map.json")).unwrap();
+    symlink("/nonexistent", world.path("home/map.json")).unwrap();
+    // Without the map either repository alone could answer.
+    assert_eq!(code(&world.json(3, &["lookup", OPPY])), "io");
+    std::fs::remove_file(world.path("home/map.json")).unwrap();
+    std::fs::rename(world.path("home/a"), world.path("elsewhere")).unwrap();
+    symlink("/nonexistent", world.path("home/a")).unwrap();
+    assert_eq!(code(&world.json(3, &["lookup", OPPY, "--trust", "a"])), "io");
+}
+
+#[test]
+fn what_a_file_of_the_users_names_does_not_draw_on_the_terminal() {
+    let world = World::new();
+    let shown = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_trustroot"));
+        command.args(arguments).current_dir(world.directory.path()).env_clear().env("CLICOLOR_FORCE", "1");
+        let output = command.env("TRUSTROOT_HOME", world.path("home")).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let drawn = "x\u{1b}]0;pwn\u{7}\u{202e}y";
+    let mapping = json!([{"paths": ["*"], "repositories": ["a", drawn], "threshold": 2}]);
+    world.map(&mapping);
+    let said = shown(&["lookup", OPPY]);
+    assert!(said.contains(r"x\u{1b}]0;pwn\u{7}\u{202e}y"), "{said}");
+    world.write("home/map.json", json!({"repositories": {}, "mapping": [], drawn: 1}).to_string().as_bytes());
+    let unknown_field = shown(&["lookup", OPPY]);
+    world.write("home/a/trust.toml", "\"x\\u001b]0;pwn\\u0007\\u202ey\" = 1\n".as_bytes());
+    for said in [said, unknown_field, shown(&["status", "a"])] {
+        assert!(!said.contains("\u{1b}]0") && !said.contains(['\u{7}', '\u{202e}']), "{said:?}");
+    }
+}
+
+/// Registry `a` names a file whose path begins with a dot, and one that no terminal shows as it is.
+const ODD: [&str; 2] = [".well-known/keys.json", "caf\u{e9}.json"];
+
+#[test]
+fn programs_get_names_as_they_are_and_a_bundle_carries_every_kept_one() {
+    let mut world = World::new();
+    for name in ODD {
+        world.a.write(&format!("targets/{name}"), "{}\n");
+    }
+    world.a.now += chrono::Duration::minutes(1);
+    world.a.hold("targets", &["alice", "bob"]).unwrap();
+    world.a.publish().unwrap();
+    world.a.serve_from(&world.path("a"));
+    for name in ODD {
+        let got = world.json(0, &["get", name, "--trust", "a", "--output", "got"]);
+        assert_eq!(got["target"], name);
+    }
+    let written = world.json(0, &["bundle", "export", "a", "--all-kept", "--output", "all.bundle"]);
+    assert_eq!(written["targets"], json!(ODD));
+    assert_eq!(world.json(0, &["bundle", "inspect", "all.bundle"])["targets"], json!(ODD));
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_trustroot"));
+    let output =
+        command.args(["bundle", "inspect", "all.bundle"]).current_dir(world.directory.path()).output().unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().contains(r"caf\u{e9}.json"));
+}

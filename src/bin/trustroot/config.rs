@@ -449,18 +449,7 @@ impl TrustStore {
 
     /// Keeps other processes from changing pins, for as long as it is held. Reading needs no lock.
     fn lock(&self) -> Result<StoreLock, Report> {
-        const PATIENCE: Duration = Duration::from_secs(60);
-        let (pins, started) = (LocalCache::new(self.home.clone(), CacheMode::ReadWrite), Instant::now());
-        loop {
-            match pins.try_lock().map_err(|error| Report::io(&error).still("nothing changed"))? {
-                Some(lock) => return Ok(lock),
-                None if started.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(10)),
-                None => {
-                    let headline = format!("another process holds the lock of {}", show_path(&self.home));
-                    return Err(Report::new(Outcome::CouldNotTell, "locked", headline).still("nothing changed"));
-                }
-            }
-        }
+        lock(&self.home)
     }
 
     /// Pins a root. Pinning the same again changes nothing; pinning something else, or with another policy, is refused.
@@ -476,6 +465,10 @@ impl TrustStore {
             return Ok(there);
         }
         let directory = self.home.join(name.as_str());
+        // Of another repository that had this name: a refresh that ran while its pin was removed kept what it brought.
+        if directory.exists() {
+            self.clear(name).map_err(|error| Report::io(&error).still("nothing was pinned"))?;
+        }
         fs::create_dir_all(&directory).map_err(|error| Report::io(&error))?;
         // Of an earlier one that was interrupted.
         remove_leftovers(&directory);
@@ -565,7 +558,7 @@ impl TrustStore {
     /// Forgets what is kept of a repository. Its pin stays, also one of the system's.
     pub(crate) fn forget_kept(&self, name: &TrustName) -> Result<(), Report> {
         let trust = self.load(name)?;
-        let _lock = self.lock()?;
+        let (_lock, _kept) = (self.lock()?, lock(&trust.metadata_directory())?);
         let io = |error: std::io::Error| Report::io(&error);
         let forgotten = trust.directory.join(".forgotten");
         for directory in [trust.metadata_directory(), trust.targets_directory()] {
@@ -585,8 +578,7 @@ impl TrustStore {
     /// Forgets a repository.
     pub(crate) fn remove(&self, name: &TrustName) -> Result<(), Report> {
         let directory = self.home.join(name.as_str());
-        let removed = self.home.join(format!(".removed-{name}"));
-        let (is_there, is_half_removed) = (holds_pin(&self.home, name)?, removed.exists());
+        let (is_there, is_half_removed) = (holds_pin(&self.home, name)?, self.removed(name).exists());
         if !is_there && !is_half_removed {
             return Err(match self.of_system(name)? {
                 Some(of_system) => of_the_system(&of_system).still("nothing changed"),
@@ -594,16 +586,45 @@ impl TrustStore {
             });
         }
         let _lock = self.lock()?;
+        // A refresh that is keeping something finishes first.
+        let kept = directory.join("metadata");
+        let _kept = if kept.is_dir() { Some(lock(&kept)?) } else { None };
+        self.clear(name).map_err(|error| Report::io(&error))
+    }
+
+    /// Where a directory lies that is being removed.
+    fn removed(&self, name: &TrustName) -> PathBuf {
+        self.home.join(format!(".removed-{name}"))
+    }
+
+    /// Removes everything of a name, and what an interrupted removal left.
+    fn clear(&self, name: &TrustName) -> std::io::Result<()> {
+        let (directory, removed) = (self.home.join(name.as_str()), self.removed(name));
+        if removed.exists() {
+            fs::remove_dir_all(&removed)?;
+        }
         // Renamed first, all at once: an interrupted removal leaves nothing that counts, or could be taken over.
-        let io = |error: std::io::Error| Report::io(&error);
-        if is_half_removed {
-            fs::remove_dir_all(&removed).map_err(io)?;
+        match fs::rename(&directory, &removed) {
+            Ok(()) => fs::remove_dir_all(&removed),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
         }
-        if is_there {
-            fs::rename(&directory, &removed).map_err(io)?;
-            fs::remove_dir_all(&removed).map_err(io)?;
+    }
+}
+
+/// Keeps other processes from writing to a directory, for as long as it is held.
+fn lock(directory: &Path) -> Result<StoreLock, Report> {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let (locked, started) = (LocalCache::new(directory, CacheMode::ReadWrite), Instant::now());
+    loop {
+        match locked.try_lock().map_err(|error| Report::io(&error).still("nothing changed"))? {
+            Some(lock) => return Ok(lock),
+            None if started.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(10)),
+            None => {
+                let headline = format!("another process holds the lock of {}", show_path(directory));
+                return Err(Report::new(Outcome::CouldNotTell, "locked", headline).still("nothing changed"));
+            }
         }
-        Ok(())
     }
 }
 
@@ -629,16 +650,23 @@ fn holds_pin(directory: &Path, name: &TrustName) -> Result<bool, Report> {
 
 /// Whether a file is there. One that cannot be looked at is no absent one: something weaker would take its place.
 fn is_there(path: &Path) -> Result<bool, Report> {
+    let unknown = |why: String| {
+        let headline = format!("it cannot be told whether `{}` is there: {why}", show_path(path));
+        Report::new(Outcome::CouldNotTell, "io", headline)
+            .still("nothing was taken in its place")
+            .hint("let it be read, by the permissions of the directories that it is in")
+    };
     match path.try_exists() {
-        Ok(there) => Ok(there),
+        Ok(false) => {
+            match std::iter::once(path).chain(path.parent()).find(|link| link.is_symlink() && !link.exists()) {
+                Some(link) => Err(unknown(format!("`{}` is a link that leads nowhere", show_path(link)))),
+                None => Ok(false),
+            }
+        }
+        Ok(true) => Ok(true),
         // A file in place of the directory.
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Ok(false),
-        Err(error) => {
-            let headline = format!("it cannot be told whether `{}` is there: {error}", show_path(path));
-            Err(Report::new(Outcome::CouldNotTell, "io", headline)
-                .still("nothing was taken in its place")
-                .hint("let it be read, by the permissions of the directories that it is in"))
-        }
+        Err(error) => Err(unknown(error.to_string())),
     }
 }
 

@@ -52,6 +52,24 @@ pub(crate) fn show(format: Format, result: &impl Show) -> Result<(), Report> {
     write(&mut anstream::stdout(), text.as_bytes())
 }
 
+/// Prints what did succeed before a failure: for programs in the answer that says so.
+pub(crate) fn show_before(format: Format, result: &impl Show, failure: Report) -> Result<(), Report> {
+    match format {
+        Format::Json => Err(failure.partial(serde_json::json!(result))),
+        Format::Text => {
+            show(format, result)?;
+            Err(failure)
+        }
+    }
+}
+
+/// Prints a result about several things, some of which failed.
+pub(crate) fn show_with_failures(format: Format, result: &impl Show, mut failed: Vec<Report>) -> Result<(), Report> {
+    let Some(last) = failed.pop() else { return show(format, result) };
+    let report = failed.iter().fold(last, |report, other| report.fact("also", other.headline()));
+    show_before(format, result, report)
+}
+
 /// Prints bytes as they are, whatever they are and wherever they go.
 pub(crate) fn raw(bytes: &[u8]) -> Result<(), Report> {
     write(&mut std::io::stdout(), bytes)

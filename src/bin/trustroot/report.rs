@@ -108,6 +108,11 @@ impl Report {
         self.outcome == Outcome::CouldNotTell
     }
 
+    /// What the command's status will be.
+    pub(crate) fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
     /// The stable name of this kind of error.
     pub(crate) fn code(&self) -> &'static str {
         self.code
@@ -149,22 +154,39 @@ impl Report {
 
     fn print_text(&self) {
         let mut err = anstream::stderr();
-        let _ = writeln!(err, "{} {}", paint("error:", ERROR), self.headline);
+        let _ = writeln!(err, "{} {}", paint("error:", ERROR), harmless(&self.headline));
         let width = self.facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(7);
         for (name, value) in &self.facts {
-            let _ = writeln!(err, "  {name:width$}  {value}");
+            let _ = writeln!(err, "  {name:width$}  {}", harmless(value));
         }
         if let Some(still) = &self.still {
-            let _ = writeln!(err, "  {still}");
+            let _ = writeln!(err, "  {}", harmless(still));
         }
         for hint in &self.hints {
-            let _ = writeln!(err, "{} {hint}", paint("hint:", HINT));
+            let _ = writeln!(err, "{} {}", paint("hint:", HINT), harmless(hint));
         }
     }
 }
 
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().effects(anstyle::Effects::BOLD);
 const HINT: anstyle::Style = anstyle::AnsiColor::Cyan.on_default().effects(anstyle::Effects::BOLD);
+
+/// Escapes what could move the cursor or turn the direction of text. Where a message is made, what came from outside is
+/// made printable; this is for what other libraries quote.
+pub(crate) fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | ' '..='~' => shown.push(character),
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {
+                shown.extend(character.escape_default());
+            }
+            control if control.is_control() => shown.extend(control.escape_default()),
+            other => shown.push(other),
+        }
+    }
+    shown
+}
 
 /// Escapes what is not ASCII in JSON text, where it stands in strings alone: programs read the same, and a terminal
 /// cannot be drawn on by a direction mark or a control character of the second kind.

@@ -18,7 +18,7 @@ use trustroot::trust::{Connectivity, UpdateStart};
 
 use crate::args::{Format, Global};
 use crate::config::{Origin, Trust, TrustName, TrustStore};
-use crate::report::{Outcome, Report, update_failed};
+use crate::report::{Outcome, Report, harmless, update_failed};
 
 /// What holds for the whole run of the command.
 #[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
@@ -313,12 +313,12 @@ fn system_directory() -> Option<PathBuf> {
 
 /// Says something that the user should know and that stops nothing; on standard error, in either format.
 pub(crate) fn warn(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{} {text}", paint("warning:", WARNING));
+    let _ = writeln!(anstream::stderr(), "{} {}", paint("warning:", WARNING), harmless(text));
 }
 
 /// Says something that is as it should be, and worth knowing; on standard error, in either format.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{} {text}", paint("note:", NOTE));
+    let _ = writeln!(anstream::stderr(), "{} {}", paint("note:", NOTE), harmless(text));
 }
 
 const NOTE: anstyle::Style = anstyle::AnsiColor::Cyan.on_default().effects(anstyle::Effects::BOLD);

@@ -29,6 +29,9 @@ pub(crate) fn run(session: &Session, command: BundleCommand) -> Result<(), Repor
     }
 }
 
+/// How the names begin of what commands are writing, or have begun to download.
+const UNFINISHED: &str = ".trustroot-";
+
 /// Longest trusted root of a time authority, in bytes.
 const LONGEST_PROOF: u64 = MAX_TRUSTED_ROOT_BYTES as u64;
 
@@ -118,13 +121,17 @@ struct RefusedLine {
 impl AnswerLines {
     fn of(answers: &Answers) -> Self {
         Self {
-            targets: answers.targets.iter().map(ToString::to_string).collect(),
-            not_named: answers.not_named.iter().map(ToString::to_string).collect(),
-            builders: answers.builders.iter().map(ToString::to_string).collect(),
+            targets: answers.targets.iter().map(|path| path.as_str().to_owned()).collect(),
+            not_named: answers.not_named.iter().map(|path| path.as_str().to_owned()).collect(),
+            builders: answers.builders.iter().map(|id| id.as_str().to_owned()).collect(),
             refused: answers
                 .refused
                 .iter()
-                .map(|(id, error)| RefusedLine { id: id.to_string(), code: error.code(), reason: error.to_string() })
+                .map(|(id, error)| RefusedLine {
+                    id: id.as_str().to_owned(),
+                    code: error.code(),
+                    reason: error.to_string(),
+                })
                 .collect(),
         }
     }
@@ -132,16 +139,16 @@ impl AnswerLines {
     fn text(&self) -> String {
         let mut text = String::new();
         for target in &self.targets {
-            let _ = writeln!(text, "  target     {target}");
+            let _ = writeln!(text, "  target     {}", Printable(target));
         }
         for target in &self.not_named {
-            let _ = writeln!(text, "  not named  {target}");
+            let _ = writeln!(text, "  not named  {}", Printable(target));
         }
         for builder in &self.builders {
-            let _ = writeln!(text, "  builder    {builder}");
+            let _ = writeln!(text, "  builder    {}", Printable(builder));
         }
         for refused in &self.refused {
-            let _ = writeln!(text, "  refused    {}: {}", refused.id, refused.reason);
+            let _ = writeln!(text, "  refused    {}: {}", Printable(&refused.id), refused.reason);
         }
         text
     }
@@ -213,17 +220,25 @@ fn kept(trust: &Trust) -> Result<Vec<TargetPath>, Report> {
             Some(_) if name.starts_with("sha256-") => {
                 warn(&format!("`{}` is kept under the hash of its name: name it with `--target`", Printable(&name)));
             }
-            Some(path) if !name.starts_with('.') => paths.push(path),
+            // What other commands are writing has a name of its own, which is no target's.
+            Some(path) if !name.starts_with(UNFINISHED) => paths.push(path),
             _ => {}
         }
     }
     Ok(paths)
 }
 
+fn open(file: &Path) -> Result<Bundle, Report> {
+    Bundle::open(file).map_err(|error| match &error {
+        BundleError::Io(io) if io.kind() == std::io::ErrorKind::NotFound => Report::no_such_file(file),
+        _ => bad(file, &error),
+    })
+}
+
 fn read(session: &Session, options: &BundleImportOptions) -> Result<(), Report> {
     let trust = session.trust(options.trust.as_ref())?;
     let progress = session.progress(format!("reading {}", show_path(&options.file)), None);
-    let bundle = Bundle::open(&options.file).map_err(|error| failed(session, &trust, &options.file, error));
+    let bundle = open(&options.file).map_err(|report| report.fact("trust", trust.name.as_str()));
     let imported = bundle.and_then(|bundle| {
         let questions = bundle.questions().clone();
         let mut updater = session.updater_from_bundle(&trust, bundle)?;
@@ -332,10 +347,10 @@ impl Show for Inspected {
         let _ = writeln!(text, "  pin        root v{}, sha256 {}", self.first_root, Printable(&self.first_root_sha256));
         let _ = writeln!(text, "  confirmed  {}", self.confirmed_at.as_deref().unwrap_or("not known"));
         for target in &self.targets {
-            let _ = writeln!(text, "  target     {target}");
+            let _ = writeln!(text, "  target     {}", Printable(target));
         }
         for builder in &self.builders {
-            let _ = writeln!(text, "  builder    {builder}");
+            let _ = writeln!(text, "  builder    {}", Printable(builder));
         }
         for file in &self.files {
             let _ = writeln!(text, "  file       {} ({} bytes)", Printable(&file.name), file.length);
@@ -345,14 +360,14 @@ impl Show for Inspected {
 }
 
 fn inspect(session: &Session, file: &Path) -> Result<(), Report> {
-    let bundle = Bundle::open(file).map_err(|error| bad(file, &error))?;
+    let bundle = open(file)?;
     let inspected = Inspected {
         verified: false,
         first_root: bundle.first_root().version,
         first_root_sha256: bundle.first_root().sha256.clone(),
         confirmed_at: bundle.confirmed_at().map(show_time),
-        targets: bundle.questions().targets.iter().map(ToString::to_string).collect(),
-        builders: bundle.questions().builders.iter().map(ToString::to_string).collect(),
+        targets: bundle.questions().targets.iter().map(|path| path.as_str().to_owned()).collect(),
+        builders: bundle.questions().builders.iter().map(|id| id.as_str().to_owned()).collect(),
         files: bundle
             .files()
             .iter()

@@ -79,11 +79,15 @@ impl Show for Changes {
 }
 
 pub(crate) fn run(session: &Session, options: &ChangesOptions) -> Result<(), Report> {
-    let mut trusts = Vec::new();
+    // One repository that cannot be looked at does not hide the others.
+    let (mut trusts, mut failed) = (Vec::new(), Vec::new());
     for name in session.trust_names(options.name.as_ref())? {
-        trusts.push(changes_of(session, &name, options.since)?);
+        match changes_of(session, &name, options.since) {
+            Ok(changes) => trusts.push(changes),
+            Err(report) => failed.push(report),
+        }
     }
-    output::show(session.format, &Changes { since: show_time(options.since), trusts })
+    output::show_with_failures(session.format, &Changes { since: show_time(options.since), trusts }, failed)
 }
 
 fn changes_of(session: &Session, name: &TrustName, since: DateTime<Utc>) -> Result<TrustChanges, Report> {

@@ -73,13 +73,7 @@ pub(crate) fn run(session: &Session, options: &CheckOptions) -> Result<(), Repor
             todo => format!("{todo} things are to be done"),
         },
     );
-    match session.format {
-        crate::args::Format::Json => Err(report.partial(serde_json::json!(checked))),
-        crate::args::Format::Text => {
-            output::show(session.format, &checked)?;
-            Err(report)
-        }
-    }
+    output::show_before(session.format, &checked, report)
 }
 
 fn check_root(copy: &WorkingCopy, signed: &SignedState, now: DateTime<Utc>) -> Result<RoleState, Report> {

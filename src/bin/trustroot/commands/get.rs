@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::Serialize;
 use serde_json::{Value, json};
+use trustroot::Printable;
 use trustroot::client::{Agreed, ConsensusError, UpdateError, is_target};
 use trustroot::metadata::TargetPath;
 use trustroot::trust::FoundTarget;
@@ -70,7 +71,7 @@ impl Whose {
             let (trust, found) = &agreed.by[0];
             return Self::One {
                 trust: trust.clone(),
-                named_by: found.role.to_string(),
+                named_by: found.role.as_str().to_owned(),
                 named_by_version: found.version.get(),
                 currency: heeded.of(trust).cloned().unwrap_or_default(),
             };
@@ -78,7 +79,7 @@ impl Whose {
         let agreed_by = agreed.by.iter().map(|(name, found)| {
             let mut said = json!(heeded.of(name));
             said["trust"] = json!(name);
-            said["namedBy"] = json!(found.role.to_string());
+            said["namedBy"] = json!(found.role.as_str());
             said["version"] = json!(found.version.get());
             said
         });
@@ -94,7 +95,7 @@ impl Whose {
     fn text(&self) -> String {
         match self {
             Self::One { trust, named_by, named_by_version, .. } => {
-                format!("named by {named_by} v{named_by_version} of {trust}")
+                format!("named by {} v{named_by_version} of {trust}", Printable(named_by))
             }
             Self::Several { names, threshold, .. } => match names.as_slice() {
                 [one] => format!("named by {one}, 1 of {threshold} needed"),
@@ -131,7 +132,7 @@ pub(crate) fn run(session: &Session, options: &GetOptions) -> Result<(), Report>
     }
     let file = &fetched.agreed.found.file;
     let got = Got {
-        target: options.target.to_string(),
+        target: options.target.as_str().to_owned(),
         length: file.length,
         hashes: file.hashes.iter().map(|(algorithm, digest)| (algorithm.name(), hex::encode(digest))).collect(),
         whose: Whose::of(&asked, &fetched.agreed, &heeded),

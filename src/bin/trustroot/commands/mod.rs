@@ -41,7 +41,7 @@ impl RoleLine {
     fn of<T: Document>(document: &Verified<T>, kept: &[(RoleName, Version)]) -> Self {
         let new = kept.iter().any(|(role, version)| role == document.role() && *version == document.version());
         Self {
-            role: document.role().to_string(),
+            role: document.role().as_str().to_owned(),
             version: document.version().get(),
             expires: document.expires().to_string(),
             new,

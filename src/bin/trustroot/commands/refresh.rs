@@ -3,13 +3,12 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
-use serde_json::json;
 use trustroot::client::Updater;
 use trustroot::trust::TrustedSet;
 
 use super::RoleLine;
 use super::changes::describe;
-use crate::args::{Format, RefreshOptions};
+use crate::args::RefreshOptions;
 use crate::config::{Trust, TrustName};
 use crate::freshness::{Currency, heed};
 use crate::output::{self, Show};
@@ -75,15 +74,7 @@ pub(crate) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Rep
         }
     }
     let refreshed = Refreshed { trusts, judged_at: session.chosen_time().map(show_time) };
-    let Some(last) = failed.pop() else { return output::show(session.format, &refreshed) };
-    let report = failed.iter().fold(last, |report, other| report.fact("also", other.headline()));
-    match session.format {
-        Format::Json => Err(report.partial(json!(refreshed))),
-        Format::Text => {
-            output::show(session.format, &refreshed)?;
-            Err(report)
-        }
-    }
+    output::show_with_failures(session.format, &refreshed, failed)
 }
 
 /// A refresh is there to keep what it finds.

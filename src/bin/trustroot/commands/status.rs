@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
-use serde_json::json;
+use trustroot::Printable;
 use trustroot::client::{KeptRole, UpdateError, Updater};
 use trustroot::metadata::{Document, Expires, RoleName, Version};
 use trustroot::trust::{Refusal, TrustedSet, UpdateStart, Verified};
 
-use crate::args::{Format, StatusOptions};
+use crate::args::StatusOptions;
 use crate::config::{PinnedBy, Trust, TrustName};
 use crate::freshness::note_first_use;
 use crate::output::{self, Show};
@@ -40,6 +40,26 @@ struct TrustStatus {
     #[serde(skip_serializing_if = "PinnedBy::is_given")]
     pinned_by: PinnedBy,
     problems: Vec<Problem>,
+    /// Whether it cannot be looked at.
+    #[serde(skip)]
+    unusable: bool,
+}
+
+impl TrustStatus {
+    /// Of a repository that cannot be looked at.
+    fn unknown(name: &TrustName, report: &Report) -> Self {
+        let (code, message) = (report.code(), report.headline().to_owned());
+        Self {
+            name: name.to_string(),
+            roles: Vec::new(),
+            confirmed_at: None,
+            age_seconds: None,
+            max_age_seconds: None,
+            pinned_by: PinnedBy::Given,
+            problems: vec![Problem { code, message, outcome: report.outcome() }],
+            unusable: true,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -103,8 +123,12 @@ impl Show for Status {
                 } else {
                     format!("for another {}", span(role.expires_in_seconds))
                 };
-                let (name, version) = (&role.role, format!("v{}", role.version));
-                let by = role.delegated_by.as_ref().map(|by| format!(", delegated by {by}")).unwrap_or_default();
+                let (name, version) = (Printable(&role.role).to_string(), format!("v{}", role.version));
+                let by = role
+                    .delegated_by
+                    .as_ref()
+                    .map(|by| format!(", delegated by {}", Printable(by)))
+                    .unwrap_or_default();
                 let _ = writeln!(text, "  {name:9}  {version:5}  until {}, {left}{by}", role.expires);
             }
             if let Some(more) = trust.roles.len().checked_sub(MOST_SHOWN).filter(|more| *more > 0) {
@@ -140,7 +164,12 @@ pub(crate) fn run(session: &Session, options: &StatusOptions) -> Result<(), Repo
     let names = session.trust_names(options.name.as_ref())?;
     let mut trusts = Vec::new();
     for name in &names {
-        trusts.push(session.block_on(status_of(session, options, name))?);
+        trusts.push(match session.block_on(status_of(session, options, name)) {
+            Ok(status) => status,
+            // One that cannot be looked at does not hide the others.
+            Err(report) if names.len() > 1 => TrustStatus::unknown(name, &report),
+            Err(report) => return Err(report),
+        });
     }
     let status = Status { trusts, judged_at: show_time(session.start.time()), time_is_chosen: session.time_is_chosen };
     let problems: Vec<&Problem> = status.trusts.iter().flat_map(|trust| &trust.problems).collect();
@@ -156,17 +185,13 @@ pub(crate) fn run(session: &Session, options: &StatusOptions) -> Result<(), Repo
         let went_back = |problem: &Problem| problem.code == Finding::ClockWentBack.code();
         report = if trust.problems.iter().any(went_back) {
             report.hint("set this machine's clock").hint(clock_was_ahead(&trust.name))
+        } else if trust.unusable {
+            report.hint(format!("look at it by itself: `trustroot status {}`", trust.name))
         } else {
             report.hint(format!("refresh it: `trustroot refresh {}`", trust.name))
         };
     }
-    match session.format {
-        Format::Json => Err(report.partial(json!(status))),
-        Format::Text => {
-            output::show(session.format, &status)?;
-            Err(report)
-        }
-    }
+    output::show_before(session.format, &status, report)
 }
 
 async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName) -> Result<TrustStatus, Report> {
@@ -192,7 +217,7 @@ async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName)
     }
     let within = options.warn_within.map(|within| i64::try_from(within.as_secs()).unwrap_or(i64::MAX));
     for role in kept_roles.iter().flatten() {
-        let (name, left) = (&role.role, role.expires_in_seconds);
+        let (name, left) = (Printable(&role.role), role.expires_in_seconds);
         if left <= 0 {
             let message = format!("{name} v{} expired on {}", role.version, role.expires);
             problems.push(Problem { code: Finding::Expired.code(), message, outcome: Outcome::No });
@@ -228,6 +253,7 @@ async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName)
         max_age_seconds: max_age,
         pinned_by: trust.pinned_by,
         problems,
+        unusable: false,
     })
 }
 
@@ -262,7 +288,7 @@ fn roles_of(trusted: &TrustedSet, delegated: &[KeptRole], now: DateTime<Utc>) ->
     let mut delegated: Vec<RoleStatus> = delegated
         .iter()
         .map(|kept| RoleStatus {
-            delegated_by: Some(kept.delegator.to_string()),
+            delegated_by: Some(kept.delegator.as_str().to_owned()),
             ..role(&kept.role, kept.version, &kept.expires, now)
         })
         .collect();
@@ -277,7 +303,7 @@ fn top_level<T: Document>(document: &Verified<T>, now: DateTime<Utc>) -> RoleSta
 
 fn role(role: &RoleName, version: Version, expires: &Expires, now: DateTime<Utc>) -> RoleStatus {
     RoleStatus {
-        role: role.to_string(),
+        role: role.as_str().to_owned(),
         delegated_by: None,
         version: version.get(),
         expires: expires.to_string(),

@@ -37,7 +37,7 @@ pub(super) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Rep
             Report::new(Outcome::WrongQuestion, "not-watchable", headline).hint("leave out `--offline` and `--at`")
         );
     }
-    // What cannot be watched at all is said at once.
+    // Where nothing can be watched at all, that is said at once.
     let names = session.trust_names(options.name.as_ref())?;
     let mut watch = Watch {
         session,
@@ -54,8 +54,17 @@ pub(super) fn run(session: &Session, options: &RefreshOptions) -> Result<(), Rep
     if let Some(directory) = options.watch.metrics.as_deref().and_then(Path::parent) {
         remove_leftovers(if directory.as_os_str().is_empty() { Path::new(".") } else { directory });
     }
+    let mut failed = Vec::new();
     for name in &names {
-        watch.begin(name)?;
+        failed.extend(watch.begin(name).err().map(|report| (name, report)));
+    }
+    if failed.len() == names.len()
+        && let Some((_, report)) = failed.pop()
+    {
+        return Err(report);
+    }
+    for (name, report) in failed {
+        watch.trouble(name.as_str(), Some(format!("{name}: {}", report.headline())));
     }
     block_on(async {
         let mut stop = StopSignals::listen().map_err(|error| Report::io(&error))?;
