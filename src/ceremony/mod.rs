@@ -5,6 +5,7 @@
 //! visibly voids what was collected. What is shown to a signer is computed here, from the last signed version and the
 //! proposed bytes; no text of the proposer's is shown as anything but proposed.
 
+mod calendar;
 mod collect;
 mod diff;
 mod error;
@@ -19,6 +20,7 @@ mod words;
 
 use crate::metadata::Root;
 
+pub use calendar::{Deadline, Pace, Urgency};
 pub use collect::{Collected, Fate, files_to_collect};
 pub use diff::{Change, Mark};
 pub use error::CeremonyError;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use fs_err as fs;
 
+use super::plan::{SNAPSHOT, TIMESTAMP};
 use super::{PublishError, PublishPlan, Writes};
 use crate::fs::{Lock, read_bounded, write_durably};
 
@@ -27,12 +28,13 @@ impl PublishPlan {
         fs::create_dir_all(&self.destination)?;
         // Two runs at once would each replace the pointer of the other.
         let _lock = Lock::acquire(&self.destination).await?;
-        let there = read_bounded(&self.destination.join(super::plan::TIMESTAMP), u64::MAX - 1)?;
+        let there = read_bounded(&self.destination.join(TIMESTAMP), u64::MAX - 1)?;
         if there != self.seen && there.as_deref() != Some(&self.timestamp) {
             return Err(PublishError::Overtaken);
         }
         // Before anybody can see it, so that its version is never used for anything else.
-        write_durably(&self.remember_in, &self.timestamp)?;
+        write_durably(&self.remember_in.join(SNAPSHOT), &self.snapshot)?;
+        write_durably(&self.remember_in.join(TIMESTAMP), &self.timestamp)?;
         let mut applied = Applied { written: 0, there: 0 };
         for object in &self.objects {
             let path = self.destination.join(&object.name);

@@ -10,10 +10,12 @@
 mod apply;
 mod dry_run;
 mod error;
+mod last;
 mod online;
 mod plan;
 
 pub use apply::Applied;
 pub use dry_run::{Proof, audit};
 pub use error::PublishError;
+pub use last::{LastPublished, OnlineRole};
 pub use plan::{PlannedObject, PublishPlan, Writes};

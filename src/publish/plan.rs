@@ -15,10 +15,13 @@ use crate::signers::Signer;
 use crate::trust::{Authority, Refusal, UpdateStart, verify};
 
 /// Longest metadata file of the published state that is read, in bytes.
-const LONGEST: u64 = 512_000_000;
+pub(super) const LONGEST: u64 = 512_000_000;
 
 /// The one file that is replaced.
 pub(super) const TIMESTAMP: &str = "timestamp.json";
+
+/// Where a working copy remembers the snapshot that it published last.
+pub(super) const SNAPSHOT: &str = "snapshot.json";
 
 /// How an object is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +61,7 @@ pub struct PublishPlan {
     /// Where the working copy remembers what it published last.
     pub(super) remember_in: PathBuf,
     pub(super) timestamp: Vec<u8>,
+    pub(super) snapshot: Vec<u8>,
     /// The pointer that the plan was made over.
     pub(super) seen: Option<Vec<u8>>,
     pub(super) first_root: Vec<u8>,
@@ -123,8 +127,9 @@ impl PublishPlan {
             versions: shown,
             proof,
             destination: destination.to_owned(),
-            remember_in: copy.signed_directory().join(TIMESTAMP),
+            remember_in: copy.signed_directory(),
             timestamp: timestamp.bytes,
+            snapshot: snapshot.bytes,
             seen: published.timestamp.map(|(_, bytes)| bytes),
             first_root,
         })
@@ -207,7 +212,11 @@ fn newest_snapshot(destination: &Path, signed: &SignedState) -> Result<Option<(S
 }
 
 /// Reads a document that a root of the chain vouches for, whichever it is.
-fn vouched<T: Document + Clone>(role: &RoleName, bytes: &[u8], signed: &SignedState) -> Result<T, PublishError> {
+pub(super) fn vouched<T: Document + Clone>(
+    role: &RoleName,
+    bytes: &[u8],
+    signed: &SignedState,
+) -> Result<T, PublishError> {
     let envelope = Envelope::parse(bytes).map_err(|source| foreign(role, source))?;
     let mut refused = None;
     for (root, _) in signed.roots().rev() {

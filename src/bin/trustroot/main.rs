@@ -6,7 +6,9 @@ mod commands;
 mod config;
 mod freshness;
 mod html;
+mod icalendar;
 mod keys;
+mod markdown;
 mod output;
 mod period;
 mod qr;
@@ -17,8 +19,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{Args, Command};
-use report::Report;
+use args::{Args, CeremonyCommand, Command, Format};
+use report::{Outcome, Report};
 use ui::Session;
 
 fn main() -> ExitCode {
@@ -34,7 +36,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// Whether a command has a result for the comment on a forge.
+fn has_markdown(command: &Command) -> bool {
+    matches!(command, Command::Ceremony(CeremonyCommand::Status(_)))
+}
+
 fn run(args: Args) -> Result<(), Report> {
+    if args.global.format == Format::Markdown && !has_markdown(&args.command) {
+        return Err(Report::new(Outcome::WrongQuestion, "no-markdown", "this command has no result in Markdown")
+            .still("nothing was done")
+            .hint("`trustroot ceremony status --format markdown` is the comment of a signing event")
+            .hint("elsewhere say `--format text` or `--format json`"));
+    }
     let session = Session::begin(args.global);
     match args.command {
         Command::Trust(command) => commands::trust::run(&session, command),

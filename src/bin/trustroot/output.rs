@@ -13,6 +13,11 @@ use crate::ui::show_path;
 pub(crate) trait Show: Serialize {
     /// The lines for people.
     fn text(&self) -> String;
+
+    /// The same as Markdown. Only what [`crate::has_markdown`] lets through is asked for it.
+    fn markdown(&self) -> String {
+        self.text()
+    }
 }
 
 /// A path in a result: for people with what could draw on a terminal made visible and cut where it is long, for programs
@@ -42,6 +47,7 @@ impl Serialize for ShownPath {
 pub(crate) fn show(format: Format, result: &impl Show) -> Result<(), Report> {
     let text = match format {
         Format::Text => result.text(),
+        Format::Markdown => result.markdown(),
         Format::Json => {
             let mut json = serde_json::to_string_pretty(result)
                 .map_err(|error| Report::new(Outcome::Bug, "bug", error.to_string()))?;
@@ -56,7 +62,7 @@ pub(crate) fn show(format: Format, result: &impl Show) -> Result<(), Report> {
 pub(crate) fn show_before(format: Format, result: &impl Show, failure: Report) -> Result<(), Report> {
     match format {
         Format::Json => Err(failure.partial(serde_json::json!(result))),
-        Format::Text => {
+        Format::Text | Format::Markdown => {
             show(format, result)?;
             Err(failure)
         }

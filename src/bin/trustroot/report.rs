@@ -128,7 +128,7 @@ impl Report {
         match format {
             // Where standard output takes nothing, standard error is what is left.
             Format::Json if self.print_json().is_ok() => {}
-            Format::Json | Format::Text => self.print_text(),
+            Format::Json | Format::Text | Format::Markdown => self.print_text(),
         }
         ExitCode::from(self.outcome as u8)
     }

@@ -18,6 +18,9 @@ pub(crate) enum CeremonyCommand {
     /// Run again, it gives a running event a new proposal; what was signed before no longer counts.
     Start(CeremonyStartOptions),
     /// Show who has signed, who can still sign, and what to do next
+    ///
+    /// With `--format markdown` it is the comment for a pull request, with what each event would change. The same events
+    /// give the same text, and nothing that a proposal says can be more than text in it.
     Status(CeremonyStatusOptions),
     /// Show what an event would change, and the digest to compare
     ///
@@ -77,7 +80,10 @@ pub(crate) struct CeremonyStartOptions {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   See where all events stand
-  $ trustroot ceremony status")]
+  $ trustroot ceremony status
+
+  Write the comment for a pull request
+  $ trustroot ceremony status --format markdown")]
 pub(crate) struct CeremonyStatusOptions {
     /// Which event [default: all that are not finished]
     pub(crate) event: Option<EventName>,

@@ -45,6 +45,17 @@ pub(crate) struct InitOptions {
     /// Make a trial: throwaway keys are let in, and clients refuse it outside this machine
     #[arg(long)]
     pub(crate) trial: bool,
+
+    /// Also write the workflow with which this forge checks, finishes and publishes
+    #[arg(long, value_enum, value_name = "FORGE")]
+    pub(crate) ci: Option<Forge>,
+}
+
+/// A forge that keeps the working copy in git.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Forge {
+    Github,
+    Gitlab,
 }
 
 /// Somebody and the file with their public key.
@@ -257,8 +268,22 @@ pub(crate) struct ServeOptions {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   Check before a ceremony, and every day
-  $ trustroot check")]
+  $ trustroot check
+
+  Keep a file for calendars, with the time at which each role is to be signed
+  $ trustroot check --calendar roles.ics
+
+  See for which roles a signing event is due
+  $ trustroot check --due")]
 pub(crate) struct CheckOptions {
+    /// Also write when each role is to be signed as a file for calendars (iCalendar); the file is replaced
+    #[arg(long, value_name = "FILE")]
+    pub(crate) calendar: Option<PathBuf>,
+
+    /// Only print the roles that time asks to be signed in an event, one on each line; exit status 0
+    #[arg(long)]
+    pub(crate) due: bool,
+
     #[command(flatten)]
     pub(crate) working_copy: WorkingCopyOptions,
 }

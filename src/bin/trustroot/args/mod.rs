@@ -18,7 +18,7 @@ pub(crate) use self::client::{
     PolicyOptions, RefreshOptions, StatusOptions, TrustAddOptions, TrustCommand, TrustSetOptions, VerifyOptions,
 };
 pub(crate) use self::maintainer::{
-    BuilderAddKeyOptions, BuilderAddOptions, BuilderCommand, CheckOptions, Holder, InitOptions, KeyCommand,
+    BuilderAddKeyOptions, BuilderAddOptions, BuilderCommand, CheckOptions, Forge, Holder, InitOptions, KeyCommand,
     KeyGenerateOptions, KeyInspectOptions, KeyListOptions, KeyShowOptions, KeyType, NamespaceAddOptions,
     NamespaceCommand, PublishOptions, ServeOptions, WorkingCopyOptions,
 };
@@ -57,7 +57,8 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) offline: bool,
 
-    /// Print text for people, or one JSON document, errors included (but for errors of usage)
+    /// Print text for people, one JSON document, errors included (but for errors of usage), or Markdown, which
+    /// `ceremony status` alone has
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
 
@@ -70,6 +71,8 @@ pub(crate) struct Global {
 pub(crate) enum Format {
     Text,
     Json,
+    // What a forge shows as a comment. Errors are text.
+    Markdown,
 }
 
 #[derive(Debug, Subcommand)]
@@ -137,9 +140,11 @@ pub(crate) enum Command {
     /// Prints one line with the address, then answers until it is interrupted. Clients trust nothing that it says: what they
     /// get is checked against their pinned root.
     Serve(ServeOptions),
-    /// Check a working copy: what is wrong, what is not signed yet, and what is due
+    /// Check a working copy: what is wrong, what is not signed yet, and how long until each role must be
     ///
-    /// Exit status 1 means that something is to be done.
+    /// A role is due when its signing window opens (`sign-within-days`), or earlier where past signing events took long.
+    /// Snapshot and timestamp are looked at as they were published last. Exit status 1 means that something is to be done;
+    /// the code says whether a role has expired, one is due, or something else is to be done.
     Check(CheckOptions),
     /// Make the keys that people and services sign with, or look at one
     #[command(subcommand)]

@@ -1,15 +1,20 @@
 //! `trustroot check`
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Duration, Utc};
 use serde::Serialize;
 use trustroot::builders::Namespace;
-use trustroot::metadata::{RoleName, TargetPath};
+use trustroot::ceremony::{Deadline, EventState, Pace, SigningEvent, Urgency};
+use trustroot::client::write_durably;
+use trustroot::metadata::{RoleName, TargetPath, Version};
+use trustroot::publish::{LastPublished, OnlineRole};
 use trustroot::repository::{FAMILY_THRESHOLDS, Proposal, SignedState, WorkingCopy};
 
-use super::maintain::{open, repository_failed};
+use super::maintain::{ceremony_failed, open, publish_failed, repository_failed};
 use crate::args::CheckOptions;
+use crate::icalendar::{Calendar, date, took};
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_time};
@@ -26,23 +31,64 @@ struct RoleState {
     role: String,
     version: Option<u64>,
     expires: Option<String>,
+    expires_in_seconds: Option<i64>,
     /// When the next version should be signed.
     due: Option<String>,
+    due_in_seconds: Option<i64>,
+    /// When an event should begin at the latest, where past events tell how long they take.
+    start_by: Option<String>,
+    past_events: Option<PastEvents>,
+    urgency: Standing,
+    /// The event that is open for the next version.
+    event: Option<String>,
     /// What is to be done; empty where nothing is.
     todo: Vec<String>,
+    #[serde(skip)]
+    text: String,
+    #[serde(skip)]
+    deadline: Option<Deadline>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PastEvents {
+    count: usize,
+    longest_seconds: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Standing {
+    /// It was never signed; of online roles, never published from here.
+    Unsigned,
+    Later,
+    Due,
+    Late,
+    Expired,
+}
+
+impl Standing {
+    fn is_due(self) -> bool {
+        self >= Self::Due
+    }
+}
+
+impl From<Urgency> for Standing {
+    fn from(urgency: Urgency) -> Self {
+        match urgency {
+            Urgency::Expired => Self::Expired,
+            Urgency::Late => Self::Late,
+            Urgency::Due => Self::Due,
+            _ => Self::Later,
+        }
+    }
 }
 
 impl Show for Checked {
     fn text(&self) -> String {
         let mut text = String::new();
         for role in &self.roles {
-            let state = match (&role.version, &role.expires, &role.due) {
-                (Some(version), Some(expires), Some(due)) => {
-                    format!("v{version}, expires {expires}, sign the next from {due}")
-                }
-                _ => "not signed yet".to_owned(),
-            };
-            let _ = writeln!(text, "{}: {state}", role.role);
+            let _ = writeln!(text, "{}: {}", role.role, role.text);
             for todo in &role.todo {
                 let _ = writeln!(text, "  to do: {todo}");
             }
@@ -51,32 +97,92 @@ impl Show for Checked {
     }
 }
 
+#[derive(Debug, Serialize)]
+struct DueRoles {
+    due: Vec<String>,
+}
+
+impl Show for DueRoles {
+    fn text(&self) -> String {
+        self.due.iter().fold(String::new(), |text, role| text + role + "\n")
+    }
+}
+
 pub(crate) fn run(session: &Session, options: &CheckOptions) -> Result<(), Report> {
     let copy = open(&options.working_copy)?;
     let signed = copy.signed(session.start).map_err(|error| repository_failed(&error))?;
-    let mut roles = vec![check_root(&copy, &signed, session.start.time())?];
+    let now = session.start.time();
+    let events = open_events(&copy, &signed)?;
+    let mut roles = vec![check_root(&copy, &signed, &events, now)?];
     let namespaces = copy.config().namespaces.keys();
     let delegated = namespaces.filter_map(|name| RoleName::delegated(name));
     for role in std::iter::once(RoleName::Targets).chain(delegated) {
-        roles.push(check_role(&copy, &signed, &role, session.start.time())?);
+        roles.push(check_role(&copy, &signed, &role, &events, now)?);
     }
+    if let Some(file) = &options.calendar {
+        write_calendar(file, &copy, &signed, &roles, now)?;
+    }
+    if options.due {
+        let due = roles.into_iter().filter(|role| role.urgency.is_due() && role.event.is_none());
+        return output::show(session.format, &DueRoles { due: due.map(|role| role.role).collect() });
+    }
+    roles.extend(check_published(&copy, &signed, now)?);
     let todo: usize = roles.iter().map(|role| role.todo.len()).sum();
     let checked = Checked { roles };
     if todo == 0 {
         return output::show(session.format, &checked);
     }
-    let report = Report::new(
-        Outcome::No,
-        "to-do",
-        match todo {
-            1 => "1 thing is to be done".to_owned(),
-            todo => format!("{todo} things are to be done"),
-        },
-    );
+    let headline = match todo {
+        1 => "1 thing is to be done".to_owned(),
+        todo => format!("{todo} things are to be done"),
+    };
+    let report = match checked.roles.iter().map(|role| role.urgency).max() {
+        Some(Standing::Expired) => Report::new(Outcome::No, "role-expired", headline),
+        Some(Standing::Late | Standing::Due) => Report::new(Outcome::No, "due", headline),
+        _ => Report::new(Outcome::No, "to-do", headline),
+    };
     output::show_before(session.format, &checked, report)
 }
 
-fn check_root(copy: &WorkingCopy, signed: &SignedState, now: DateTime<Utc>) -> Result<RoleState, Report> {
+/// The events that are open for the next version of each role. To start one of them again would void what it has.
+fn open_events(copy: &WorkingCopy, signed: &SignedState) -> Result<Events, Report> {
+    let mut events = Events::new();
+    for name in SigningEvent::names(copy).map_err(|error| ceremony_failed(&error))? {
+        // What cannot be read is said by `ceremony status`.
+        let Ok(event) = SigningEvent::open(copy, &name) else { continue };
+        let Ok(status) = event.status(copy, signed) else { continue };
+        if matches!(status.state, EventState::Open | EventState::Complete) {
+            events.insert(event.role, name.to_string());
+        }
+    }
+    Ok(events)
+}
+
+fn write_calendar(
+    file: &std::path::Path,
+    copy: &WorkingCopy,
+    signed: &SignedState,
+    roles: &[RoleState],
+    now: DateTime<Utc>,
+) -> Result<(), Report> {
+    let Some(repository) = signed.digest() else {
+        return Err(Report::new(Outcome::WrongQuestion, "nothing-signed", "no role has been signed, so none expires")
+            .still("no calendar was written")
+            .hint("begin with `trustroot ceremony start root`"));
+    };
+    let deadlines: Vec<Deadline> = roles.iter().filter_map(|role| role.deadline.clone()).collect();
+    let calendar = Calendar { name: &copy.config().name, repository, deadlines: &deadlines, now };
+    write_durably(file, calendar.text().as_bytes()).map_err(|error| Report::io(&error))
+}
+
+type Events = BTreeMap<RoleName, String>;
+
+fn check_root(
+    copy: &WorkingCopy,
+    signed: &SignedState,
+    events: &Events,
+    now: DateTime<Utc>,
+) -> Result<RoleState, Report> {
     let mut todo = Vec::new();
     let proposal = Proposal::of(copy, signed, &RoleName::Root, now).map_err(|error| repository_failed(&error))?;
     let root = signed.root();
@@ -85,14 +191,15 @@ fn check_root(copy: &WorkingCopy, signed: &SignedState, now: DateTime<Utc>) -> R
     {
         todo.push("trustroot.toml says otherwise than the signed root: `trustroot ceremony start root`".to_owned());
     }
-    let times = root.map(|root| (root.version.get(), root.expires.time()));
-    state(copy, &RoleName::Root, times, todo, now)
+    let times = root.map(|root| (root.version, root.expires.time()));
+    state(copy, signed, &RoleName::Root, times, todo, events, now)
 }
 
 fn check_role(
     copy: &WorkingCopy,
     signed: &SignedState,
     role: &RoleName,
+    events: &Events,
     now: DateTime<Utc>,
 ) -> Result<RoleState, Report> {
     let failed = |error| repository_failed(&error);
@@ -128,8 +235,8 @@ fn check_role(
             copy.documents(&namespace).map_err(failed)?;
         }
     }
-    let times = document.map(|document| (document.version().get(), document.document.expires.time()));
-    state(copy, role, times, todo, now)
+    let times = document.map(|document| (document.version(), document.document.expires.time()));
+    state(copy, signed, role, times, todo, events, now)
 }
 
 /// Whether two files are the same. The catalog's `minVersion` follows each namespace by itself, and needs no ceremony.
@@ -166,26 +273,152 @@ fn same_delegations(signed: &[u8], proposed: &[u8]) -> bool {
 
 fn state(
     copy: &WorkingCopy,
+    signed: &SignedState,
     role: &RoleName,
-    times: Option<(u64, DateTime<Utc>)>,
+    times: Option<(Version, DateTime<Utc>)>,
     mut todo: Vec<String>,
+    events: &Events,
     now: DateTime<Utc>,
 ) -> Result<RoleState, Report> {
+    let event = events.get(role);
+    let next = match event {
+        // To start it again would void what has been signed.
+        Some(event) => format!("`trustroot ceremony status {event}`"),
+        None => format!("`trustroot ceremony start {role}`"),
+    };
+    let Some((version, expires)) = times else {
+        todo.push(format!("sign it: {next}"));
+        return Ok(RoleState { event: event.cloned(), todo, ..unsigned(role, "not signed yet") });
+    };
     let policy = copy.config().policy(role).map_err(|error| repository_failed(&error))?;
-    let due = times.map(|(_, expires)| expires - Duration::days(policy.sign_within_days.into()));
-    match (times, due) {
-        (None, _) => todo.push(format!("sign it: `trustroot ceremony start {role}`")),
-        (Some((_, expires)), _) if expires <= now => {
-            todo.push(format!("EXPIRED: clients refuse it; `trustroot ceremony start {role}`"));
-        }
-        (_, Some(due)) if due <= now => todo.push(format!("due to be signed again: `trustroot ceremony start {role}`")),
+    let pace = Pace::of(copy, signed, role, now).map_err(|error| ceremony_failed(&error))?;
+    let deadline = Deadline::new(role, version, expires, &policy, pace);
+    let urgency = Standing::from(deadline.urgency(now));
+    let past =
+        deadline.start_by().map(|by| format!("past events took up to {}: start by {}", took(&deadline), date(by)));
+    match (urgency, &past) {
+        (Standing::Expired, _) => todo.push(format!("EXPIRED: clients refuse it; {next}")),
+        (Standing::Late, Some(past)) => todo.push(format!("due to be signed again, and late: {past}; {next}")),
+        (Standing::Due | Standing::Late, _) => todo.push(format!("due to be signed again: {next}")),
         _ => {}
     }
+    let due = deadline.due();
+    let mut text = format!(
+        "{version}, expires {}, {}; sign the next from {}, {}",
+        show_time(expires),
+        until(expires, now),
+        show_time(due),
+        until(due, now)
+    );
+    if let Some(past) = past.filter(|_| urgency != Standing::Late) {
+        let _ = write!(text, "\n  {past}");
+    }
     Ok(RoleState {
-        role: role.to_string(),
-        version: times.map(|(version, _)| version),
-        expires: times.map(|(_, expires)| show_time(expires)),
-        due: due.map(show_time),
+        version: Some(version.get()),
+        expires: Some(show_time(expires)),
+        expires_in_seconds: Some((expires - now).num_seconds()),
+        due: Some(show_time(due)),
+        due_in_seconds: Some((due - now).num_seconds()),
+        start_by: deadline.start_by().map(show_time),
+        past_events: pace.map(|pace| PastEvents { count: pace.events, longest_seconds: pace.longest.num_seconds() }),
+        urgency,
+        event: event.cloned(),
         todo,
+        text,
+        deadline: Some(deadline),
+        ..unsigned(role, "")
     })
+}
+
+/// A role of which nothing is known.
+fn unsigned(role: &RoleName, text: &str) -> RoleState {
+    RoleState {
+        role: role.to_string(),
+        version: None,
+        expires: None,
+        expires_in_seconds: None,
+        due: None,
+        due_in_seconds: None,
+        start_by: None,
+        past_events: None,
+        urgency: Standing::Unsigned,
+        event: None,
+        todo: Vec::new(),
+        text: text.to_owned(),
+        deadline: None,
+    }
+}
+
+/// Snapshot and timestamp as they were published last: whether the job that publishes keeps up.
+fn check_published(copy: &WorkingCopy, signed: &SignedState, now: DateTime<Utc>) -> Result<Vec<RoleState>, Report> {
+    let last = LastPublished::of(copy, signed).map_err(|error| publish_failed(&error))?;
+    let mut states = Vec::new();
+    for (role, there) in [(RoleName::Snapshot, &last.snapshot), (RoleName::Timestamp, &last.timestamp)] {
+        states.push(match there {
+            None => unsigned(&role, "never published from this working copy"),
+            Some(there) => online_state(copy, &role, there, now)?,
+        });
+    }
+    // What has been signed since is not known to clients.
+    let delegated = copy.config().namespaces.keys().filter_map(|name| RoleName::delegated(name));
+    for role in std::iter::once(RoleName::Targets).chain(delegated) {
+        let document = signed.role(&role).map_err(|error| repository_failed(&error))?;
+        let Some(version) = document.filter(|document| document.current).map(|document| document.version()) else {
+            continue;
+        };
+        if last.has(&role, version) == Some(false) {
+            states[0].todo.push(format!("{role} {version} is signed and not published: `trustroot publish`"));
+        }
+    }
+    Ok(states)
+}
+
+fn online_state(
+    copy: &WorkingCopy,
+    role: &RoleName,
+    there: &OnlineRole,
+    now: DateTime<Utc>,
+) -> Result<RoleState, Report> {
+    let version = there.version;
+    let mut state = RoleState { version: Some(version.get()), urgency: Standing::Later, ..unsigned(role, "") };
+    if !there.current {
+        state.todo.push("the online keys have changed since it was published: `trustroot publish`".to_owned());
+    }
+    let Some(expires) = there.expires.as_ref().map(trustroot::metadata::Expires::time) else {
+        state.text = format!("{version} was published last; publish again to have its expiry here");
+        return Ok(state);
+    };
+    let policy = copy.config().policy(role).map_err(|error| repository_failed(&error))?;
+    // `publish` signs it anew from the beginning of the window on. A job that runs now and then has half of it for that.
+    let behind = Duration::days(policy.sign_within_days.into()) / 2;
+    let due = expires.checked_sub_signed(behind).unwrap_or(expires);
+    if expires <= now {
+        state.urgency = Standing::Expired;
+        state.todo.push("EXPIRED: clients refuse it; `trustroot publish`".to_owned());
+    } else if due <= now {
+        state.urgency = Standing::Due;
+        state.todo.push("the job that publishes has fallen behind: `trustroot publish`".to_owned());
+    }
+    state.text = format!(
+        "{version}, expires {}, {}; publish again before {}",
+        show_time(expires),
+        until(expires, now),
+        show_time(due)
+    );
+    state.expires = Some(show_time(expires));
+    state.expires_in_seconds = Some((expires - now).num_seconds());
+    state.due = Some(show_time(due));
+    state.due_in_seconds = Some((due - now).num_seconds());
+    Ok(state)
+}
+
+/// How far a time is away, as precisely as matters.
+fn until(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let away = (time - now).abs();
+    let (number, unit) = match (away.num_days(), away.num_hours()) {
+        (days @ 2.., _) => (days, "days"),
+        (_, hours @ 2..) => (hours, "hours"),
+        _ => (away.num_minutes(), "minutes"),
+    };
+    if time <= now { format!("{number} {unit} ago") } else { format!("in {number} {unit}") }
 }

@@ -11,7 +11,7 @@ use trustroot::example_keys::example_key_name;
 use trustroot::repository::{CONFIG_FILE, Config, RepositoryError, WorkingCopy};
 
 use super::maintain::repository_failed;
-use crate::args::{Holder, InitOptions};
+use crate::args::{Forge, Holder, InitOptions};
 use crate::keys::read_key_file;
 use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
@@ -22,6 +22,14 @@ const TEMPLATE: &[(&str, &str)] = &[
     (CONFIG_FILE, include_str!("../../../../repo-template/trustroot.toml")),
     ("README.md", include_str!("../../../../repo-template/README.md")),
 ];
+
+/// The workflow of a forge, and where the forge looks for it.
+fn workflow(forge: Forge) -> (&'static str, &'static str) {
+    match forge {
+        Forge::Github => (".github/workflows/trustroot.yml", include_str!("../../../../repo-template/ci/github.yml")),
+        Forge::Gitlab => (".gitlab-ci.yml", include_str!("../../../../repo-template/ci/gitlab.yml")),
+    }
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -96,6 +104,12 @@ pub(crate) fn run(session: &Session, options: &InitOptions) -> Result<(), Report
     let mut files = Vec::new();
     for (person, pem) in &keys {
         files.push(keep_public_key(directory, person, pem)?);
+    }
+    if let Some((file, text)) = options.ci.map(workflow).filter(|(file, _)| !directory.join(file).exists()) {
+        let path = directory.join(file);
+        fs::create_dir_all(path.parent().unwrap_or(directory)).map_err(io)?;
+        write_durably(&path, text.as_bytes()).map_err(io)?;
+        files.push(file.to_owned());
     }
     for (file, text) in TEMPLATE.iter().rev() {
         // What somebody else wrote stays. The configuration comes last: with it the working copy is there.

@@ -19,7 +19,7 @@ pub(crate) fn run(session: &Session, options: &ServeOptions) -> Result<(), Repor
         let url = format!("http://{}/", server.address());
         // One line in either format: scripts read the port from it while the server runs.
         let line = match session.format {
-            Format::Text => format!("serving {directory} at {url}\n"),
+            Format::Text | Format::Markdown => format!("serving {directory} at {url}\n"),
             Format::Json => ascii_json(&format!("{}\n", json!({"serving": directory, "url": url}))),
         };
         output::raw(line.as_bytes())?;

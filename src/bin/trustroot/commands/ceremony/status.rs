@@ -5,15 +5,16 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trustroot::Printable;
-use trustroot::ceremony::{CeremonyError, EventState, SigningEvent, Status, Under};
+use trustroot::ceremony::{CeremonyError, EventName, EventState, SigningEvent, Status, Under, digest_groups};
 use trustroot::crypto::KeyFamily;
-use trustroot::repository::FamilyCount;
+use trustroot::repository::{FamilyCount, SignedState, WorkingCopy};
 use trustroot::trust::{Standing, TallyLine};
 
 use super::super::maintain::{ceremony_failed, open};
 use super::read_signed;
 use super::review::Whole;
-use crate::args::CeremonyStatusOptions;
+use crate::args::{CeremonyStatusOptions, Format};
+use crate::markdown::Comment;
 use crate::output::{self, Show};
 use crate::report::{Report, signer, standing};
 use crate::ui::Session;
@@ -24,11 +25,17 @@ struct Statuses {
     events: Vec<Value>,
     #[serde(skip)]
     text: String,
+    #[serde(skip)]
+    markdown: String,
 }
 
 impl Show for Statuses {
     fn text(&self) -> String {
         self.text.clone()
+    }
+
+    fn markdown(&self) -> String {
+        self.markdown.clone()
     }
 }
 
@@ -40,7 +47,7 @@ pub(super) fn status(session: &Session, options: &CeremonyStatusOptions) -> Resu
         Some(name) => vec![name.clone()],
         None => SigningEvent::names(&copy).map_err(failed)?,
     };
-    let (mut events, mut text) = (Vec::new(), String::new());
+    let (mut events, mut text, mut shown) = (Vec::new(), String::new(), Vec::new());
     for name in &names {
         // One event that cannot be read does not hide the others.
         let read = SigningEvent::open(&copy, name).and_then(|event| Ok((event.status(&copy, &signed)?, event)));
@@ -49,12 +56,14 @@ pub(super) fn status(session: &Session, options: &CeremonyStatusOptions) -> Resu
             Err(error) => {
                 let _ = writeln!(text, "{name}: cannot be read: {error}");
                 events.push(json!({"event": name.as_str(), "error": error.to_string()}));
+                shown.push((name, Err(error)));
             }
             Ok((status, event)) => {
                 let done = matches!(status.state, EventState::Finished | EventState::Superseded);
                 if options.event.is_some() || !done {
                     text.push_str(&status_text(session, &event, &status));
                     events.push(status_json(&event, &status));
+                    shown.push((name, Ok((event, status))));
                 }
             }
         }
@@ -62,7 +71,83 @@ pub(super) fn status(session: &Session, options: &CeremonyStatusOptions) -> Resu
     if text.is_empty() {
         text.push_str("no signing event is open\n");
     }
-    output::show(session.format, &Statuses { events, text })
+    let markdown = match session.format {
+        Format::Markdown => markdown(session, &copy, &signed, &shown),
+        Format::Text | Format::Json => String::new(),
+    };
+    output::show(session.format, &Statuses { events, text, markdown })
+}
+
+type Shown<'a> = (&'a EventName, Result<(SigningEvent, Status), CeremonyError>);
+
+/// The comment on a forge. The same events give the same bytes, so that a program can replace it.
+fn markdown(session: &Session, copy: &WorkingCopy, signed: &SignedState, shown: &[Shown<'_>]) -> String {
+    let mut comment = Comment::begin(shown.len());
+    if shown.is_empty() {
+        comment.say("No signing event is open.");
+    }
+    for (index, (name, read)) in shown.iter().enumerate() {
+        if !comment.has_room() {
+            comment.say(&format!("And {} more, which `trustroot ceremony status` shows.", shown.len() - index));
+            break;
+        }
+        comment.section("Signing event", name.as_str());
+        match read {
+            Err(error) => {
+                comment.say("**It cannot be read**, so nobody can sign it:");
+                comment.block("text", &Whole(&error.to_string()).to_string(), 2);
+            }
+            Ok((event, status)) => section(session, copy, signed, &mut comment, event, status),
+        }
+    }
+    comment.end()
+}
+
+fn section(
+    session: &Session,
+    copy: &WorkingCopy,
+    signed: &SignedState,
+    comment: &mut Comment,
+    event: &SigningEvent,
+    status: &Status,
+) {
+    comment.block("text", &status_text(session, event, status), 2);
+    comment.say("SHA-256 of the payload, and when it would expire:");
+    let expires = event.expires().map_or_else(|_| "unknown".to_owned(), |expires| expires.to_string());
+    comment.block("text", &format!("{}\n{expires}", digest_groups(&event.digest())), 2);
+    match event.review(copy, signed, session.start.time()) {
+        Err(error) => {
+            comment.say("**What it would change cannot be told:**");
+            comment.block("text", &Whole(&error.to_string()).to_string(), 1);
+        }
+        Ok(review) => {
+            if !review.problems.is_empty() {
+                comment.say("**It breaks rules, and is neither signed nor finished:**");
+                comment.block("text", &escaped_lines(&review.problems), 4);
+            }
+            if !review.notes.is_empty() {
+                comment.say("To be looked at:");
+                comment.block("text", &escaped_lines(&review.notes), 4);
+            }
+            comment.say("Proposed changes, beside version and expiry, compared with:");
+            comment.block("text", &Whole(&review.compared_with).to_string(), 4);
+            let changes: Vec<String> =
+                review.changes.iter().map(|change| format!("{} {}", change.mark.sign(), change.text)).collect();
+            let changes = if changes.is_empty() { "none".to_owned() } else { changes.join("\n") };
+            comment.block("diff", &changes, 1);
+        }
+    }
+    comment.say(&format!(
+        "This was computed from what lies here, by a machine that you need not trust. Before you sign, compare it with \
+         `trustroot ceremony review {} --root-sha256 DIGEST` on your own machine, with the digest of a root from your own \
+         records.",
+        event.name
+    ));
+}
+
+/// One line for each text.
+fn escaped_lines(texts: &[String]) -> String {
+    texts.iter().map(|text| Whole(text).to_string()).collect::<Vec<_>>().join("\n")
 }
 
 fn state_words(state: EventState) -> &'static str {

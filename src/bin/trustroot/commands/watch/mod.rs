@@ -362,7 +362,7 @@ impl Watch<'_> {
     fn show(&mut self, changed: &Changed) {
         let time = show_time(now());
         let line = match self.session.format {
-            Format::Text => format!("{time} {}: {}\n", changed.name, changed.words().join(", ")),
+            Format::Text | Format::Markdown => format!("{time} {}: {}\n", changed.name, changed.words().join(", ")),
             Format::Json => {
                 let events: Vec<_> = changed
                     .events

@@ -1,0 +1,203 @@
+//! When each role must be signed again, with time for people to come together.
+//!
+//! A deadline follows from what is signed and from `trustroot.toml`. How long past events took comes from files that
+//! anybody may have written, so it only ever moves a deadline forward, and by half of what is left for it at most.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Duration, Utc};
+
+use super::{CeremonyError, SigningEvent};
+use crate::metadata::{RoleName, Version};
+use crate::repository::{Policy, SignedState, WorkingCopy};
+
+/// How long the signing events of a role took that lie in a working copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pace {
+    /// How many events tell it.
+    pub events: usize,
+    /// How long the longest took, from the first moment that its files tell to the last.
+    pub longest: Duration,
+}
+
+impl Pace {
+    /// How long the events took in which this role was signed and that tell two moments; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the events cannot be read. One that is broken is passed over: it tells nothing.
+    pub fn of(
+        copy: &WorkingCopy,
+        signed: &SignedState,
+        role: &RoleName,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Self>, CeremonyError> {
+        let policy = copy.config().policy(role)?;
+        let last = signed.versions(role)?.last().copied();
+        let mut took = Vec::new();
+        for name in SigningEvent::names(copy)? {
+            let Ok(event) = SigningEvent::open(copy, &name) else { continue };
+            // One that is not over yet says nothing about how long it will take.
+            if event.role == *role && last.is_some_and(|last| event.version <= last) {
+                took.extend(event.took(&policy, now));
+            }
+        }
+        Ok(took.iter().max().map(|longest| Self { events: took.len(), longest: *longest }))
+    }
+}
+
+impl SigningEvent {
+    /// From the first moment that the event's files tell to the last; `None` where they tell fewer than two.
+    fn took(&self, policy: &Policy, now: DateTime<Utc>) -> Option<Duration> {
+        let moments = self.moments(policy, now);
+        let (first, last) = (moments.first()?, moments.last()?);
+        Some(*last - *first).filter(|took| *took > Duration::zero())
+    }
+
+    /// Every moment before `now` at which something happened in this event, as its files tell. Nobody has signed any of
+    /// them: when each payload was proposed, which follows from its expiry under today's policy, and when one was
+    /// withdrawn.
+    fn moments(&self, policy: &Policy, now: DateTime<Utc>) -> BTreeSet<DateTime<Utc>> {
+        let period = Duration::days(policy.expires_after_days.into());
+        let payloads = self.every_payload().filter_map(|payload| payload.expires().ok());
+        let proposed = payloads.filter_map(|expires| expires.time().checked_sub_signed(period));
+        let withdrawn = self.withdrawn.iter().filter_map(|withdrawn| DateTime::parse_from_rfc3339(&withdrawn.at).ok());
+        let moments = proposed.chain(withdrawn.map(|at| at.to_utc()));
+        moments.filter(|moment| *moment <= now).collect()
+    }
+}
+
+/// How urgent it is to sign a role again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Urgency {
+    /// Its signing window has not opened.
+    Later,
+    /// Its signing window is open.
+    Due,
+    /// It may expire before an event is over that takes as long as past ones did.
+    Late,
+    /// Clients refuse it.
+    Expired,
+}
+
+/// When a role that has been signed must be signed again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Deadline {
+    /// The role.
+    pub role: RoleName,
+    /// The version that is signed.
+    pub version: Version,
+    /// When clients begin to refuse it.
+    pub expires: DateTime<Utc>,
+    /// When the signing window opens by the configuration: `sign-within-days` before it expires.
+    window: DateTime<Utc>,
+    /// How long past events of the role took.
+    pub pace: Option<Pace>,
+    /// Longest time that past events may ask for.
+    longest: Duration,
+}
+
+impl Deadline {
+    /// The deadline of a version that expires at `expires`.
+    pub fn new(role: &RoleName, version: Version, expires: DateTime<Utc>, policy: &Policy, pace: Option<Pace>) -> Self {
+        let days = |days: u32| Duration::days(days.into());
+        Self {
+            role: role.clone(),
+            version,
+            expires,
+            window: earlier(expires, days(policy.sign_within_days)),
+            pace,
+            longest: days(policy.expires_after_days) / 2,
+        }
+    }
+
+    /// The last moment at which an event should begin, twice as long before the expiry as the longest one took: `None`
+    /// where no past event tells.
+    pub fn start_by(&self) -> Option<DateTime<Utc>> {
+        // Halved before it is compared: a time that somebody made up may be very long.
+        let needed = |pace: Pace| if pace.longest > self.longest / 2 { self.longest } else { pace.longest * 2 };
+        self.pace.map(|pace| earlier(self.expires, needed(pace)))
+    }
+
+    /// When the signing window opens: by the configuration, or before that where past events took long.
+    pub fn due(&self) -> DateTime<Utc> {
+        self.start_by().map_or(self.window, |start_by| start_by.min(self.window))
+    }
+
+    /// How urgent it is at `now`.
+    pub fn urgency(&self, now: DateTime<Utc>) -> Urgency {
+        if self.expires <= now {
+            Urgency::Expired
+        } else if self.start_by().is_some_and(|start_by| start_by < now) {
+            Urgency::Late
+        } else if self.due() <= now {
+            Urgency::Due
+        } else {
+            Urgency::Later
+        }
+    }
+}
+
+/// A time before another, or the earliest that there is.
+fn earlier(time: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
+    time.checked_sub_signed(by).unwrap_or(DateTime::<Utc>::MIN_UTC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(expires_after_days: u32, sign_within_days: u32) -> Policy {
+        let signers = Vec::new();
+        Policy { signers, threshold: 1, family_thresholds: None, expires_after_days, sign_within_days }
+    }
+
+    fn deadline(pace: Option<Duration>) -> Deadline {
+        let expires = "2027-03-01T12:00:00Z".parse().unwrap();
+        let pace = pace.map(|longest| Pace { events: 3, longest });
+        Deadline::new(&RoleName::Root, Version::new(1).unwrap(), expires, &policy(365, 60), pace)
+    }
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_role_is_due_in_its_window_and_late_when_past_events_took_longer_than_is_left() {
+        let deadline = deadline(Some(Duration::days(9)));
+        assert_eq!(deadline.due(), at("2026-12-31T12:00:00Z"));
+        assert_eq!(deadline.start_by(), Some(at("2027-02-11T12:00:00Z")));
+        for (now, urgency) in [
+            ("2026-12-31T11:59:59Z", Urgency::Later),
+            ("2026-12-31T12:00:00Z", Urgency::Due),
+            ("2027-02-11T12:00:00Z", Urgency::Due),
+            ("2027-02-11T12:00:01Z", Urgency::Late),
+            ("2027-03-01T11:59:59Z", Urgency::Late),
+            ("2027-03-01T12:00:00Z", Urgency::Expired),
+        ] {
+            assert_eq!(deadline.urgency(at(now)), urgency, "{now}");
+        }
+    }
+
+    #[test]
+    fn events_that_take_long_open_the_window_earlier_and_a_time_that_was_made_up_no_earlier_than_half_way() {
+        assert_eq!(deadline(Some(Duration::days(40))).due(), at("2026-12-11T12:00:00Z"));
+        for days in [91, 400, 36_500_000] {
+            assert_eq!(deadline(Some(Duration::days(days))).due(), at("2026-08-31T00:00:00Z"), "{days}");
+        }
+        // What was made up the other way changes nothing.
+        assert_eq!(deadline(Some(Duration::seconds(1))).due(), deadline(None).due());
+        assert_eq!(deadline(None).start_by(), None);
+    }
+
+    #[test]
+    fn an_expiry_at_either_end_of_time_is_no_panic() {
+        for expires in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
+            let pace = Some(Pace { events: 1, longest: Duration::MAX });
+            let deadline = Deadline::new(&RoleName::Root, Version::new(1).unwrap(), expires, &policy(3660, 1), pace);
+            assert!(deadline.due() <= expires);
+        }
+    }
+}
