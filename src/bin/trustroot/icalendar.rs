@@ -43,7 +43,7 @@ impl Calendar<'_> {
     }
 
     fn event(&self, deadline: &Deadline, lines: &mut Lines) {
-        let role = deadline.role.as_str();
+        let role = &Printable(deadline.role.as_str()).to_string();
         let (due, expires) = (deadline.due().max(first_year()), deadline.expires.clamp(first_year(), last_year()));
         // A calendar takes what it has under this name for an older state of the same event.
         let uid = hex::encode(&sha256(format!("{}\n{role}", hex::encode(self.repository)).as_bytes())[..16]);
