@@ -1,7 +1,7 @@
 //! The workflows of `repo-template/ci/`, run as the forges run them: their steps, out of their YAML, in clones of a
 //! repository on this disk. What stands for the forge is a bare repository, and a `gh` that notes what it is asked.
 //!
-//! Needs `git`, `curl`, and a Python with PyYAML, named by `TRUSTROOT_PYTHON`; without one of them the tests are skipped,
+//! Needs `git`, `curl`, and a Python with `PyYAML`, named by `TRUSTROOT_PYTHON`; without one of them the tests are skipped,
 //! and say so.
 #![cfg(all(feature = "cli", unix))]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
@@ -126,7 +126,7 @@ impl Forge {
             .args(["120", "bash", "--noprofile", "--norc", "-eo", "pipefail"])
             .current_dir(directory)
             .env_clear()
-            .env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()))
+            .env("PATH", format!("{}:{}", bin.display(), env!("PATH")))
             .env("HOME", self.path("home"))
             .env("FORGE", self.directory.path())
             .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -266,7 +266,7 @@ impl Forge {
             let file = format!("{run}/step-{index}.sh");
             self.write(&file, script);
             let mut command = self.command(&project);
-            let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
+            let path = format!("{}:{}", self.path("bin").display(), env!("PATH"));
             let added = std::fs::read_to_string(temp.join("path")).unwrap_or_default();
             let path = added.lines().fold(path, |path, directory| format!("{directory}:{path}"));
             command.arg(self.path(&file)).env("PATH", path).env("RUNNER_TEMP", &temp);

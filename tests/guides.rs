@@ -164,6 +164,15 @@ fn the_guide_to_signing_across_an_air_gap_works_as_written() {
     run("docs/guides/air-gap-ceremony.md", with_example_keys);
 }
 
+/// Needs `git`.
+#[test]
+fn the_guide_to_ceremonies_in_branches_works_as_written() {
+    if Command::new("git").arg("--version").output().is_err() {
+        return;
+    }
+    run("docs/guides/ceremony-in-ci.md", with_example_keys);
+}
+
 fn two_hours_ago() -> chrono::DateTime<chrono::Utc> {
     #[expect(clippy::disallowed_methods, reason = "the commands of guides run now")]
     let now = chrono::Utc::now();

@@ -133,6 +133,13 @@ fn a_job_that_publishes_and_has_fallen_behind_is_found() {
     registry.publish().unwrap();
     assert_eq!(check(&registry, half).0, 0);
 
+    // What nobody signed is not taken for a publication.
+    registry.edit("repository/timestamp.json", |text| text.replacen("2026-", "2036-", 1));
+    let (status, code, found) = check(&registry, half);
+    assert_eq!((status, code.as_str(), &role(&found, "timestamp")["version"]), (1, "to-do", &Value::Null));
+    let todo = role(&found, "timestamp")["todo"][0].as_str().unwrap();
+    assert!(todo.starts_with("timestamp is signed by 0 of the 1 key it needs: find out who wrote"), "{todo}");
+
     // A working copy of which nothing was published says so, and complains of nothing.
     let registry = Registry::with_builder();
     let (status, _, found) = check(&registry, registry.now);
@@ -188,7 +195,7 @@ fn deadlines_allow_for_how_long_past_events_took() {
     assert_eq!((code.as_str(), &root["urgency"]), ("due", &json!("due")));
     assert_eq!(root["pastEvents"], json!({"count": 1, "longestSeconds": 20 * 86_400}));
     assert_eq!(root["startBy"], "2027-02-09T12:00:00Z");
-    let (_, code, found) = check(&registry, expires - Duration::days(39));
+    let (_, code, found) = check(&registry, expires - Duration::days(20) + Duration::seconds(1));
     assert_eq!((code.as_str(), &role(&found, "root")["urgency"]), ("due", &json!("late")));
 }
 

@@ -75,7 +75,7 @@ pub enum Urgency {
     Later,
     /// Its signing window is open.
     Due,
-    /// It may expire before an event is over that takes as long as past ones did.
+    /// Less time is left than the longest past event took.
     Late,
     /// Clients refuse it.
     Expired,
@@ -116,9 +116,12 @@ impl Deadline {
     /// The last moment at which an event should begin, twice as long before the expiry as the longest one took: `None`
     /// where no past event tells.
     pub fn start_by(&self) -> Option<DateTime<Utc>> {
-        // Halved before it is compared: a time that somebody made up may be very long.
-        let needed = |pace: Pace| if pace.longest > self.longest / 2 { self.longest } else { pace.longest * 2 };
-        self.pace.map(|pace| earlier(self.expires, needed(pace)))
+        self.needed().map(|needed| earlier(self.expires, needed * 2))
+    }
+
+    /// How long an event is taken to need. A time that somebody made up may be very long.
+    fn needed(&self) -> Option<Duration> {
+        self.pace.map(|pace| pace.longest.min(self.longest / 2))
     }
 
     /// When the signing window opens: by the configuration, or before that where past events took long.
@@ -130,7 +133,7 @@ impl Deadline {
     pub fn urgency(&self, now: DateTime<Utc>) -> Urgency {
         if self.expires <= now {
             Urgency::Expired
-        } else if self.start_by().is_some_and(|start_by| start_by < now) {
+        } else if self.needed().is_some_and(|needed| self.expires - now < needed) {
             Urgency::Late
         } else if self.due() <= now {
             Urgency::Due
@@ -172,8 +175,8 @@ mod tests {
         for (now, urgency) in [
             ("2026-12-31T11:59:59Z", Urgency::Later),
             ("2026-12-31T12:00:00Z", Urgency::Due),
-            ("2027-02-11T12:00:00Z", Urgency::Due),
-            ("2027-02-11T12:00:01Z", Urgency::Late),
+            ("2027-02-20T12:00:00Z", Urgency::Due),
+            ("2027-02-20T12:00:01Z", Urgency::Late),
             ("2027-03-01T11:59:59Z", Urgency::Late),
             ("2027-03-01T12:00:00Z", Urgency::Expired),
         ] {

@@ -7,8 +7,8 @@ use trustroot::client::{
     CacheMode, FileFetcher, LocalCache, SafeUrl, TrustAnchor, UpdateError, Updater, UpdaterSettings, write_durably,
 };
 use trustroot::crypto::SecretKey;
-use trustroot::metadata::{RoleName, TargetPath};
-use trustroot::publish::{PublishError, PublishPlan, Writes, audit};
+use trustroot::metadata::{RoleName, TargetPath, Version};
+use trustroot::publish::{LastPublished, PublishError, PublishPlan, Writes, audit};
 use trustroot::signers::Signer;
 
 use crate::support::{Registry, block_on};
@@ -340,4 +340,46 @@ fn what_lists_a_throwaway_key_is_published_as_a_trial_only() {
         registry.write("trustroot.toml", &trial);
         registry.publish().unwrap();
     }
+}
+
+#[test]
+fn a_working_copy_knows_what_it_published_last_and_whether_today_s_root_vouches_for_it() {
+    let mut registry = Registry::with_builder();
+    let last = |registry: &Registry| LastPublished::of(&registry.copy(), &registry.signed());
+    let version = |number| Version::new(number).unwrap();
+    assert!(last(&registry).unwrap().timestamp.is_none());
+    assert_eq!(last(&registry).unwrap().has(&RoleName::Targets, version(1)), None);
+    registry.publish().unwrap();
+    let known = last(&registry).unwrap();
+    let (timestamp, snapshot) = (known.timestamp.clone().unwrap(), known.snapshot.clone().unwrap());
+    assert!(timestamp.current && snapshot.current);
+    assert_eq!(snapshot.expires.unwrap().to_string(), "2026-03-15T12:00:00Z");
+    assert_eq!(known.has(&RoleName::Targets, version(1)), Some(true));
+    assert_eq!(known.has(&RoleName::Targets, version(2)), Some(false));
+
+    // A run that ended between the two: the newer snapshot is nothing that anybody has seen.
+    let timestamp = std::fs::read_to_string(registry.path("repository/timestamp.json")).unwrap();
+    registry.now += chrono::Duration::days(12);
+    registry.publish().unwrap();
+    registry.write("repository/timestamp.json", &timestamp);
+    let interrupted = last(&registry).unwrap();
+    let snapshot = interrupted.snapshot.clone().unwrap();
+    assert_eq!((snapshot.version, snapshot.expires.is_none()), (version(1), true));
+    assert_eq!(interrupted.has(&RoleName::Targets, version(2)), None);
+    registry.publish().unwrap();
+
+    // Another online key, and nothing published with it yet.
+    registry.add_person("online2");
+    registry.edit("trustroot.toml", |text| {
+        text.replace("signers = [\"online\"]", "signers = [\"online2\"]")
+            .replace("[people.online]\n", "[people.online2]\n")
+            .replace("keys/online.pub", "keys/online2.pub")
+    });
+    registry.hold("root", &["alice", "bob"]).unwrap();
+    let outgoing = last(&registry).unwrap();
+    assert!(!outgoing.timestamp.unwrap().current && !outgoing.snapshot.unwrap().current);
+
+    // One that nobody signed says nothing.
+    registry.edit("repository/timestamp.json", |text| text.replacen("2026-", "2027-", 1));
+    assert!(matches!(last(&registry), Err(PublishError::Foreign(_))));
 }

@@ -140,7 +140,7 @@ pub(crate) enum Command {
     /// Prints one line with the address, then answers until it is interrupted. Clients trust nothing that it says: what they
     /// get is checked against their pinned root.
     Serve(ServeOptions),
-    /// Check a working copy: what is wrong, what is not signed yet, and how long until each role must be
+    /// Check a working copy: what is wrong, what is not signed yet, and what is due when
     ///
     /// A role is due when its signing window opens (`sign-within-days`), or earlier where past signing events took long.
     /// Snapshot and timestamp are looked at as they were published last. Exit status 1 means that something is to be done;

@@ -9,7 +9,7 @@ use trustroot::builders::Namespace;
 use trustroot::ceremony::{Deadline, EventState, Pace, SigningEvent, Urgency};
 use trustroot::client::write_durably;
 use trustroot::metadata::{RoleName, TargetPath, Version};
-use trustroot::publish::{LastPublished, OnlineRole};
+use trustroot::publish::{LastPublished, OnlineRole, PublishError};
 use trustroot::repository::{FAMILY_THRESHOLDS, Proposal, SignedState, WorkingCopy};
 
 use super::maintain::{ceremony_failed, open, publish_failed, repository_failed};
@@ -351,7 +351,18 @@ fn unsigned(role: &RoleName, text: &str) -> RoleState {
 
 /// Snapshot and timestamp as they were published last: whether the job that publishes keeps up.
 fn check_published(copy: &WorkingCopy, signed: &SignedState, now: DateTime<Utc>) -> Result<Vec<RoleState>, Report> {
-    let last = LastPublished::of(copy, signed).map_err(|error| publish_failed(&error))?;
+    let last = match LastPublished::of(copy, signed) {
+        Ok(last) => last,
+        Err(PublishError::Foreign(refusal)) => {
+            let text = "what this working copy remembers of the last publication cannot be believed";
+            let mut state = unsigned(&RoleName::Timestamp, text);
+            state.todo.push(format!(
+                "{refusal}: find out who wrote repository/timestamp.json or snapshot.json, and take back what `publish` wrote"
+            ));
+            return Ok(vec![state]);
+        }
+        Err(error) => return Err(publish_failed(&error)),
+    };
     let mut states = Vec::new();
     for (role, there) in [(RoleName::Snapshot, &last.snapshot), (RoleName::Timestamp, &last.timestamp)] {
         states.push(match there {
