@@ -178,7 +178,7 @@ fn slow() -> Registry {
 
 #[test]
 fn deadlines_allow_for_how_long_past_events_took() {
-    let registry = slow();
+    let mut registry = slow();
     let expires = registry.now + Duration::days(365);
     let output = run(&registry, registry.now, &["check"]);
     let said = text(&output);
@@ -197,6 +197,14 @@ fn deadlines_allow_for_how_long_past_events_took() {
     assert_eq!(root["startBy"], "2027-02-09T12:00:00Z");
     let (_, code, found) = check(&registry, expires - Duration::days(20) + Duration::seconds(1));
     assert_eq!((code.as_str(), &role(&found, "root")["urgency"]), ("due", &json!("late")));
+
+    // Another one, which took less.
+    registry.now += Duration::days(10);
+    registry.start("root");
+    registry.now += Duration::days(3);
+    registry.hold("root", &["alice", "bob"]).unwrap();
+    let (_, _, found) = check(&registry, registry.now);
+    assert_eq!(role(&found, "root")["pastEvents"], json!({"count": 2, "longestSeconds": 20 * 86_400}));
 }
 
 #[test]

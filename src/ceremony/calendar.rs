@@ -3,7 +3,7 @@
 //! A deadline follows from what is signed and from `trustroot.toml`. How long past events took comes from files that
 //! anybody may have written, so it only ever moves a deadline forward, and by half of what is left for it at most.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -22,27 +22,28 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// How long the events took in which this role was signed and that tell two moments; `None` where there is none.
+    /// How long the events took in which each role was signed and that tell two moments. A role of which none does is
+    /// absent.
     ///
     /// # Errors
     /// When the events cannot be read. One that is broken is passed over: it tells nothing.
-    pub fn of(
+    pub fn of_roles(
         copy: &WorkingCopy,
         signed: &SignedState,
-        role: &RoleName,
         now: DateTime<Utc>,
-    ) -> Result<Option<Self>, CeremonyError> {
-        let policy = copy.config().policy(role)?;
-        let last = signed.versions(role)?.last().copied();
-        let mut took = Vec::new();
+    ) -> Result<BTreeMap<RoleName, Self>, CeremonyError> {
+        let policies: BTreeMap<RoleName, Policy> = copy.config().policies().into_iter().collect();
+        let mut paces: BTreeMap<RoleName, Self> = BTreeMap::new();
         for name in SigningEvent::names(copy)? {
             let Ok(event) = SigningEvent::open(copy, &name) else { continue };
+            let Some(policy) = policies.get(&event.role) else { continue };
             // One that is not over yet says nothing about how long it will take.
-            if event.role == *role && last.is_some_and(|last| event.version <= last) {
-                took.extend(event.took(&policy, now));
-            }
+            let over = signed.versions(&event.role)?.last().is_some_and(|last| event.version <= *last);
+            let Some(took) = event.took(policy, now).filter(|_| over) else { continue };
+            let pace = paces.entry(event.role).or_insert(Self { events: 0, longest: took });
+            *pace = Self { events: pace.events + 1, longest: pace.longest.max(took) };
         }
-        Ok(took.iter().max().map(|longest| Self { events: took.len(), longest: *longest }))
+        Ok(paces)
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Duration, Utc};
 use serde::Serialize;
 use trustroot::builders::Namespace;
-use trustroot::ceremony::{Deadline, EventState, Pace, SigningEvent, Urgency};
+use trustroot::ceremony::{CeremonyError, Deadline, Pace, SigningEvent, Urgency};
 use trustroot::client::write_durably;
 use trustroot::metadata::{RoleName, TargetPath, Version};
 use trustroot::publish::{LastPublished, OnlineRole, PublishError};
@@ -112,7 +112,7 @@ pub(crate) fn run(session: &Session, options: &CheckOptions) -> Result<(), Repor
     let copy = open(&options.working_copy)?;
     let signed = copy.signed(session.start).map_err(|error| repository_failed(&error))?;
     let now = session.start.time();
-    let events = open_events(&copy, &signed)?;
+    let events = Events::of(&copy, &signed, now)?;
     let mut roles = vec![check_root(&copy, &signed, &events, now)?];
     let namespaces = copy.config().namespaces.keys();
     let delegated = namespaces.filter_map(|name| RoleName::delegated(name));
@@ -144,18 +144,27 @@ pub(crate) fn run(session: &Session, options: &CheckOptions) -> Result<(), Repor
     output::show_before(session.format, &checked, report)
 }
 
-/// The events that are open for the next version of each role. To start one of them again would void what it has.
-fn open_events(copy: &WorkingCopy, signed: &SignedState) -> Result<Events, Report> {
-    let mut events = Events::new();
-    for name in SigningEvent::names(copy).map_err(|error| ceremony_failed(&error))? {
-        // What cannot be read is said by `ceremony status`.
-        let Ok(event) = SigningEvent::open(copy, &name) else { continue };
-        let Ok(status) = event.status(copy, signed) else { continue };
-        if matches!(status.state, EventState::Open | EventState::Complete) {
-            events.insert(event.role, name.to_string());
+/// What the events of a working copy say about each role.
+struct Events {
+    /// Those that are open for the next version. To start one of them again would void what it has.
+    open: BTreeMap<RoleName, String>,
+    pace: BTreeMap<RoleName, Pace>,
+}
+
+impl Events {
+    fn of(copy: &WorkingCopy, signed: &SignedState, now: DateTime<Utc>) -> Result<Self, Report> {
+        let failed = |error: CeremonyError| ceremony_failed(&error);
+        let mut open = BTreeMap::new();
+        for name in SigningEvent::names(copy).map_err(failed)? {
+            // What cannot be read is said by `ceremony status`.
+            let Ok(event) = SigningEvent::open(copy, &name) else { continue };
+            let there = signed.versions(&event.role).map_err(|error| repository_failed(&error))?;
+            if !there.contains(&event.version) && event.withdrawal().is_none() {
+                open.insert(event.role, name.to_string());
+            }
         }
+        Ok(Self { open, pace: Pace::of_roles(copy, signed, now).map_err(failed)? })
     }
-    Ok(events)
 }
 
 fn write_calendar(
@@ -175,8 +184,6 @@ fn write_calendar(
     write_durably(file, calendar.text().as_bytes()).map_err(|error| Report::io(&error))
 }
 
-type Events = BTreeMap<RoleName, String>;
-
 fn check_root(
     copy: &WorkingCopy,
     signed: &SignedState,
@@ -192,7 +199,7 @@ fn check_root(
         todo.push("trustroot.toml says otherwise than the signed root: `trustroot ceremony start root`".to_owned());
     }
     let times = root.map(|root| (root.version, root.expires.time()));
-    state(copy, signed, &RoleName::Root, times, todo, events, now)
+    state(copy, &RoleName::Root, times, todo, events, now)
 }
 
 fn check_role(
@@ -236,7 +243,7 @@ fn check_role(
         }
     }
     let times = document.map(|document| (document.version(), document.document.expires.time()));
-    state(copy, signed, role, times, todo, events, now)
+    state(copy, role, times, todo, events, now)
 }
 
 /// Whether two files are the same. The catalog's `minVersion` follows each namespace by itself, and needs no ceremony.
@@ -273,14 +280,13 @@ fn same_delegations(signed: &[u8], proposed: &[u8]) -> bool {
 
 fn state(
     copy: &WorkingCopy,
-    signed: &SignedState,
     role: &RoleName,
     times: Option<(Version, DateTime<Utc>)>,
     mut todo: Vec<String>,
     events: &Events,
     now: DateTime<Utc>,
 ) -> Result<RoleState, Report> {
-    let event = events.get(role);
+    let event = events.open.get(role);
     let next = match event {
         // To start it again would void what has been signed.
         Some(event) => format!("`trustroot ceremony status {event}`"),
@@ -291,7 +297,7 @@ fn state(
         return Ok(RoleState { event: event.cloned(), todo, ..unsigned(role, "not signed yet") });
     };
     let policy = copy.config().policy(role).map_err(|error| repository_failed(&error))?;
-    let pace = Pace::of(copy, signed, role, now).map_err(|error| ceremony_failed(&error))?;
+    let pace = events.pace.get(role).copied();
     let deadline = Deadline::new(role, version, expires, &policy, pace);
     let urgency = Standing::from(deadline.urgency(now));
     let past =
