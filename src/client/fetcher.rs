@@ -192,6 +192,11 @@ impl Body {
         Self::new(url, Some(bytes.len() as u64), Box::new(Whole(Some(bytes))))
     }
 
+    /// The same body, its pieces handed out by what `wrap` makes of them.
+    pub(super) fn through(self, wrap: impl FnOnce(Box<dyn Chunks>) -> Box<dyn Chunks>) -> Self {
+        Self { chunks: wrap(self.chunks), ..self }
+    }
+
     /// Hands the pieces to `sink` until the end, refusing to take more than `limit` bytes.
     ///
     /// A sender who claims too much is refused at once. One who is too slow is refused as well: less than
