@@ -157,6 +157,11 @@ impl Updater {
         self.updater.not_kept()
     }
 
+    /// See [`super::Updater::not_indexed`].
+    pub fn not_indexed(&self) -> Option<&io::Error> {
+        self.updater.not_indexed()
+    }
+
     /// See [`super::Updater::freshness`].
     pub fn freshness(&self) -> &Freshness {
         self.updater.freshness()

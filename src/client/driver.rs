@@ -48,6 +48,7 @@ pub(super) struct Driver {
     pub(super) order: Vec<usize>,
     pub(super) kept: Vec<(RoleName, Version)>,
     pub(super) not_kept: Option<io::Error>,
+    pub(super) not_indexed: Option<io::Error>,
     /// Whether what an index says may be believed.
     pub(super) believes_indexes: bool,
     /// For which documents an index was to be written.
@@ -88,6 +89,7 @@ impl Driver {
             order,
             kept: Vec::new(),
             not_kept: None,
+            not_indexed: None,
             believes_indexes: true,
             wrote_indexes: BTreeSet::new(),
             meter,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::danger::GuardedFile;
-use super::store::{Store, StoredFile};
+use super::store::{CacheMode, Store, StoredFile};
 use crate::crypto::sha256;
 use crate::metadata::{EntryWindow, EntryWindows, RoleName, Targets, TargetsOutline};
 use crate::trust::{Basis, LocalFile, Verified, VerifiedBefore};
@@ -87,11 +87,17 @@ fn read_index(store: &dyn Store, role: &RoleName) -> io::Result<Option<VerifiedB
     Ok(targets.ok().map(|targets| VerifiedBefore::on_their_word(Basis::noted(index.basis), targets)))
 }
 
-/// Writes the index of a document that was verified whole, and is kept; not while somebody else writes.
+/// Writes the index of a document that was verified whole, and is kept; not while somebody else writes, nor where nothing
+/// is written.
+///
+/// Fails also where nobody could rely on the index: then every look-up verifies all of the document.
 ///
 /// The checksums are of the bytes that were verified: where others are kept, they do not fit, and the index is of no use.
 pub(super) fn write(store: &dyn Store, basis: &Basis, targets: &Verified<Targets>) -> io::Result<()> {
     let Some(document) = store.open_guarded(&document_of(targets.role()))? else { return Ok(()) };
+    if store.mode() == CacheMode::ReadOnly {
+        return Ok(());
+    }
     let Some(outline) = targets.outline() else { return Ok(()) };
     let Some(_lock) = store.try_lock()? else { return Ok(()) };
     let window = |window: EntryWindow| {
@@ -108,7 +114,9 @@ pub(super) fn write(store: &dyn Store, basis: &Basis, targets: &Verified<Targets
     if bytes.len() > LONGEST {
         return Ok(());
     }
-    store.write(&StoredFile::Index(targets.role().clone()), &bytes)
+    let file = StoredFile::Index(targets.role().clone());
+    store.write(&file, &bytes)?;
+    store.open_guarded(&file).map(drop)
 }
 
 fn document_of(role: &RoleName) -> StoredFile {

@@ -163,18 +163,16 @@ impl Driver {
     }
 
     /// Writes indexes of large documents that were verified whole, where the store has a place for them. Without them the
-    /// next look-up only takes longer.
+    /// next look-up only takes longer: see [`super::Updater::not_indexed`].
     pub(super) fn write_indexes(&mut self, trusted: &TrustedSet) {
-        if self.store.mode() == CacheMode::ReadOnly {
-            return;
-        }
         for (basis, targets) in trusted.worth_outlines() {
             // One of what is not kept any more would only be in the way of a newer one.
             if self.wrote_indexes.contains(&basis) || self.staged.was_overtaken(&*self.store).unwrap_or(true) {
                 continue;
             }
             if let Err(error) = index::write(&*self.store, &basis, targets) {
-                tracing::debug!(role = %targets.role(), %error, "an index is not written");
+                tracing::debug!(role = %targets.role(), %error, "not indexed: each look-up verifies all of this large document");
+                self.not_indexed = Some(error);
             }
             self.wrote_indexes.insert(basis);
         }

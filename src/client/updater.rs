@@ -111,6 +111,12 @@ impl Updater {
         self.driver.not_kept.as_ref()
     }
 
+    /// Why a large document that was verified whole is not indexed, where the store has a place for indexes: most often that
+    /// others may write to it, and what to do about that. Each look-up then verifies all of the document again.
+    pub fn not_indexed(&self) -> Option<&io::Error> {
+        self.driver.not_indexed.as_ref()
+    }
+
     /// How the last refresh knows that what it trusts is current.
     pub fn freshness(&self) -> &Freshness {
         &self.driver.freshness

@@ -455,7 +455,7 @@ fn an_index_that_others_may_write_is_not_used() {
 fn is_closed(client: &Client) -> bool {
     use trustroot::metadata::RoleName::Targets;
     use trustroot::trust::LocalFile::Role;
-    let opens = |file: StoredFile| client.cache().open_guarded(&file).unwrap().is_some();
+    let opens = |file: StoredFile| client.cache().open_guarded(&file).is_ok_and(|opened| opened.is_some());
     !opens(StoredFile::Index(Targets)) || !opens(StoredFile::Metadata(Role(Targets)))
 }
 
