@@ -17,7 +17,8 @@ use super::CeremonyError;
 use crate::crypto::sha256;
 use crate::fs::{read_bounded, write_durably};
 use crate::metadata::{
-    Document, EncodedName, Envelope, Expires, KeyId, RoleName, Root, Signature, TargetPath, Targets, Version,
+    Document, EncodedName, Envelope, Expires, HashAlgorithm, KeyId, RoleName, Root, Signature, TargetPath, Targets,
+    Version,
 };
 use crate::repository::{Proposal, SignedState, WorkingCopy, file_name};
 
@@ -101,7 +102,7 @@ impl FiledSignature {
     }
 
     pub(super) fn is_well_formed(&self) -> bool {
-        is_sha256(&self.payload_sha256) && !self.keyid.is_empty()
+        HashAlgorithm::Sha256.is_digest(&self.payload_sha256) && !self.keyid.is_empty()
     }
 }
 
@@ -128,11 +129,6 @@ impl Withdrawal {
 
 /// Longest reason for a withdrawal, in bytes.
 const LONGEST_REASON: usize = 1000;
-
-/// Whether this is a SHA-256 as we write it.
-pub(super) fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-}
 
 /// A signing event, as it lies on disk.
 #[derive(Debug, Clone)]
@@ -584,7 +580,7 @@ fn read_withdrawn(directory: &Path) -> Result<Vec<Withdrawal>, CeremonyError> {
     for path in json_files(directory)?.into_iter().take(MOST_SUPERSEDED) {
         let Ok(Some(bytes)) = read_bounded(&path, LONGEST_SIGNATURE) else { continue };
         let Ok(read) = serde_json::from_slice::<Withdrawal>(&bytes) else { continue };
-        withdrawn.extend(Some(read).filter(|read| is_sha256(&read.payload_sha256)));
+        withdrawn.extend(Some(read).filter(|read| HashAlgorithm::Sha256.is_digest(&read.payload_sha256)));
     }
     Ok(withdrawn)
 }

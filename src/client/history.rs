@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store::{Store, StoredFile};
 use crate::crypto::sha256;
-use crate::metadata::{RoleName, Version};
+use crate::metadata::{HashAlgorithm, RoleName, Version};
 use crate::trust::LocalFile;
 
 /// What changed.
@@ -289,11 +289,10 @@ impl HistoryEvent {
 
     /// Whether it can be one of ours.
     fn is_sound(&self) -> bool {
-        let digest = |digest: &String| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
         let code = |code: &String| code.len() <= 64 && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
         self.subject.name().len() <= History::LONGEST_NAME
             && self.length <= History::LONGEST_DOCUMENT as u64
-            && self.sha256.as_ref().is_none_or(digest)
+            && self.sha256.as_ref().is_none_or(|digest| HashAlgorithm::Sha256.is_digest(digest))
             && self.gone.as_ref().is_none_or(code)
     }
 }

@@ -45,6 +45,12 @@ impl HashAlgorithm {
             Self::Sha512 => 64,
         }
     }
+
+    /// Whether `text` is a digest as we write it: in lower-case hexadecimal.
+    #[cfg(feature = "client")]
+    pub(crate) fn is_digest(self, text: &str) -> bool {
+        text.len() == 2 * self.length() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
 }
 
 impl fmt::Display for HashAlgorithm {

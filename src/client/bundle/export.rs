@@ -20,7 +20,7 @@ use crate::client::{
 };
 use crate::crypto::{Digester, sha256};
 use crate::fs::{Survives, directory_of, persist, remove_leftovers, temporary_for};
-use crate::metadata::{Document as _, RoleName, TargetPath, Version};
+use crate::metadata::{Document as _, HashAlgorithm, RoleName, TargetPath, Version};
 use crate::trust::{Connectivity, ExpectRoot, LocalFile, Refusal};
 
 /// What was exported.
@@ -311,7 +311,7 @@ impl KeptFetcher {
     /// Where the target is kept that a repository has under this path: after a digest where snapshots are consistent.
     fn target(&self, path: &str) -> Option<PathBuf> {
         let (directory, name) = path.rsplit_once('/').map_or(("", path), |(directory, name)| (directory, name));
-        let is_digest = |text: &str| text.len() >= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_digest = |text: &str| HashAlgorithm::ALL.iter().any(|algorithm| algorithm.is_digest(text));
         let without = name.split_once('.').filter(|(digest, _)| is_digest(digest)).map(|(_, name)| name);
         [without, Some(name)].into_iter().flatten().find_map(|name| {
             let path = if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
