@@ -2,11 +2,13 @@
 //! [`MultiRepository`](super::MultiRepository).
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
 
 use super::{
     Agreed, AgreedDocument, AgreedRegistry, ConsensusError, Downloaded, Fetcher, Freshness, History, LookupError,
@@ -295,28 +297,29 @@ impl MultiRepository {
 /// may be in use by whoever shares the fetcher.
 #[derive(Debug)]
 struct Waiting {
-    /// `None` only while it is dropped.
-    runtime: Option<Runtime>,
+    runtime: Handle,
+    /// Dropped with this, which ends the thread and with it the runtime. Nobody waits for that, so that this may be dropped
+    /// anywhere: a runtime that is dropped within another one panics.
+    _in_use: oneshot::Sender<Infallible>,
 }
 
 impl Waiting {
     fn new() -> Result<Self, UpdateError> {
         refuse_inside_runtime()?;
-        Ok(Self { runtime: Some(Builder::new_multi_thread().worker_threads(1).enable_all().build()?) })
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (in_use, unused) = oneshot::channel();
+        std::thread::Builder::new().name("trustroot".to_owned()).spawn(move || {
+            let _ = runtime.block_on(unused);
+            // What still blocks a thread is not waited for.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { runtime: handle, _in_use: in_use })
     }
 
     fn wait<T, E: From<UpdateError>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         refuse_inside_runtime()?;
-        self.runtime.as_ref().expect("it is there until the drop").block_on(work)
-    }
-}
-
-impl Drop for Waiting {
-    /// Waits for nothing, so that it may be dropped anywhere: dropped as it is, a runtime panics within another one.
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.runtime.block_on(work)
     }
 }
 

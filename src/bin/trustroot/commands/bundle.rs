@@ -185,7 +185,7 @@ fn write(session: &Session, options: &BundleExportOptions) -> Result<(), Report>
             hint.into_iter().fold(report, Report::hint)
         })
     });
-    progress.finish_and_clear();
+    drop(progress);
     session.note_traffic(updater.traffic());
     let exported = exported?;
     let trusted = updater.trusted().expect("an export has refreshed");
@@ -245,7 +245,7 @@ fn read(session: &Session, options: &BundleImportOptions) -> Result<(), Report> 
         let answers = block_on_without_sockets(take(session, &trust, &mut updater, &questions, &options.file))?;
         Ok((updater, answers))
     });
-    progress.finish_and_clear();
+    drop(progress);
     let (updater, answers) = imported?;
     note_first_use(&trust);
     let trusted = updater.trusted().expect("an import has refreshed");

@@ -68,7 +68,7 @@ pub(crate) fn run(session: &Session, options: &PublishOptions) -> Result<(), Rep
     let plan = block_on(async {
         let progress = session.progress("trying the result with clients".to_owned(), None);
         let plan = PublishPlan::prove(&copy, &options.destination, &keys, session.start).await;
-        progress.finish_and_clear();
+        drop(progress);
         let plan = plan.map_err(failed)?;
         if !options.dry_run {
             plan.apply().await.map_err(failed)?;
