@@ -53,6 +53,8 @@ pub(super) struct Driver {
     pub(super) believes_indexes: bool,
     /// For which documents an index was to be written.
     pub(super) wrote_indexes: BTreeSet<Basis>,
+    /// The root that the last update ended its chain with.
+    pub(super) newest_root: Option<Arc<Vec<u8>>>,
     pub(super) meter: Meter,
 }
 
@@ -92,6 +94,7 @@ impl Driver {
             not_indexed: None,
             believes_indexes: true,
             wrote_indexes: BTreeSet::new(),
+            newest_root: None,
             meter,
         }
     }
@@ -106,6 +109,7 @@ impl Driver {
         };
         let trusted = refreshed.map_err(|error| self.with_kept(error))?;
         self.write_indexes(&trusted);
+        self.write_chain_index();
         Ok(trusted)
     }
 
@@ -341,7 +345,13 @@ impl Driver {
                         continue;
                     }
                     let cached = self.staged.read(&*self.store, &file)?;
+                    let chain = cached.as_ref().and_then(|cached| self.indexed_chain(&file, cached));
                     update.recalled(cached).map_err(|refusal| refused(refusal, None, connectivity))?;
+                    if let Some(before) = chain
+                        && update.recalled_chain(&before)
+                    {
+                        self.wrote_indexes.insert(Basis::of_chain(&self.anchor, update.newest_root().1));
+                    }
                 }
                 Step::Need(request) => {
                     if connectivity == Connectivity::Offline {
@@ -398,6 +408,7 @@ impl Driver {
                 }
                 Step::Done(trusted) => {
                     self.keep_root(update.newest_root())?;
+                    self.newest_root = Some(Arc::clone(update.newest_root().1));
                     return Ok(trusted);
                 }
             }

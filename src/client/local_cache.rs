@@ -15,7 +15,8 @@ use crate::trust::LocalFile;
 /// A directory of trusted metadata.
 ///
 /// `root.json`, `timestamp.json`, … hold the newest of each role; `root_history/N.root.json` the chain of roots; `history/` what a
-/// [`super::History`] keeps; `index/`, where [`LocalCache::indexed`] allows that, where things stand in large documents.
+/// [`super::History`] keeps; `index/`, where [`LocalCache::indexed`] allows that, where things stand in large documents, and
+/// which root was reached from the pinned one.
 /// What is read from here is verified again at every start, but for what such an index says: a file that was damaged or
 /// replaced is fetched anew.
 #[derive(Debug, Clone)]
@@ -51,7 +52,7 @@ impl LocalCache {
     }
 
     /// Lets an index stand beside large targets documents, so that a look-up in one that was verified before costs a
-    /// few milliseconds. Read [`VerifiedIndex`] first: it says where that is safe.
+    /// few milliseconds; and one of the chain of roots, so that it is not walked at each start. Read [`VerifiedIndex`] first: it says where that is safe.
     #[must_use]
     pub fn indexed(self, index: VerifiedIndex) -> Self {
         Self { index: Some(index), ..self }

@@ -89,7 +89,8 @@ pub enum StoredFile {
     Journal,
     /// A document that a [`super::History`] keeps, by number; empty where it keeps none there any more.
     Superseded(u16),
-    /// Where things stand in the newest metadata of a role: see [`super::danger::VerifiedIndex`].
+    /// Where things stand in the newest metadata of a role, and of root that it was reached from the pinned one: see
+    /// [`super::danger::VerifiedIndex`].
     Index(RoleName),
 }
 

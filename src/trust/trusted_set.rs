@@ -36,8 +36,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::threshold::{Authority, counted_before, verify, verify_root};
-use super::verified_before::{Basis, VerifiedBefore};
+use super::threshold::{Authority, counted_before, root_counted_before, verify, verify_root};
+use super::verified_before::{Basis, ChainBefore, VerifiedBefore};
 use super::{DelegationWalk, Limits, Received, Refusal, RootPolicy, Verified};
 use crate::metadata::{
     Delegation, Document, Envelope, Expires, MetaFile, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
@@ -158,6 +158,24 @@ impl ExpectRoot {
         self.root = offered;
         self.falls_short = None;
         Ok(())
+    }
+
+    /// Takes a root that a chain leads to from the trusted one, which is `trusted`, where an earlier update verified that
+    /// chain, as somebody says. Says whether that serves; else the roots in between are wanted.
+    ///
+    /// Who asks more of roots than TUF does judges each of them again: what is asked may depend on the time.
+    pub(super) fn recall_chain(&mut self, before: &ChainBefore, trusted: &[u8], newest: &[u8]) -> bool {
+        if self.policy != RootPolicy::default() {
+            return false;
+        }
+        match root_counted_before(before, trusted, newest).filter(|newest| newest.version > self.root.version) {
+            Some(newest) => {
+                self.root = newest;
+                self.falls_short = None;
+                true
+            }
+            None => false,
+        }
     }
 
     /// Takes the newest root of an earlier update as the floor that this one may not end below.

@@ -18,7 +18,7 @@
 //! needed, and keep the answers until they are needed in turn.
 
 use super::trusted_set::{ExpectRoot, ExpectSnapshot, ExpectTargets, ExpectTimestamp, Recalled, TrustedSet};
-use super::verified_before::VerifiedBefore;
+use super::verified_before::{ChainBefore, VerifiedBefore};
 use std::sync::Arc;
 
 use super::{Received, Refusal, RootPolicy, UpdateStart, Verified};
@@ -403,6 +403,17 @@ impl Update {
         self.state = state;
         self.asked_cache = asked_cache;
         Ok(())
+    }
+
+    /// Goes on from the newest root in the cache, once that was recalled, where an earlier update verified the chain that
+    /// leads there, as somebody says. Says whether that serves; else the roots in between are wanted.
+    pub(crate) fn recalled_chain(&mut self, before: &ChainBefore) -> bool {
+        let (State::Root(expect), Some(newest)) = (&mut self.state, &self.cached_root) else { return false };
+        let serves = expect.recall_chain(before, &self.newest_root.1, newest.bytes());
+        if serves {
+            self.newest_root = (expect.trusted().version, Arc::clone(newest.bytes()));
+        }
+        serves
     }
 
     /// Answers [`Step::Recall`] for targets without the cached bytes, where an earlier update verified them, as somebody
