@@ -8,7 +8,7 @@ use super::wording::{Step, words};
 use crate::crypto::{VerifyingKey, sha256};
 use crate::metadata::{KeyId, PublicKey, RoleKeys, RoleName, Root, Unrecognized};
 use crate::printable::Printable;
-use crate::repository::FamilyThresholds;
+use crate::repository::{FamilyThresholds, Witnesses};
 
 /// What kind of change a line shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +93,7 @@ pub(super) fn roots(old: Option<&Root>, new: &Root) -> Vec<Change> {
         });
     }
     changes.extend(families(old.map(|root| &root.unrecognized), &new.unrecognized));
+    changes.extend(witnesses(old.map(|root| &root.unrecognized), &new.unrecognized));
     let nothing = BTreeMap::new();
     let before = old.map(roles_of_keys).unwrap_or_default();
     changes.extend(keys_and_roles(if old.is_some() { &before } else { &nothing }, &roles_of_keys(new)));
@@ -120,6 +121,42 @@ pub(super) fn families(old: Option<&Unrecognized>, new: &Unrecognized) -> Vec<Ch
         }
     };
     roles.into_iter().map(change).collect()
+}
+
+/// Who must witness ceremonies. What cannot be read is shown by the rule that it breaks.
+fn witnesses(old: Option<&Unrecognized>, new: &Unrecognized) -> Vec<Change> {
+    let read = |fields: &Unrecognized| Witnesses::recorded(fields).unwrap_or_default();
+    let (old, new) = (old.and_then(read), read(new));
+    let must = |asked: &Witnesses| format!("{} must sign before publication", asked.words());
+    let mut changes = match (&old, &new) {
+        (None, None) => return Vec::new(),
+        (None, Some(new)) => vec![Change::new(Mark::Added, must(new))],
+        (Some(old), None) => vec![Change::new(Mark::Removed, format!("no longer {}", must(old)))],
+        (Some(old), Some(new)) if old.words() == new.words() => {
+            vec![Change::new(Mark::Same, format!("{}, as before", must(new)))]
+        }
+        (Some(old), Some(new)) => vec![Change::new(Mark::Changed, format!("{} -> {}", old.words(), must(new)))],
+    };
+    let keys = |asked: &Option<Witnesses>| -> BTreeMap<Physical, PublicKey> {
+        let keys = asked.iter().flat_map(|asked| &asked.keys);
+        keys.map(|key| (physical(key), key.clone())).collect()
+    };
+    let (old, new) = (keys(&old), keys(&new));
+    let all: BTreeSet<&Physical> = old.keys().chain(new.keys()).collect();
+    for key in all {
+        let line = |mark, key, verb: &str| Change::new(mark, format!("key of {}: {verb}", describe_key(key)));
+        changes.extend(match (old.get(key), new.get(key)) {
+            (None, Some(new)) => Some(line(Mark::Added, new, "becomes a witness's")),
+            (Some(old), None) => Some(line(Mark::Removed, old, "no longer a witness's")),
+            (Some(old), Some(new)) if old == new => Some(line(Mark::Same, new, "stays a witness's")),
+            (Some(old), Some(new)) => {
+                let text = format!("witness's {} -> {}", describe_key(old), describe_key(new));
+                Some(Change::new(Mark::Changed, text))
+            }
+            (None, None) => None,
+        });
+    }
+    changes
 }
 
 /// A key, and the names of the roles that it signs.

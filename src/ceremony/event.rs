@@ -96,9 +96,14 @@ impl FiledSignature {
     fn file_name(&self) -> String {
         let keyid = EncodedName::new(&self.keyid);
         let keyid = keyid.as_str();
-        let content = format!("{}\n{}\n{}", self.payload_sha256, self.keyid, self.sig);
-        let distinct = hex::encode(&sha256(content.as_bytes())[..8]);
+        let distinct = &self.digest()[..16];
         format!("{}.{}.{distinct}.json", &self.payload_sha256[..16], &keyid[..keyid.len().min(64)])
+    }
+
+    /// What tells this signature from any other, in hexadecimal: the SHA-256 of payload digest, keyid and signature.
+    pub fn digest(&self) -> String {
+        let content = format!("{}\n{}\n{}", self.payload_sha256, self.keyid, self.sig);
+        hex::encode(sha256(content.as_bytes()))
     }
 
     pub(super) fn is_well_formed(&self) -> bool {
@@ -397,6 +402,28 @@ impl SigningEvent {
         Ok(())
     }
 
+    /// Where the records of what happened lie; absent for an event that lies nowhere.
+    pub(super) fn records_directory(&self) -> Option<PathBuf> {
+        self.directory.as_ref().map(|directory| directory.join("records"))
+    }
+
+    /// The same without the files that it names, for counting alone.
+    pub(super) fn without_targets(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            role: self.role.clone(),
+            version: self.version,
+            envelope: self.envelope.clone(),
+            targets: BTreeMap::new(),
+            signatures: self.signatures.clone(),
+            unreadable: Vec::new(),
+            document: self.document.clone(),
+            withdrawn: self.withdrawn.clone(),
+            superseded: Vec::new(),
+            directory: self.directory.clone(),
+        }
+    }
+
     /// The word that this payload was withdrawn, if it was.
     pub fn withdrawal(&self) -> Option<&Withdrawal> {
         let digest = hex::encode(self.digest());
@@ -586,7 +613,7 @@ fn read_withdrawn(directory: &Path) -> Result<Vec<Withdrawal>, CeremonyError> {
 }
 
 /// The JSON files of a directory, in order; none where it does not exist.
-fn json_files(directory: &Path) -> Result<Vec<PathBuf>, CeremonyError> {
+pub(super) fn json_files(directory: &Path) -> Result<Vec<PathBuf>, CeremonyError> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

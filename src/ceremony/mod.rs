@@ -10,6 +10,7 @@ mod collect;
 mod diff;
 mod error;
 mod event;
+mod records;
 mod request;
 mod response;
 mod review;
@@ -25,6 +26,10 @@ pub use collect::{Collected, Fate, files_to_collect};
 pub use diff::{Change, Mark};
 pub use error::CeremonyError;
 pub use event::{EventName, FiledSignature, SigningEvent, Withdrawal};
+pub use records::{
+    Circumstances, Deviation, FiledRecord, Finding, LedgerEntry, NamedDigest, RECORD_MEDIA_TYPE, Record, RecordSignature,
+    RecordSignatures, RecordedFamily, RecordedTally, Replay, ReplayedStep, StepKind, Transcript, Witnessed, may_publish,
+};
 pub use request::{REQUEST_MEDIA_TYPE, Request};
 pub use response::{RESPONSE_MEDIA_TYPE, Response};
 pub use review::Review;

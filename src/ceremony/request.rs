@@ -16,7 +16,7 @@ use super::rules::Keys;
 use super::{CeremonyError, EventName, Review, Sibling, SigningEvent, Status};
 use crate::crypto::sha256;
 use crate::fs::read_bounded;
-use crate::metadata::{RoleName, TargetPath};
+use crate::metadata::{HashAlgorithm, RoleName, TargetPath};
 use crate::repository::{SignedState, WorkingCopy, file_name};
 use crate::trust::UpdateStart;
 
@@ -47,6 +47,9 @@ struct Index {
     /// Payloads of this version that somebody has signed, and that were not at hand.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unknown_siblings: Vec<String>,
+    /// The ends of the transcript, which a signer's record follows.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    follows: BTreeSet<String>,
     files: Vec<ListedFile>,
 }
 
@@ -68,6 +71,8 @@ pub struct Request {
     pub signed: SignedState,
     /// What whoever made the request says that it is for. Attacker-controlled text.
     pub purpose: Option<String>,
+    /// Digests of the records that the record of a signature made from this request follows. Claims.
+    pub follows: BTreeSet<String>,
     siblings: Vec<SigningEvent>,
     unknown_siblings: Vec<String>,
 }
@@ -114,6 +119,7 @@ impl Request {
             }
         }
         unknown_siblings.sort();
+        let follows = event.transcript()?.to_follow();
         let head = |files: &BTreeMap<String, Vec<u8>>| Index {
             event: event.name.as_str().to_owned(),
             role: event.role.as_str().to_owned(),
@@ -121,6 +127,7 @@ impl Request {
             payload_sha256: hex::encode(event.digest()),
             purpose: purpose.map(str::to_owned),
             unknown_siblings: unknown_siblings.clone(),
+            follows: follows.clone(),
             files: files
                 .iter()
                 .map(|(name, bytes)| ListedFile { name: name.clone(), length: bytes.len() as u64 })
@@ -202,9 +209,13 @@ impl Request {
         if !event.signatures.is_empty() {
             return Err(malformed("the proposal in it holds signatures"));
         }
+        if !index.follows.iter().all(|digest| HashAlgorithm::Sha256.is_digest(digest)) {
+            return Err(malformed("a record that it names has no digest"));
+        }
         let siblings: Vec<SigningEvent> =
             siblings.iter().map(|document| event.beside(document)).collect::<Result<_, _>>()?;
-        Ok(Self { event, signed, purpose: index.purpose, siblings, unknown_siblings: index.unknown_siblings })
+        let Index { purpose, unknown_siblings, follows, .. } = index;
+        Ok(Self { event, signed, purpose, follows, siblings, unknown_siblings })
     }
 
     /// Compares the proposal with what was signed last.

@@ -11,7 +11,7 @@ use super::rules::{self, Keys};
 use super::{CeremonyError, SigningEvent, digest_groups, digest_words};
 use crate::metadata::{Document, Expires, HashAlgorithm, RoleName, Root, TargetFile, TargetPath, Targets, Version};
 use crate::printable::Printable;
-use crate::repository::{FAMILY_THRESHOLDS, SignedRole, SignedState, WorkingCopy};
+use crate::repository::{FAMILY_THRESHOLDS, SignedRole, SignedState, WITNESSES, WorkingCopy};
 
 /// Most changes that one event may hold: what nobody reads must not be signed.
 const MOST_CHANGES: usize = 10_000;
@@ -82,9 +82,8 @@ impl SigningEvent {
                 let old = before.map(|(root, _)| &**root);
                 let mut changes = diff::roots(old, &new);
                 alike.extend(diff::lookalikes(new.keys.values().chain(old.iter().flat_map(|old| old.keys.values()))));
-                changes.extend(
-                    self.raw_changes(before.map(|(_, bytes)| bytes), &["expires", "version", FAMILY_THRESHOLDS]),
-                );
+                let worded = &["expires", "version", FAMILY_THRESHOLDS, WITNESSES];
+                changes.extend(self.raw_changes(before.map(|(_, bytes)| bytes), worded));
                 (name("root", old.map(Root::version)), expiry(now, &new.expires, old.map(|old| &old.expires)), changes)
             }
             role => {

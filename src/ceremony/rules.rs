@@ -16,7 +16,7 @@ use crate::metadata::{
     Delegation, DelegationRule, KeyId, PathRule, PublicKey, RoleKeys, RoleName, Root, TargetPath, Targets, Unrecognized,
 };
 use crate::printable::Printable;
-use crate::repository::{FamilyThresholds, SignedState};
+use crate::repository::{FamilyThresholds, SignedState, Witnesses};
 
 /// Judges a proposal.
 pub(super) fn judge(
@@ -115,6 +115,41 @@ impl Problems {
             "targets" => Some((&root.keys, &root.targets)),
             _ => None,
         });
+        self.check_witnesses(root);
+    }
+
+    /// Who must witness can be read, is not who signs, and can be met.
+    fn check_witnesses(&mut self, root: &Root) {
+        let witnesses = match Witnesses::recorded(&root.unrecognized) {
+            Ok(Some(witnesses)) => witnesses,
+            Ok(None) => return,
+            Err(problem) => return self.add(problem),
+        };
+        let of_roles = [&root.root, &root.targets, &root.snapshot, &root.timestamp].into_iter().flat_map(|of| &of.keyids);
+        let signs: BTreeSet<Vec<u8>> = of_roles
+            .filter_map(|keyid| VerifyingKey::from_metadata(root.keys.get(keyid)?).ok())
+            .map(|key| key.canonical_spki().to_vec())
+            .collect();
+        let physical = witnesses.physical();
+        for (spki, listed) in &physical {
+            let owner = Printable(listed.owner().unwrap_or("nobody named"));
+            if signs.contains(spki) {
+                self.add(format!("the witness {owner} has a key that signs a role"));
+            }
+            if !self.trial
+                && let Some(name) = example_key_name(spki)
+            {
+                self.add(format!("the witness {owner} has the throwaway key `{name}`, whose secret half is public"));
+            }
+        }
+        let only_public = |key: &PublicKey| key.to_value()["keyval"].as_object().is_some_and(|keyval| keyval.len() == 1);
+        if !witnesses.keys.iter().all(only_public) {
+            self.add("a witness's key is listed with more than its public half");
+        }
+        if witnesses.threshold > physical.len() as u64 {
+            let (needed, there) = (witnesses.threshold, physical.len());
+            self.add(format!("{needed} witnesses must sign, and {there} usable keys of theirs are listed"));
+        }
     }
 
     /// What is asked of families of keys can be read, is about roles that are signed in ceremonies, and can be met.

@@ -11,7 +11,8 @@ use super::{CeremonyError, EventName, FiledSignature, SigningEvent};
 use crate::crypto::{VerifyingKey, sha256};
 use crate::fs::write_durably;
 use crate::metadata::{
-    Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Unrecognized, Version,
+    Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Targets, Unrecognized,
+    Version,
 };
 use crate::repository::{FamilyCount, FamilyThresholds, RepositoryError, SignedState, WorkingCopy};
 use crate::signers::Signer;
@@ -103,11 +104,13 @@ pub struct AcceptedRisks {
     pub lost: Vec<String>,
     /// Digests of sibling payloads that have been signed and could be completed.
     pub siblings: Vec<String>,
+    /// Why it is published although a witness is asked for and has not signed. Finishing asks for no witness.
+    pub without_witness: Option<String>,
 }
 
 /// The documents that say who may sign an event.
 pub(super) struct Delegator {
-    by: String,
+    pub(super) by: String,
     source: Source,
     families: FamilyThresholds,
 }
@@ -133,14 +136,14 @@ impl Delegator {
     }
 
     /// The keyids that may sign, with the keys that they stand for.
-    fn listed(&self, role: &RoleName) -> impl Iterator<Item = (&KeyId, &PublicKey)> {
+    pub(super) fn listed(&self, role: &RoleName) -> impl Iterator<Item = (&KeyId, &PublicKey)> {
         let (keys, role_keys) = self.keys(role).unzip();
         let keyids = role_keys.into_iter().flat_map(|role| &role.keyids);
         keyids.filter_map(move |keyid| Some((keyid, keys?.get(keyid)?)))
     }
 }
 
-fn pairs<'a>(filed: &[&'a FiledSignature]) -> Vec<(&'a str, &'a str)> {
+pub(super) fn pairs<'a>(filed: &[&'a FiledSignature]) -> Vec<(&'a str, &'a str)> {
     filed.iter().map(|filed| (filed.keyid.as_str(), filed.sig.as_str())).collect()
 }
 
@@ -157,40 +160,56 @@ pub(super) fn why_uncounted(standing: Option<Standing>) -> &'static str {
 impl SigningEvent {
     /// Who may sign this event: the delegators that have been signed, and for a root the proposed one itself.
     pub(super) fn delegators(&self, signed: &SignedState) -> Result<Vec<Delegator>, CeremonyError> {
-        let families = |by: &str, unrecognized: &Unrecognized| {
-            FamilyThresholds::recorded_for(unrecognized, &self.role)
-                .map_err(|problem| RepositoryError::configuration(by, problem))
-        };
-        let of_root = |root: &Root, what: &str| {
-            let by = format!("root {}{what}", root.version);
-            let families = families(&by, &root.unrecognized)?;
-            Ok::<_, CeremonyError>(Delegator { by, source: Source::Root(Box::new(root.clone())), families })
-        };
         let not_yet = |before| RepositoryError::NotYet { role: self.role.clone(), before };
         match &self.role {
             RoleName::Root => {
                 let proposed: Root = self.envelope.unverified()?;
                 let before = signed.roots().rev().map(|(root, _)| root).find(|root| root.version < proposed.version);
                 let mut delegators: Vec<Delegator> =
-                    before.map(|root| of_root(root, "")).transpose()?.into_iter().collect();
-                delegators.push(of_root(&proposed, " (proposed)")?);
+                    before.map(|root| self.of_root(root, "")).transpose()?.into_iter().collect();
+                delegators.push(self.of_root(&proposed, " (proposed)")?);
                 Ok(delegators)
             }
             RoleName::Targets => {
                 let root = signed.root().ok_or_else(|| not_yet(RoleName::Root))?;
-                Ok(vec![of_root(root, "")?])
+                Ok(vec![self.of_root(root, "")?])
             }
-            role => {
+            _ => {
                 let targets = &signed.targets().ok_or_else(|| not_yet(RoleName::Targets))?.document;
-                let delegations = targets.delegations.as_ref();
-                let found = delegations.and_then(|all| Some((all.clone(), all.to_role(role.as_str())?)));
-                let (delegations, delegation) = found.ok_or_else(|| not_yet(RoleName::Targets))?;
-                let source = Source::Targets(Box::new(delegations), Box::new(delegation));
-                let by = format!("targets {}", targets.version());
-                let families = families(&by, &targets.unrecognized)?;
-                Ok(vec![Delegator { by, source, families }])
+                Ok(vec![self.of_targets(targets)?.ok_or_else(|| not_yet(RoleName::Targets))?])
             }
         }
+    }
+
+    /// Who may sign this event or could at any time before: what happened then is judged by what held then.
+    pub(super) fn delegators_of_all_times(&self, signed: &SignedState) -> Result<Vec<Delegator>, CeremonyError> {
+        match &self.role {
+            RoleName::Root => self.delegators(signed),
+            RoleName::Targets => signed.roots().map(|(root, _)| self.of_root(root, "")).collect(),
+            _ => signed.every_targets().filter_map(|targets| self.of_targets(&targets.document).transpose()).collect(),
+        }
+    }
+
+    fn of_root(&self, root: &Root, what: &str) -> Result<Delegator, CeremonyError> {
+        let by = format!("root {}{what}", root.version);
+        let families = self.families(&by, &root.unrecognized)?;
+        Ok(Delegator { by, source: Source::Root(Box::new(root.clone())), families })
+    }
+
+    /// `None` where it does not delegate to the role.
+    fn of_targets(&self, targets: &Targets) -> Result<Option<Delegator>, CeremonyError> {
+        let delegations = targets.delegations.as_ref();
+        let found = delegations.and_then(|all| Some((all.clone(), all.to_role(self.role.as_str())?)));
+        let Some((delegations, delegation)) = found else { return Ok(None) };
+        let source = Source::Targets(Box::new(delegations), Box::new(delegation));
+        let by = format!("targets {}", targets.version());
+        let families = self.families(&by, &targets.unrecognized)?;
+        Ok(Some(Delegator { by, source, families }))
+    }
+
+    fn families(&self, by: &str, unrecognized: &Unrecognized) -> Result<FamilyThresholds, CeremonyError> {
+        FamilyThresholds::recorded_for(unrecognized, &self.role)
+            .map_err(|problem| RepositoryError::configuration(by, problem).into())
     }
 
     /// Where the event stands.
@@ -345,7 +364,22 @@ impl SigningEvent {
         self.counts_under(&self.delegators(signed)?)
     }
 
-    fn counts_under(&self, delegators: &[Delegator]) -> Result<Vec<Under>, CeremonyError> {
+    /// The digests of the signatures that counted: those of valid ones that a count names.
+    pub(super) fn counted(
+        &self,
+        delegators: &[Delegator],
+        counts: &[Under],
+    ) -> Result<BTreeSet<String>, CeremonyError> {
+        let lines = || counts.iter().flat_map(|under| &under.tally.lines);
+        let valid = |keyid: &str| lines().any(|line| line.standing == Standing::Valid && line.keyid.as_str() == keyid);
+        let chosen = self.chosen(delegators)?;
+        let counted = self.over_this_payload().filter(|filed| {
+            valid(&filed.keyid) && chosen.get(filed.keyid.as_str()).is_some_and(|sig| *sig == filed.sig)
+        });
+        Ok(counted.map(FiledSignature::digest).collect())
+    }
+
+    pub(super) fn counts_under(&self, delegators: &[Delegator]) -> Result<Vec<Under>, CeremonyError> {
         let envelope = Envelope::parse(&self.assembled(&self.chosen(delegators)?)?)?;
         let count = |delegator: &Delegator| {
             let authority = delegator.authority(&self.role)?;
@@ -457,6 +491,16 @@ impl SigningEvent {
     /// # Errors
     /// When the key may not sign this role, or cannot.
     pub fn sign(&mut self, signed: &SignedState, key: &dyn Signer) -> Result<Vec<std::path::PathBuf>, CeremonyError> {
+        let filed = self.to_file(signed, key)?;
+        filed.into_iter().map(|filed| self.file(filed)).collect()
+    }
+
+    /// What [`SigningEvent::sign`] files: signatures made now, or those by this key that lie here already.
+    pub(super) fn to_file(
+        &self,
+        signed: &SignedState,
+        key: &dyn Signer,
+    ) -> Result<Vec<FiledSignature>, CeremonyError> {
         let signatures = self.signatures_by(signed, key)?;
         let here: Vec<&FiledSignature> = self.over_this_payload().collect();
         let standings = self.standings(&self.delegators(signed)?, &pairs(&here))?;
@@ -472,8 +516,7 @@ impl SigningEvent {
             };
             there.get(keyid.as_str()).cloned().unwrap_or(new)
         };
-        let filed: Vec<FiledSignature> = signatures.iter().map(filed).collect();
-        filed.into_iter().map(|filed| self.file(filed)).collect()
+        Ok(signatures.iter().map(filed).collect())
     }
 
     /// A key's signatures over this payload, by every keyid under which a delegator lists it.

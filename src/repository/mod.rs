@@ -19,13 +19,15 @@ mod error;
 mod family_thresholds;
 mod proposal;
 mod signed;
+mod witnesses;
 mod working_copy;
 
-pub use config::{Config, NamespaceConfig, Person, Policy, Roles};
+pub use config::{CeremonyConfig, Config, NamespaceConfig, Person, Policy, Roles};
 pub use document::{BuilderFile, KeyEntry, NamespaceFile};
 pub use error::RepositoryError;
 pub use family_thresholds::{FAMILY_THRESHOLDS, FamilyCount, FamilyThresholds};
 pub use proposal::Proposal;
 pub(crate) use proposal::{SPEC_VERSION, expiry};
 pub use signed::{SignedRole, SignedState, file_name};
+pub use witnesses::{WITNESSES, Witnesses};
 pub use working_copy::{CONFIG_FILE, HeldKey, SIGNED_DIRECTORY, WorkingCopy};

@@ -153,6 +153,11 @@ impl SignedState {
         self.targets.iter().map(|targets| (targets.version(), targets.bytes.as_slice()))
     }
 
+    /// Top-level targets, oldest first.
+    pub(crate) fn every_targets(&self) -> impl DoubleEndedIterator<Item = &SignedRole> {
+        self.targets.iter()
+    }
+
     /// The newest document of a namespace.
     ///
     /// # Errors

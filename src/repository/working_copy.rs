@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::config::place;
 use super::document::{publishable, read_namespace, to_json};
-use super::{Config, NamespaceFile, RepositoryError, SignedState};
+use super::{Config, NamespaceFile, RepositoryError, SignedState, Witnesses};
 use crate::builders::{CATALOG_MEDIA_TYPE, CATALOG_PATH, Catalog, Namespace};
 use crate::crypto::{KeyFamily, VerifyingKey, metadata_key, spki_from_pem};
 use crate::example_keys::example_key_name;
@@ -164,6 +164,30 @@ impl WorkingCopy {
             return Err(wrong("one person alone could sign; raise the threshold, or let more people sign".to_owned()));
         }
         Ok(keys)
+    }
+
+    /// Who must witness ceremonies, as the configuration has it; `None` where nobody must.
+    ///
+    /// # Errors
+    /// When a key cannot be read, or the threshold can never be met.
+    pub fn witnesses(&self) -> Result<Option<Witnesses>, RepositoryError> {
+        let ceremony = &self.config.ceremony;
+        if ceremony.witnesses.is_empty() {
+            return Ok(None);
+        }
+        let held = ceremony.witnesses.iter().map(|witness| self.keys_of(witness)).collect::<Result<Vec<_>, _>>()?;
+        let keys: Vec<PublicKey> = held.into_iter().flatten().map(|held| held.listed).collect();
+        let roles = [RoleName::Root, RoleName::Targets].into_iter().filter(|role| {
+            let named = ceremony.witnessed_roles.as_ref();
+            named.is_none_or(|named| named.iter().any(|name| name == role.as_str()))
+        });
+        let witnesses = Witnesses { keys, threshold: ceremony.witness_threshold.unwrap_or(1), roles: roles.collect() };
+        let keys = witnesses.physical().len();
+        if witnesses.threshold > keys as u64 {
+            let problem = format!("{} of {keys} witnesses can never sign", witnesses.threshold);
+            return Err(RepositoryError::configuration(format!("{CONFIG_FILE}: ceremony.witness-threshold"), problem));
+        }
+        Ok(Some(witnesses))
     }
 
     /// The builders and verifiers of a namespace.
