@@ -27,8 +27,9 @@ pub use diff::{Change, Mark};
 pub use error::CeremonyError;
 pub use event::{EventName, FiledSignature, SigningEvent, Withdrawal};
 pub use records::{
-    Circumstances, Deviation, FiledRecord, Finding, LedgerEntry, NamedDigest, RECORD_MEDIA_TYPE, Record, RecordSignature,
-    RecordSignatures, RecordedFamily, RecordedTally, Replay, ReplayedStep, StepKind, Transcript, Witnessed, may_publish,
+    Circumstances, Deviation, FiledRecord, Finding, LedgerEntry, NamedDigest, RECORD_MEDIA_TYPE, Record,
+    RecordSignature, RecordSignatures, RecordedFamily, RecordedTally, Replay, ReplayedStep, StepKind, Transcript,
+    Witnessed, events_without_publication, may_publish,
 };
 pub use request::{REQUEST_MEDIA_TYPE, Request};
 pub use response::{RESPONSE_MEDIA_TYPE, Response};

@@ -125,7 +125,8 @@ impl Problems {
             Ok(None) => return,
             Err(problem) => return self.add(problem),
         };
-        let of_roles = [&root.root, &root.targets, &root.snapshot, &root.timestamp].into_iter().flat_map(|of| &of.keyids);
+        let of_roles =
+            [&root.root, &root.targets, &root.snapshot, &root.timestamp].into_iter().flat_map(|of| &of.keyids);
         let signs: BTreeSet<Vec<u8>> = of_roles
             .filter_map(|keyid| VerifyingKey::from_metadata(root.keys.get(keyid)?).ok())
             .map(|key| key.canonical_spki().to_vec())
@@ -142,7 +143,8 @@ impl Problems {
                 self.add(format!("the witness {owner} has the throwaway key `{name}`, whose secret half is public"));
             }
         }
-        let only_public = |key: &PublicKey| key.to_value()["keyval"].as_object().is_some_and(|keyval| keyval.len() == 1);
+        let only_public =
+            |key: &PublicKey| key.to_value()["keyval"].as_object().is_some_and(|keyval| keyval.len() == 1);
         if !witnesses.keys.iter().all(only_public) {
             self.add("a witness's key is listed with more than its public half");
         }

@@ -11,8 +11,8 @@ use super::{CeremonyError, EventName, FiledSignature, SigningEvent};
 use crate::crypto::{VerifyingKey, sha256};
 use crate::fs::write_durably;
 use crate::metadata::{
-    Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Targets, Unrecognized,
-    Version,
+    Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Targets,
+    Unrecognized, Version,
 };
 use crate::repository::{FamilyCount, FamilyThresholds, RepositoryError, SignedState, WorkingCopy};
 use crate::signers::Signer;
@@ -496,11 +496,7 @@ impl SigningEvent {
     }
 
     /// What [`SigningEvent::sign`] files: signatures made now, or those by this key that lie here already.
-    pub(super) fn to_file(
-        &self,
-        signed: &SignedState,
-        key: &dyn Signer,
-    ) -> Result<Vec<FiledSignature>, CeremonyError> {
+    pub(super) fn to_file(&self, signed: &SignedState, key: &dyn Signer) -> Result<Vec<FiledSignature>, CeremonyError> {
         let signatures = self.signatures_by(signed, key)?;
         let here: Vec<&FiledSignature> = self.over_this_payload().collect();
         let standings = self.standings(&self.delegators(signed)?, &pairs(&here))?;

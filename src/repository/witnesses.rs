@@ -49,7 +49,8 @@ impl Witnesses {
         if keys.is_empty() || keys.len() > MOST_KEYS {
             return Err(wrong(format!("expected 1 to {MOST_KEYS} keys")));
         }
-        let keys = keys.iter().map(|key| PublicKey::from_json(key.clone(), WITNESSES).map_err(|error| error.to_string()));
+        let keys =
+            keys.iter().map(|key| PublicKey::from_json(key.clone(), WITNESSES).map_err(|error| error.to_string()));
         let keys: Vec<PublicKey> = keys.collect::<Result<_, _>>().map_err(wrong)?;
         let threshold = match members.get("threshold") {
             Some(Json::Integer(number)) => u64::try_from(*number).ok().filter(|number| *number > 0),

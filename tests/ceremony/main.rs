@@ -18,3 +18,4 @@ mod informed_signing;
 mod mistakes;
 mod publishing;
 mod rules;
+mod transcript;

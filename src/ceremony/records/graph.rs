@@ -67,7 +67,8 @@ impl Transcript {
 
     /// Records that others follow and that are not here, each with one that follows it.
     pub(super) fn missing(&self) -> BTreeMap<&str, &str> {
-        let edges = self.records.iter().flat_map(|(digest, filed)| filed.record.follows.iter().map(move |to| (to, digest)));
+        let edges =
+            self.records.iter().flat_map(|(digest, filed)| filed.record.follows.iter().map(move |to| (to, digest)));
         edges.filter(|(to, _)| !self.records.contains_key(*to)).map(|(to, by)| (to.as_str(), by.as_str())).collect()
     }
 
@@ -86,7 +87,8 @@ impl Transcript {
 
     /// The records so that each comes after those that it follows; beside that by the time that they give.
     pub(super) fn in_order(&self) -> Vec<(&str, &FiledRecord)> {
-        let here = |filed: &FiledRecord| filed.record.follows.iter().filter(|to| self.records.contains_key(*to)).count();
+        let here =
+            |filed: &FiledRecord| filed.record.follows.iter().filter(|to| self.records.contains_key(*to)).count();
         let mut waits: BTreeMap<&str, usize> =
             self.records.iter().map(|(digest, filed)| (digest.as_str(), here(filed))).collect();
         let mut followers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();

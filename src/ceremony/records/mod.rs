@@ -24,7 +24,7 @@ use crate::metadata::HashAlgorithm;
 use crate::metadata::canonical_json::{Json, canonicalize};
 
 pub use graph::Transcript;
-pub use publishing::{Witnessed, may_publish};
+pub use publishing::{Witnessed, events_without_publication, may_publish};
 pub use replay::{Finding, LedgerEntry, Replay, ReplayedStep};
 pub use signature::{RECORD_MEDIA_TYPE, RecordSignature};
 pub use steps::{Circumstances, RecordSignatures};

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::StepKind;
 use super::signature::fingerprint;
+use super::{StepKind, Transcript};
 use crate::ceremony::{AcceptedRisks, CeremonyError, EventName, SigningEvent};
-use crate::metadata::{RoleName, Root, Version};
-use crate::repository::{RepositoryError, SignedState, WorkingCopy, Witnesses};
+use crate::crypto::sha256;
+use crate::metadata::{Envelope, RoleName, Root, Version};
+use crate::repository::{RepositoryError, SignedState, Witnesses, WorkingCopy};
 
 /// Who witnessed an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,9 +82,14 @@ impl SigningEvent {
                 record.is(StepKind::Finish) && record.payload_sha256 == own
             });
             let all = whole && finished && steps.is_subset(&seen);
-            if all { covering.insert(key.as_str()) } else { early.insert(key.as_str()) };
+            if all {
+                covering.insert(key.as_str())
+            } else {
+                early.insert(key.as_str())
+            };
         }
-        let mut witnessed = Witnessed { needed: asked.threshold, by: Vec::new(), early: Vec::new(), missing: Vec::new() };
+        let mut witnessed =
+            Witnessed { needed: asked.threshold, by: Vec::new(), early: Vec::new(), missing: Vec::new() };
         for listed in asked.physical().into_values() {
             let Some(key) = fingerprint(listed) else { continue };
             let list = match key.as_str() {
@@ -142,6 +148,35 @@ pub fn may_publish(
         events.extend(event.copied().cloned());
     }
     Ok(events)
+}
+
+/// The events of these documents whose transcripts do not tell of a publication: a run that published them may have been
+/// interrupted before it could say so. Events that cannot be read are passed over.
+pub fn events_without_publication(
+    copy: &WorkingCopy,
+    signed: &SignedState,
+    documents: &[(RoleName, Version)],
+) -> Vec<SigningEvent> {
+    let digest = |(role, version): &(RoleName, Version)| {
+        let bytes = signed.bytes(role, *version).ok()?;
+        Some((role.clone(), sha256(Envelope::parse(&bytes).ok()?.signed_bytes())))
+    };
+    let published: BTreeSet<(RoleName, [u8; 32])> = documents.iter().filter_map(digest).collect();
+    let mut found = Vec::new();
+    for name in SigningEvent::names(copy).unwrap_or_default() {
+        let records = copy.events_directory().join(name.as_str()).join("records");
+        let untold = |transcript: &Transcript| {
+            transcript.of_kind(StepKind::Finish).next().is_some()
+                && transcript.of_kind(StepKind::Publish).next().is_none()
+        };
+        if Transcript::read(&records).is_ok_and(|transcript| untold(&transcript))
+            && let Ok(event) = SigningEvent::open(copy, &name)
+        {
+            let is_there = |event: &SigningEvent| published.contains(&(event.role.clone(), event.digest()));
+            found.extend(event.every_payload().find(is_there));
+        }
+    }
+    found
 }
 
 fn check_witnessed(event: &SigningEvent, signed: &SignedState) -> Result<(), CeremonyError> {

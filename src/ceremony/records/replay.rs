@@ -167,7 +167,12 @@ impl fmt::Display for Finding {
                 Printable(under)
             ),
             Self::OtherTally { record, under, .. } => {
-                write!(f, "the record {} counts under {}, which asks for no signatures", short(record), Printable(under))
+                write!(
+                    f,
+                    "the record {} counts under {}, which asks for no signatures",
+                    short(record),
+                    Printable(under)
+                )
             }
             Self::OtherDocument { record, file } => {
                 write!(f, "{} is not the file that the record {} finished", Printable(file), short(record))
@@ -403,7 +408,12 @@ impl<'a> Judge<'a> {
     }
 
     /// Judges one record, and returns who signed it.
-    fn record(&mut self, digest: &str, filed: &FiledRecord, now: DateTime<Utc>) -> Result<Option<String>, CeremonyError> {
+    fn record(
+        &mut self,
+        digest: &str,
+        filed: &FiledRecord,
+        now: DateTime<Utc>,
+    ) -> Result<Option<String>, CeremonyError> {
         let record = &filed.record;
         let repository = self.signed.digest().map(hex::encode);
         if let Some(problem) = self.event.foreign(record, repository.as_deref()) {
@@ -424,7 +434,8 @@ impl<'a> Judge<'a> {
             && let (Some(key), Some(_)) = (&record.key, &signer)
         {
             let by_it = self.payloads.values().flat_map(|payload| &payload.valid).filter(|(_, of)| *of == key);
-            let made: Vec<String> = by_it.map(|(made, _)| made.clone()).filter(|made| record.made.contains(made)).collect();
+            let made: Vec<String> =
+                by_it.map(|(made, _)| made.clone()).filter(|made| record.made.contains(made)).collect();
             self.proved.extend(made);
         }
         for signature in record.made.union(&record.present).filter(|named| !self.signatures.contains(*named)) {
@@ -502,7 +513,8 @@ impl<'a> Judge<'a> {
 
     fn finished(&mut self, digest: &str, record: &Record) {
         let file = self.event.file_name();
-        let there = self.signed.bytes(&self.event.role, self.event.version).map(|bytes| hex::encode(sha256(&bytes))).ok();
+        let there =
+            self.signed.bytes(&self.event.role, self.event.version).map(|bytes| hex::encode(sha256(&bytes))).ok();
         let said = record.outputs.iter().find(|output| output.name == file).map(|output| &output.sha256);
         if said != there.as_ref() {
             self.findings.push(Finding::OtherDocument { record: digest.to_owned(), file });
@@ -515,7 +527,11 @@ impl<'a> Judge<'a> {
             return;
         };
         if time > now {
-            self.notes.push(format!("the record {} is of {}, which is yet to come", short(digest), Printable(&record.at)));
+            self.notes.push(format!(
+                "the record {} is of {}, which is yet to come",
+                short(digest),
+                Printable(&record.at)
+            ));
         }
         for before in &record.follows {
             let earlier = self.transcript.records.get(before).and_then(|filed| Some((filed, filed.record.time()?)));
@@ -543,7 +559,8 @@ impl<'a> Judge<'a> {
             }
             Deviation::NO_RECORD_SIGNATURE | Deviation::NO_RECORD => {
                 self.excused.insert(value.clone());
-                let what = if kind == Deviation::NO_RECORD { "came without a record" } else { "did not sign its record" };
+                let what =
+                    if kind == Deviation::NO_RECORD { "came without a record" } else { "did not sign its record" };
                 format!("{at}: the signer {} {what}", self.who(value))
             }
             Deviation::WITHOUT_WITNESS => format!("{at}: published without a witness: {}", Printable(value)),

@@ -126,7 +126,8 @@ impl SigningEvent {
         let record = if there {
             None
         } else {
-            let record = after.draft(StepKind::Sign, signed, &transcript, with, self.signing(&listed, &own, digests))?;
+            let record =
+                after.draft(StepKind::Sign, signed, &transcript, with, self.signing(&listed, &own, digests))?;
             Some(self.signed_record(record, key, &listed, signatures)?)
         };
         let files = made.into_iter().map(|filed| self.file(filed)).collect::<Result<_, _>>()?;

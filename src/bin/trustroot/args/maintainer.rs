@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use clap::{Subcommand, ValueEnum};
 use trustroot::builders::BuildLevel;
 
-use super::{parse_level, parse_time};
+use super::{parse_level, parse_sha256, parse_time};
 
 // Where a trust root is worked on.
 #[derive(Debug, clap::Args)]
@@ -244,6 +244,14 @@ pub(crate) struct PublishOptions {
     /// Have clients try the result, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// Accept that another payload of a new document's version has been signed: its full SHA-256
+    #[arg(long, value_name = "DIGEST", value_parser = parse_sha256)]
+    pub(crate) accept_sibling: Vec<[u8; 32]>,
+
+    /// Publish although a witness is asked for and has not signed, for this reason, which the transcript names
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) without_witness: Option<String>,
 
     #[command(flatten)]
     pub(crate) working_copy: WorkingCopyOptions,

@@ -91,6 +91,21 @@ pub(super) fn ceremony_failed(error: &CeremonyError) -> Report {
             let report = problems.iter().fold(report, |report, problem| report.fact("rule", problem.clone()));
             report.still("nothing was signed").hint("put the configuration right, and start the event again")
         }
+        CeremonyError::NotAWitness { .. } => report.still("nothing was signed").hint(
+            "witnesses are named in trustroot.toml, and count when a root that names them is signed; \
+             `ceremony replay` needs no key",
+        ),
+        CeremonyError::NotVerified { findings, .. } => {
+            let what = Report::new(outcome, error.code(), "the transcript does not verify");
+            let report = findings.iter().take(20).fold(what, |report, finding| report.fact("finding", finding.clone()));
+            report
+                .still("nothing changed")
+                .hint("get what is missing from the others' copies with `trustroot ceremony collect`")
+                .hint("what stays is for people to judge: signatures count whatever the transcript says")
+        }
+        CeremonyError::NotWitnessed { .. } => report
+            .hint("a witness replays and signs: `trustroot ceremony witness EVENT --key KEY`")
+            .hint("in an emergency, say why there is none: `--without-witness REASON`"),
         CeremonyError::NotASigner { .. } => report.still("nothing was signed").hint(
             "check with `trustroot key inspect` that it is the key you mean, and with `ceremony review` who may sign",
         ),

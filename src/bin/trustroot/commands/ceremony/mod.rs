@@ -5,22 +5,26 @@ mod matter;
 mod review;
 mod sign;
 mod status;
+mod witness;
 
 use serde::Serialize;
-use trustroot::ceremony::{AcceptedRisks, CeremonyError, EventName, EventState, SigningEvent};
+use trustroot::ceremony::{
+    AcceptedRisks, CeremonyError, Circumstances, EventName, EventState, NamedDigest, SigningEvent,
+};
 use trustroot::crypto::sha256;
 use trustroot::metadata::RoleName;
-use trustroot::repository::{Proposal, SignedState, WorkingCopy};
+use trustroot::repository::{CONFIG_FILE, Proposal, SignedState, WorkingCopy};
 
 use super::maintain::{ceremony_failed, open, repository_failed, role};
 use crate::args::{CeremonyCommand, CeremonyFinishOptions, CeremonyStartOptions, CeremonyWithdrawOptions};
 use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
-use crate::ui::Session;
+use crate::ui::{Session, own_digest, read_named};
 use air_gap::{collect, request, response};
 use review::review;
 use sign::sign;
 use status::{count, status};
+use witness::{replay, witness};
 
 pub(crate) fn run(session: &Session, command: CeremonyCommand) -> Result<(), Report> {
     match command {
@@ -33,7 +37,15 @@ pub(crate) fn run(session: &Session, command: CeremonyCommand) -> Result<(), Rep
         CeremonyCommand::Collect(options) => collect(session, &options),
         CeremonyCommand::Withdraw(options) => withdraw(session, &options),
         CeremonyCommand::Finish(options) => finish(session, &options),
+        CeremonyCommand::Replay(options) => replay(session, &options),
+        CeremonyCommand::Witness(options) => witness(session, &options),
     }
+}
+
+/// When, by whose clock and with which program something is done here.
+pub(in crate::commands) fn circumstances(session: &Session) -> Circumstances {
+    let tool = concat!("trustroot ", env!("CARGO_PKG_VERSION"));
+    Circumstances::new(session.start.time(), matter::time_source(session), tool, own_digest())
 }
 
 fn read_signed(session: &Session, copy: &WorkingCopy) -> Result<SignedState, Report> {
@@ -72,6 +84,9 @@ fn choose(
     }
 }
 
+/// Longest configuration whose digest is recorded, in bytes: none that is read is longer.
+const LONGEST_CONFIG: u64 = 16 << 20;
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Started {
@@ -108,7 +123,13 @@ fn start(session: &Session, options: &CeremonyStartOptions) -> Result<(), Report
     let failed = |error: CeremonyError| ceremony_failed(&error);
     let event = SigningEvent::start(&copy, &signed, &proposal, &name).map_err(failed)?;
     let voided = event.signatures.len() - event.over_this_payload().count();
-    let problems = event.review(&copy, &signed, session.start.time()).map_err(failed)?.problems;
+    let review = event.review(&copy, &signed, session.start.time()).map_err(failed)?;
+    let problems = review.problems;
+    let mut with = circumstances(session);
+    with.warnings = problems.iter().chain(&review.notes).cloned().collect();
+    let configuration = read_named(&copy.directory().join(CONFIG_FILE), LONGEST_CONFIG)?;
+    with.inputs.push(NamedDigest::of(CONFIG_FILE, &configuration));
+    event.record_proposed(&signed, &with).map_err(failed)?;
     if !problems.is_empty() {
         return Err(ceremony_failed(&CeremonyError::BreaksRules { problems }));
     }
@@ -161,6 +182,7 @@ fn withdraw(session: &Session, options: &CeremonyWithdrawOptions) -> Result<(), 
         _ => {}
     }
     event.withdraw(&options.because, session.start.time()).map_err(failed)?;
+    event.record_withdrawn(&signed, &circumstances(session)).map_err(failed)?;
     let withdrawn = Withdrawn {
         event: event.name.as_str().to_owned(),
         role: role.to_string(),
@@ -211,7 +233,12 @@ fn finish(session: &Session, options: &CeremonyFinishOptions) -> Result<(), Repo
     // What was written is read again: from here on everything builds on it.
     let signed = read_signed(session, &copy)?;
     let bytes = signed.bytes(&event.role, version).map_err(|error| repository_failed(&error))?;
+    let mut with = circumstances(session);
+    with.outputs.push(NamedDigest::of(&event.file_name(), &bytes));
+    event.record_finished(&signed, &accepted, &with).map_err(failed)?;
+    let witness = event.witnessed(&signed).map_err(failed)?.filter(|witnessed| !witnessed.met());
     let next = match event.role {
+        _ if witness.is_some() => &*format!("a witness runs `trustroot ceremony witness {} --key KEY`", event.name),
         RoleName::Root if signed.targets().is_none_or(|targets| !targets.current) => {
             "`trustroot ceremony start targets`"
         }

@@ -2,20 +2,25 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 
 use serde::Serialize;
-use trustroot::ceremony::{CeremonyError, Challenge, EventState, Review};
+use trustroot::ceremony::{CeremonyError, Challenge, Circumstances, EventState, NamedDigest, RecordSignatures};
+use trustroot::signers::{KeyReference, Signer};
 
 use super::super::maintain::ceremony_failed;
 use super::air_gap::exists;
-use super::matter::{matter, time_source};
+use super::matter::{Matter, matter, time_source};
 use super::review::review_text;
 use super::status::count;
 use crate::args::CeremonySignOptions;
-use crate::keys::{create_public, open_key};
+use crate::keys::{create_public, open_key, reference};
 use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, show_path, show_time};
+use crate::ui::{Session, note, read_named, show_path, show_time, warn};
+
+/// Longest request whose digest is recorded, in bytes: none that is taken is longer.
+const LONGEST_INPUT: u64 = 64 << 20;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -66,11 +71,49 @@ pub(super) fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(
         }
         _ => {}
     }
-    confirm(session, &matter.review, options.payload_sha256.as_ref())?;
-    let key = open_key(session, &options.key)?;
+    let (digest, given) = (matter.review.digest, options.payload_sha256);
+    let confirmed = confirm(session, &digest, given.as_ref()).and_then(|()| open_key(session, &options.key));
+    match confirmed.and_then(|key| sign_with(session, options, &mut matter, &*key)) {
+        Ok(answer) => output::show(session.format, &answer),
+        Err(report) => {
+            // A question that was wrong is no step of the ceremony.
+            if report.outcome() != Outcome::WrongQuestion && matter.request.is_none() {
+                let why = format!("sign: {}", report.headline());
+                let recorded = matter.event.record_aborted(&matter.signed, &why, &circumstances(session, &matter));
+                if let Err(error) = recorded {
+                    warn(&format!("the transcript does not tell of this: {error}"));
+                }
+            }
+            Err(report)
+        }
+    }
+}
+
+/// Signs what has been confirmed.
+fn sign_with(
+    session: &Session,
+    options: &CeremonySignOptions,
+    matter: &mut Matter,
+    key: &dyn Signer,
+) -> Result<Signed, Report> {
+    let failed = |error: CeremonyError| ceremony_failed(&error);
+    let record = if options.no_record_signature { RecordSignatures::LeftOut } else { RecordSignatures::Made };
+    let in_file = matches!(reference(&options.key.key)?, KeyReference::File(_));
+    if record == RecordSignatures::Made && !in_file {
+        note(
+            "the key signs twice: the payload, then the record of how it was signed; a device may want a second touch",
+        );
+    }
+    let mut with = circumstances(session, matter);
+    if matter.request.is_some()
+        && let Some(file) = options.event.as_deref()
+    {
+        with.inputs.push(NamedDigest::of(file, &read_named(Path::new(file), LONGEST_INPUT)?));
+    }
     let event = &mut matter.event;
     let (files, counts, next) = if let Some(file) = &options.output {
-        let mut response = event.respond(&matter.signed, &*key).map_err(failed)?;
+        let response = event.respond_recorded(&matter.signed, key, record, &matter.follows, &with);
+        let mut response = response.map_err(failed)?;
         response.signed_at = Some(show_time(session.start.time()));
         response.time_source = Some(time_source(session).to_owned());
         response.made_by = Some(concat!("trustroot ", env!("CARGO_PKG_VERSION")).to_owned());
@@ -78,11 +121,11 @@ pub(super) fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(
         let next = format!("where the event is, `trustroot ceremony collect {} {}`", event.name, show_path(file));
         (vec![ShownPath::of(file.clone())], Vec::new(), Some(next))
     } else {
-        let files = event.sign(&matter.signed, &*key).map_err(failed)?;
+        let files = event.sign_recorded(&matter.signed, key, record, &with).map_err(failed)?;
         let counts = event.counts(&matter.signed).map_err(failed)?;
         (files.into_iter().map(ShownPath::of).collect(), counts.iter().map(count).collect(), None)
     };
-    let answer = Signed {
+    Ok(Signed {
         event: event.name.as_str().to_owned(),
         role: event.role.to_string(),
         version: event.version.get(),
@@ -90,19 +133,27 @@ pub(super) fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(
         files,
         counts,
         next,
-    };
-    output::show(session.format, &answer)
+    })
+}
+
+/// What the record of a signature says of its circumstances.
+fn circumstances(session: &Session, matter: &Matter) -> Circumstances {
+    let mut with = super::circumstances(session);
+    with.pin = matter.pin;
+    with.warnings.clone_from(&matter.review.notes);
+    with.siblings = matter.status.siblings.iter().map(|sibling| sibling.digest.clone()).collect();
+    with
 }
 
 /// Has the signer confirm the payload: by its digest from a second machine, or by four of its words.
-fn confirm(session: &Session, review: &Review, given: Option<&[u8; 32]>) -> Result<(), Report> {
+pub(super) fn confirm(session: &Session, digest: &[u8; 32], given: Option<&[u8; 32]>) -> Result<(), Report> {
     let failed = |error: CeremonyError| ceremony_failed(&error);
     if let Some(given) = given {
-        return if *given == review.digest {
+        return if given == digest {
             Ok(())
         } else {
             let report = failed(CeremonyError::NotConfirmed);
-            Err(report.fact("given", hex::encode(given)).fact("payload", hex::encode(review.digest)))
+            Err(report.fact("given", hex::encode(given)).fact("payload", hex::encode(digest)))
         };
     }
     if !session.interactive {
@@ -121,5 +172,5 @@ fn confirm(session: &Session, review: &Review, given: Option<&[u8; 32]>) -> Resu
     let _ = anstream::stderr().flush();
     let mut typed = String::new();
     std::io::stdin().read_line(&mut typed).map_err(|error| Report::io(&error))?;
-    if challenge.is_met(&review.digest, &typed) { Ok(()) } else { Err(failed(CeremonyError::NotConfirmed)) }
+    if challenge.is_met(digest, &typed) { Ok(()) } else { Err(failed(CeremonyError::NotConfirmed)) }
 }

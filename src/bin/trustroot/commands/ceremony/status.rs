@@ -150,6 +150,18 @@ fn escaped_lines(texts: &[String]) -> String {
     texts.iter().map(|text| Whole(text).to_string()).collect::<Vec<_>>().join("\n")
 }
 
+/// The state in one word.
+pub(super) fn state_name(state: EventState) -> &'static str {
+    match state {
+        EventState::Open => "open",
+        EventState::Complete => "complete",
+        EventState::Finished => "finished",
+        EventState::Superseded => "superseded",
+        EventState::Withdrawn => "withdrawn",
+        _ => "unknown",
+    }
+}
+
 fn state_words(state: EventState) -> &'static str {
     match state {
         EventState::Open => "open",
@@ -295,14 +307,7 @@ pub(super) fn status_json(event: &SigningEvent, status: &Status) -> Value {
         "role": event.role.as_str(),
         "version": event.version.get(),
         "payloadSha256": hex::encode(event.digest()),
-        "state": match status.state {
-            EventState::Open => "open",
-            EventState::Complete => "complete",
-            EventState::Finished => "finished",
-            EventState::Superseded => "superseded",
-            EventState::Withdrawn => "withdrawn",
-            _ => "unknown",
-        },
+        "state": state_name(status.state),
         "counts": counts(&status.counts),
         "uncounted": status.uncounted.iter().map(|one| json!({"from": one.from, "why": one.why})).collect::<Vec<_>>(),
         "withdrawn": event.withdrawal().map(|withdrawn| json!({"at": withdrawn.at, "reason": withdrawn.reason})),
