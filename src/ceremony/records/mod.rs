@@ -250,7 +250,7 @@ impl Record {
     /// What a signature of the record is over, before its encoding.
     fn canonical(&self) -> Vec<u8> {
         let text = serde_json::to_vec(self).expect("strings and integers alone");
-        canonicalize(&text).expect("just written, and without fractions")
+        canonicalize(&text).expect("just written, without fractions and control characters")
     }
 }
 
@@ -277,7 +277,7 @@ impl FiledRecord {
         whole.extend(b",\"signatures\":");
         whole.extend(signatures_json);
         whole.push(b'}');
-        let bytes = canonicalize(&whole).expect("just written, and without fractions");
+        let bytes = canonicalize(&whole).expect("just written, without fractions and control characters");
         Self { record, signatures, canonical, bytes }
     }
 
@@ -321,9 +321,18 @@ impl FiledRecord {
     }
 }
 
-/// Text for a record, cut where it is long.
+/// Text for a record, cut where it is long. Canonical JSON has control characters as they are, which no JSON reader takes:
+/// a record has none.
 fn clipped(text: &str) -> String {
-    text.chars().take(LONGEST_TEXT).collect()
+    let mut clipped = String::new();
+    for character in text.chars().take(LONGEST_TEXT) {
+        if character.is_control() {
+            clipped.extend(character.escape_default());
+        } else {
+            clipped.push(character);
+        }
+    }
+    clipped
 }
 
 /// A list for a record, cut where it is long.

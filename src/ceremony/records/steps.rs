@@ -305,7 +305,7 @@ impl SigningEvent {
         if record.event != self.name.as_str() {
             return Some("it is of another event".to_owned());
         }
-        if record.role != self.role.as_str() {
+        if record.role != clipped(self.role.as_str()) {
             return Some("it is about another role".to_owned());
         }
         // The event that makes the first root is of no repository yet.
@@ -382,7 +382,7 @@ impl SigningEvent {
             document_type: TYPE.to_owned(),
             kind: kind.name().to_owned(),
             event: self.name.as_str().to_owned(),
-            role: self.role.as_str().to_owned(),
+            role: clipped(self.role.as_str()),
             version: self.version.get(),
             repository: signed.digest().filter(|_| !first).map(hex::encode),
             payload_sha256: hex::encode(self.digest()),
@@ -397,7 +397,7 @@ impl SigningEvent {
             made: step.made,
             present: self.counted(&delegators, &counts)?,
             tallies: recorded(&counts),
-            siblings: at_most(with.siblings.iter().cloned()).into_iter().collect(),
+            siblings: at_most(with.siblings.iter().map(|digest| clipped(digest))).into_iter().collect(),
             inputs: at_most(with.inputs.iter().cloned()),
             outputs: at_most(with.outputs.iter().cloned()),
             warnings: at_most(warnings),
