@@ -15,6 +15,8 @@ mod counting;
 #[cfg(feature = "aws-lc")]
 mod families;
 mod informed_signing;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod killed;
 mod mistakes;
 mod publishing;
 mod rules;

@@ -174,7 +174,9 @@ pub(super) fn write_once(path: &Path, bytes: &[u8]) -> Result<(), Report> {
 struct CollectedFrom {
     event: String,
     collected: Vec<CollectedLine>,
-    /// Files in directories that hold no signatures for this event.
+    /// Records of what happened, new or known.
+    records: usize,
+    /// Files in directories that hold nothing for this event.
     passed_over: usize,
     status: Value,
     #[serde(skip)]
@@ -198,6 +200,13 @@ impl Show for CollectedFrom {
         for line in &self.collected {
             let _ = writeln!(text, "{}: {}", line.from, line.text);
         }
+        match self.records {
+            0 => {}
+            1 => text.push_str("1 record of what happened was kept\n"),
+            n => {
+                let _ = writeln!(text, "{n} records of what happened were kept");
+            }
+        }
         match self.passed_over {
             0 => {}
             1 => text.push_str("1 other file holds nothing for this event\n"),
@@ -216,7 +225,7 @@ pub(super) fn collect(session: &Session, options: &CeremonyCollectOptions) -> Re
     let mut event = SigningEvent::open(&copy, &options.event).map_err(failed)?;
     let before: BTreeSet<String> = event.signatures.iter().map(FiledSignature::digest).collect();
     let mut with = super::circumstances(session);
-    let (mut collected, mut passed_over) = (Vec::new(), 0);
+    let (mut collected, mut records, mut passed_over) = (Vec::new(), 0, 0);
     for path in &options.from {
         let files = files_to_collect(path).map_err(|error| Report::io(&error))?;
         for file in files {
@@ -227,15 +236,18 @@ pub(super) fn collect(session: &Session, options: &CeremonyCollectOptions) -> Re
                     passed_over += 1;
                     continue;
                 }
+                used |= matches!(one.fate, Fate::Filed | Fate::Known | Fate::Stale { .. } | Fate::Recorded);
+                if one.fate == Fate::Recorded {
+                    records += 1;
+                    continue;
+                }
                 let fate = match &one.fate {
                     Fate::Filed => "filed",
                     Fate::Known => "known",
                     Fate::Stale { .. } => "stale",
                     Fate::Uncounted(_) => "uncounted",
-                    Fate::Recorded => "record",
                     _ => "unusable",
                 };
-                used |= matches!(one.fate, Fate::Filed | Fate::Known | Fate::Stale { .. } | Fate::Recorded);
                 let (from, fate) = (ShownPath::of(file.clone()), fate.to_owned());
                 let (counts, text) = (one.counts(), one.to_string());
                 collected.push(CollectedLine { from, keyid: one.keyid, counts, fate, text });
@@ -247,10 +259,11 @@ pub(super) fn collect(session: &Session, options: &CeremonyCollectOptions) -> Re
     }
     let status = event.status(&copy, &signed).map_err(failed)?;
     event.record_collected(&signed, &before, &with).map_err(failed)?;
-    let nothing = !collected.iter().any(|line| line.counts || line.fate == "record");
+    let nothing = !collected.iter().any(|line| line.counts) && records == 0;
     let result = CollectedFrom {
         event: event.name.as_str().to_owned(),
         collected,
+        records,
         passed_over,
         status: status_json(&event, &status),
         status_text: status_text(session, &event, &status),
