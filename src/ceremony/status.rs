@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{CeremonyError, EventName, FiledSignature, SigningEvent};
+use super::{CeremonyError, EventName, FiledSignature, SigningEvent, Witnessed};
 use crate::crypto::{VerifyingKey, sha256};
 use crate::fs::write_durably;
 use crate::metadata::{
@@ -92,6 +92,8 @@ pub struct Status {
     pub unreadable_events: Vec<(EventName, String)>,
     /// Who changes keys without the outgoing key having signed.
     pub outgoing_missing: BTreeSet<String>,
+    /// Who witnessed it, once it is finished and somebody must.
+    pub witnessed: Option<Witnessed>,
 }
 
 type PayloadsAndUnreadable = (Vec<SigningEvent>, Vec<(EventName, String)>);
@@ -218,7 +220,11 @@ impl SigningEvent {
     /// When it cannot be read, or nobody may sign it yet.
     pub fn status(&self, copy: &WorkingCopy, signed: &SignedState) -> Result<Status, CeremonyError> {
         let (payloads, unreadable_events) = self.payloads_of_all(copy)?;
-        self.status_among(signed, &payloads, unreadable_events)
+        let mut status = self.status_among(signed, &payloads, unreadable_events)?;
+        if status.state == EventState::Finished {
+            status.witnessed = self.witnessed(signed)?;
+        }
+        Ok(status)
     }
 
     /// Where the event stands, if these are all payloads that are known.
@@ -243,6 +249,7 @@ impl SigningEvent {
             siblings: self.siblings(signed, payloads)?,
             unreadable_events,
             outgoing_missing: self.outgoing_missing(&delegators, &counts),
+            witnessed: None,
             counts,
         })
     }

@@ -1,7 +1,7 @@
 //! What is asked again before a document is published: whether witnesses signed everything that happened, and whether
 //! another payload of the same version could still be completed. Files may have changed since the event was finished.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::signature::fingerprint;
 use super::{StepKind, Transcript};
@@ -127,7 +127,7 @@ pub fn may_publish(
     let mut events = Vec::new();
     for (role, version) in documents {
         let bytes = signed.bytes(role, *version)?;
-        let document = SigningEvent::of_document(&EventName::of(role, *version), role, &bytes, Default::default())?;
+        let document = SigningEvent::of_document(&EventName::of(role, *version), role, &bytes, BTreeMap::new())?;
         let status = document.status_among(signed, &payloads, unreadable.clone())?;
         let sibling = status.siblings.iter().find(|sibling| !accepted.siblings.contains(&sibling.digest));
         if let Some(sibling) = sibling {

@@ -50,12 +50,12 @@ impl FiledRecord {
     pub(super) fn standing<'a>(
         &self,
         signature: &RecordSignature,
-        listed: impl IntoIterator<Item = &'a PublicKey>,
+        listed: impl Iterator<Item = &'a PublicKey>,
     ) -> RecordStanding {
         let message = signed_bytes(&self.canonical);
         let sig = hex::decode(&signature.sig).unwrap_or_default();
         let mut found = RecordStanding::Unknown;
-        for key in listed.into_iter().filter_map(|listed| VerifyingKey::from_metadata(listed).ok()) {
+        for key in listed.filter_map(|listed| VerifyingKey::from_metadata(listed).ok()) {
             if hex::encode(sha256(key.canonical_spki())) != signature.key {
                 continue;
             }
@@ -68,9 +68,9 @@ impl FiledRecord {
     }
 
     /// Whether the key with this fingerprint signed the record, by one of these entries in metadata.
-    pub(super) fn is_signed_by<'a>(&self, key: &str, listed: impl IntoIterator<Item = &'a PublicKey> + Clone) -> bool {
-        let by = |signature: &&RecordSignature| signature.key == key;
-        let valid = |signature| self.standing(signature, listed.clone()) == RecordStanding::Valid;
-        self.signatures.iter().filter(by).any(valid)
+    pub(super) fn is_signed_by(&self, key: &str, listed: &[PublicKey]) -> bool {
+        let of_key = |signature: &&RecordSignature| signature.key == key;
+        let valid = |signature| self.standing(signature, listed.iter()) == RecordStanding::Valid;
+        self.signatures.iter().filter(of_key).any(valid)
     }
 }

@@ -80,6 +80,15 @@ struct Step {
     key: Option<(String, Option<String>)>,
 }
 
+impl Step {
+    /// What somebody did with a key, named by those who list it.
+    fn by(listed: &[(KeyId, PublicKey)], own: &str, made: BTreeSet<String>) -> Step {
+        let mut entries = listed.iter().filter(|(_, key)| fingerprint(key).as_deref() == Some(own));
+        let owner = entries.find_map(|(_, key)| key.owner().map(clipped));
+        Step { made, key: Some((own.to_owned(), owner)), ..Step::default() }
+    }
+}
+
 impl SigningEvent {
     /// Records that this payload was proposed, and that those before it no longer are.
     ///
@@ -119,15 +128,15 @@ impl SigningEvent {
         after.signatures.extend(made.iter().filter(|made| !self.signatures.contains(made)).cloned());
         let listed = self.listed(signed)?;
         let own = hex::encode(sha256(key.canonical_spki()));
+        let keys: Vec<PublicKey> = listed.iter().map(|(_, key)| key.clone()).collect();
         let there = transcript.of_kind(StepKind::Sign).any(|filed| {
-            let by_us = filed.is_signed_by(&own, listed.iter().map(|(_, key)| key));
+            let by_us = filed.is_signed_by(&own, &keys);
             filed.record.made == digests && (by_us || signatures == RecordSignatures::LeftOut)
         });
         let record = if there {
             None
         } else {
-            let record =
-                after.draft(StepKind::Sign, signed, &transcript, with, self.signing(&listed, &own, digests))?;
+            let record = after.draft(StepKind::Sign, signed, &transcript, with, Step::by(&listed, &own, digests))?;
             Some(self.signed_record(record, key, &listed, signatures)?)
         };
         let files = made.into_iter().map(|filed| self.file(filed)).collect::<Result<_, _>>()?;
@@ -160,7 +169,7 @@ impl SigningEvent {
         let keyids = self.keyids_of(signed, &sha256(key.canonical_spki()))?;
         let made: BTreeSet<String> = keyids.iter().map(filed).collect();
         let mut record =
-            self.draft(StepKind::Sign, signed, &Transcript::default(), with, self.signing(&listed, &own, made))?;
+            self.draft(StepKind::Sign, signed, &Transcript::default(), with, Step::by(&listed, &own, made))?;
         record.follows.clone_from(follows);
         // What others have signed meanwhile is not known here.
         record.present.clear();
@@ -280,7 +289,7 @@ impl SigningEvent {
             return Err(CeremonyError::NotAWitness { role: self.role.clone() });
         }
         let transcript = self.transcript()?;
-        let step = self.signing(&listed, &own, BTreeSet::new());
+        let step = Step::by(&listed, &own, BTreeSet::new());
         let record = self.draft(StepKind::Witness, signed, &transcript, with, step)?;
         let filed = self.signed_record(record, key, &listed, RecordSignatures::Made)?;
         let digest = self.file_record(&filed)?;
@@ -337,12 +346,6 @@ impl SigningEvent {
         let delegators = self.delegators(signed)?;
         let listed = delegators.iter().flat_map(|delegator| delegator.listed(&self.role));
         Ok(listed.map(|(keyid, key)| (keyid.clone(), key.clone())).collect())
-    }
-
-    fn signing(&self, listed: &[(KeyId, PublicKey)], own: &str, made: BTreeSet<String>) -> Step {
-        let mut entries = listed.iter().filter(|(_, key)| fingerprint(key).as_deref() == Some(own));
-        let owner = entries.find_map(|(_, key)| key.owner().map(clipped));
-        Step { made, key: Some((own.to_owned(), owner)), ..Step::default() }
     }
 
     fn signed_record(

@@ -207,6 +207,9 @@ pub(super) fn status_text(session: &Session, event: &SigningEvent, status: &Stat
         let _ = writeln!(text, "  {} changes keys: the outgoing key must sign too", Printable(owner));
     }
     text.push_str(&siblings_text(event, status));
+    if let Some(witnessed) = &status.witnessed {
+        let _ = writeln!(text, "  witnessed by {} of {} needed", witnessed.by.len(), witnessed.needed);
+    }
     let next = match status.state {
         EventState::Open | EventState::Complete if expired.is_some() => {
             format!("`trustroot ceremony start {}`", event.role)
@@ -221,6 +224,9 @@ pub(super) fn status_text(session: &Session, event: &SigningEvent, status: &Stat
             format!("they sign with it, or `trustroot ceremony finish {} --lost NAME`", event.name)
         }
         EventState::Complete => format!("`trustroot ceremony finish {}`", event.name),
+        EventState::Finished if status.witnessed.as_ref().is_some_and(|witnessed| !witnessed.met()) => {
+            format!("a witness runs `trustroot ceremony witness {} --key KEY`", event.name)
+        }
         EventState::Finished => "`trustroot publish`".to_owned(),
         _ => format!("`trustroot ceremony start {}`", event.role),
     };
@@ -313,6 +319,9 @@ pub(super) fn status_json(event: &SigningEvent, status: &Status) -> Value {
         "withdrawn": event.withdrawal().map(|withdrawn| json!({"at": withdrawn.at, "reason": withdrawn.reason})),
         "expires": event.expires().ok().map(|expires| expires.to_string()),
         "outgoingKeyMissing": status.outgoing_missing,
+        "witnesses": status.witnessed.as_ref().map(|witnessed| {
+            json!({"needed": witnessed.needed, "counted": witnessed.by.len()})
+        }),
         "siblings": status.siblings.iter().map(|sibling| json!({
             "payloadSha256": sibling.digest,
             "event": sibling.event.as_str(),

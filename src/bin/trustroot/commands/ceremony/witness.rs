@@ -230,7 +230,7 @@ fn replay_text(session: &Session, replayed: &Replayed) -> String {
             vouchers(step)
         );
     }
-    let tools: BTreeSet<String> = replay.steps.iter().map(|step| tool(step)).collect();
+    let tools: BTreeSet<String> = replay.steps.iter().map(tool).collect();
     for tool in tools {
         let _ = writeln!(text, "  with {tool}");
     }
