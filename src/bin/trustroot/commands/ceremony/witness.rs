@@ -157,7 +157,7 @@ fn step_words(step: &ReplayedStep) -> String {
     let mut words = match record.kind() {
         Some(StepKind::Propose) => "proposed".to_owned(),
         Some(StepKind::Sign) => "signed".to_owned(),
-        Some(StepKind::Collect) => format!("collected {}", numbered(record.made.len(), "signature")),
+        Some(StepKind::Collect) => format!("collected {} over", numbered(record.made.len(), "signature")),
         Some(StepKind::Withdraw) => "withdrew".to_owned(),
         Some(StepKind::Finish) => "finished".to_owned(),
         Some(StepKind::Publish) => "published".to_owned(),
