@@ -846,6 +846,107 @@ fn records_of_two_branches_are_merged_by_git_without_conflicts() {
     assert_eq!(replay.steps.last().unwrap().record.follows.len(), 2);
 }
 
+/// A record as somebody else signs it.
+fn signed_by(registry: &Registry, person: &str, record: &Value) -> Value {
+    let canonical = canonicalize(record.to_string().as_bytes()).unwrap();
+    let message = pre_authentication_encoding(RECORD_MEDIA_TYPE, &canonical);
+    let key = registry.key(person);
+    let (fingerprint, sig) = (hex::encode(sha256(key.canonical_spki())), hex::encode(key.sign(&message).unwrap()));
+    serde_json::json!({"record": record, "signatures": [{"key": fingerprint, "sig": sig}]})
+}
+
+#[test]
+fn nobody_tells_for_another_how_a_signature_was_made() {
+    let registry = Registry::new();
+    let mut event = registry.start_recorded("root");
+    registry.sign_recorded(&mut event, "alice");
+    let (path, record) =
+        registry.records("root-v1").into_iter().find(|(_, value)| value["record"]["kind"] == "sign").unwrap();
+    std::fs::remove_file(path).unwrap();
+    // Bob signs what says that alice did it.
+    let forged = put(&registry, "root-v1", &signed_by(&registry, "bob", &record["record"]));
+    let findings = registry.replay("root-v1").findings;
+    let bob = hex::encode(sha256(registry.key("bob").canonical_spki()));
+    assert_eq!(findings[0], Finding::BadSignature { record: forged.clone(), key: bob.clone() });
+    assert!(matches!(&findings[1..], [Finding::Silent { who, .. }] if who.starts_with("alice")), "{findings:?}");
+    std::fs::remove_file(registry.path(&format!("signing-events/root-v1/records/{forged}.json"))).unwrap();
+    // And that he made the signature himself, which is alice's.
+    let mut claimed = record["record"].clone();
+    claimed["key"] = bob.into();
+    put(&registry, "root-v1", &signed_by(&registry, "bob", &claimed));
+    let findings = registry.replay("root-v1").findings;
+    assert!(matches!(&findings[..], [Finding::Silent { who, .. }] if who.starts_with("alice")), "{findings:?}");
+}
+
+#[test]
+fn a_record_about_something_that_is_not_here_is_said() {
+    let registry = Registry::new();
+    let mut event = registry.start_recorded("root");
+    registry.sign_recorded(&mut event, "alice");
+    let records = registry.records("root-v1");
+    let record = &records.iter().find(|(_, value)| value["record"]["kind"] == "sign").unwrap().1["record"];
+    let findings = |field: &str, value: &str| {
+        let mut other = record.clone();
+        other[field] = value.into();
+        let digest = put(&registry, "root-v1", &signed_by(&registry, "alice", &other));
+        let findings = registry.replay("root-v1").findings;
+        std::fs::remove_file(registry.path(&format!("signing-events/root-v1/records/{digest}.json"))).unwrap();
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        findings.into_iter().next().unwrap()
+    };
+    let elsewhere = "ab".repeat(32);
+    assert!(
+        matches!(findings("payloadSha256", &elsewhere), Finding::UnknownPayload { payload, .. } if payload == elsewhere)
+    );
+    let pin = findings("pin", &elsewhere);
+    assert!(
+        matches!(&pin, Finding::Foreign { problem, .. } if problem == "whoever made it trusts a root that is not here")
+    );
+    let role = findings("role", "targets");
+    assert!(matches!(&role, Finding::Foreign { problem, .. } if problem == "it is about another role"));
+    // Nobody says who proposed it.
+    for (path, value) in &records {
+        if value["record"]["kind"] == "propose" {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let said: Vec<String> = registry.replay("root-v1").findings.iter().map(ToString::to_string).collect();
+    assert!(said.iter().any(|said| said.starts_with("no record tells of who proposed the payload ")), "{said:?}");
+}
+
+#[test]
+fn a_witness_of_another_payload_or_of_a_transcript_with_junk_in_it_does_not_count() {
+    let mut registry = Registry::new();
+    witnessed_by_walter(&mut registry);
+    let event = registry.hold_recorded("root");
+    let file = event.witness(&registry.signed(), registry.key("walter"), &registry.with()).unwrap();
+    let good = std::fs::read(&file).unwrap();
+    let met = |registry: &Registry| registry.event("root-v1").witnessed(&registry.signed()).unwrap().unwrap().met();
+    assert!(met(&registry));
+    let mut other: Value = serde_json::from_slice(&good).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    other["record"]["payloadSha256"] = "ab".repeat(32).into();
+    put(&registry, "root-v1", &signed_by(&registry, "walter", &other["record"]));
+    assert!(!met(&registry));
+    trustroot::client::write_durably(&file, &good).unwrap();
+    assert!(met(&registry));
+    registry.write(&format!("signing-events/root-v1/records/{}.json", "0".repeat(64)), "{}");
+    assert!(!met(&registry));
+    assert!(registry.publishable("root", 1, &AcceptedRisks::default()).is_err());
+}
+
+#[test]
+fn an_event_that_cannot_be_read_stops_the_publication_of_what_is_new() {
+    let registry = Registry::new();
+    registry.hold_recorded("root");
+    registry.publishable("root", 1, &AcceptedRisks::default()).unwrap();
+    registry.write("signing-events/broken/event.json", "{}");
+    let refused = registry.publishable("root", 1, &AcceptedRisks::default());
+    assert!(matches!(refused, Err(CeremonyError::UnreadableEvent { .. })), "{refused:?}");
+    // Where nothing is new, nothing is asked: an online job goes on every night.
+    may_publish(&registry.copy(), &registry.signed(), &[], &AcceptedRisks::default()).unwrap();
+}
+
 #[test]
 fn a_record_is_read_as_it_was_written() {
     let registry = Registry::new();
