@@ -213,6 +213,10 @@ fn without_any_record_there_is_no_transcript_and_nothing_is_called_verified() {
     registry.hold("root", &["alice", "bob"]).unwrap();
     let replay = registry.replay("root-v1");
     assert_eq!(replay.findings, [Finding::NoTranscript]);
+    // Publishing does not make one of it.
+    let event = registry.event("root-v1");
+    event.record_published(&registry.signed(), &AcceptedRisks::default(), &registry.with()).unwrap();
+    assert_eq!(registry.replay("root-v1").findings, [Finding::NoTranscript]);
     assert_eq!(replay.ledger[0].counts[0].tally.counted, 2, "the ledger is there all the same");
 }
 

@@ -248,7 +248,8 @@ impl SigningEvent {
         self.record_once(StepKind::Finish, signed, with, Step { deviations: deviations(accepted), ..Step::default() })
     }
 
-    /// Records where the document was published: a record for each place.
+    /// Records where the document was published: a record for each place. An event that was held without records gets none:
+    /// it would not become a transcript by that.
     ///
     /// # Errors
     /// When the records cannot be read or written.
@@ -258,6 +259,9 @@ impl SigningEvent {
         accepted: &AcceptedRisks,
         with: &Circumstances,
     ) -> Result<(), CeremonyError> {
+        if self.transcript()?.is_empty() {
+            return Ok(());
+        }
         self.record_once(StepKind::Publish, signed, with, Step { deviations: deviations(accepted), ..Step::default() })
     }
 
