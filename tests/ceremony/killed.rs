@@ -27,6 +27,38 @@ fn can_kill() -> bool {
     can
 }
 
+/// What `{root}` and `{payload}` stand for in arguments.
+fn fill(directory: &Path, arguments: &str) -> Vec<String> {
+    let digest = |file: &str| {
+        let bytes = std::fs::read(directory.join(file)).unwrap_or_default();
+        trustroot::metadata::Envelope::parse(&bytes).map(|envelope| {
+            let (file, payload) =
+                (trustroot::crypto::sha256(&bytes), trustroot::crypto::sha256(envelope.signed_bytes()));
+            (hex::encode(file), hex::encode(payload))
+        })
+    };
+    let root = digest("repository/1.root.json").map(|(file, _)| file).unwrap_or_default();
+    let proposed = ["targets-v1", "root-v1"].map(|event| digest(&format!("signing-events/{event}/proposal.json")));
+    let payload = proposed.into_iter().find_map(Result::ok).map(|(_, payload)| payload).unwrap_or_default();
+    arguments
+        .split_whitespace()
+        .map(|argument| argument.replace("{root}", &root).replace("{payload}", &payload))
+        .collect()
+}
+
+fn run(mut program: Command, directory: &Path, arguments: &str) -> Output {
+    let home = directory.join(".home");
+    program.args(fill(directory, arguments)).current_dir(directory).env("TRUSTROOT_HOME", home);
+    program.stdin(std::process::Stdio::null()).output().unwrap()
+}
+
+fn succeed(directory: &Path, arguments: &str) -> String {
+    let output = run(Command::new(BINARY), directory, arguments);
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{arguments}: {said}{errors}");
+    said.into_owned()
+}
+
 /// A working copy with the keys of its people beside it.
 struct Scene {
     registry: Registry,
@@ -47,38 +79,6 @@ impl Scene {
         Self { registry }
     }
 
-    /// What `{root}` and `{payload}` stand for in arguments.
-    fn fill(&self, directory: &Path, arguments: &str) -> Vec<String> {
-        let digest = |file: &str| {
-            let bytes = std::fs::read(directory.join(file)).unwrap_or_default();
-            trustroot::metadata::Envelope::parse(&bytes).map(|envelope| {
-                let (file, payload) =
-                    (trustroot::crypto::sha256(&bytes), trustroot::crypto::sha256(envelope.signed_bytes()));
-                (hex::encode(file), hex::encode(payload))
-            })
-        };
-        let root = digest("repository/1.root.json").map(|(file, _)| file).unwrap_or_default();
-        let proposed = ["targets-v1", "root-v1"].map(|event| digest(&format!("signing-events/{event}/proposal.json")));
-        let payload = proposed.into_iter().find_map(Result::ok).map(|(_, payload)| payload).unwrap_or_default();
-        arguments
-            .split_whitespace()
-            .map(|argument| argument.replace("{root}", &root).replace("{payload}", &payload))
-            .collect()
-    }
-
-    fn run(&self, mut program: Command, directory: &Path, arguments: &str) -> Output {
-        let home = directory.join(".home");
-        program.args(self.fill(directory, arguments)).current_dir(directory).env("TRUSTROOT_HOME", home);
-        program.stdin(std::process::Stdio::null()).output().unwrap()
-    }
-
-    fn succeed(&self, directory: &Path, arguments: &str) -> String {
-        let output = self.run(Command::new(BINARY), directory, arguments);
-        let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{arguments}: {said}{errors}");
-        said.into_owned()
-    }
-
     fn copy(&self) -> tempfile::TempDir {
         let copy = tempfile::tempdir().unwrap();
         for (name, bytes) in self.registry.files("") {
@@ -95,7 +95,7 @@ impl Scene {
         let trace = copy.path().join(".trace");
         let mut strace = Command::new("/usr/bin/strace");
         strace.args(["-qq", "-s", "0", "-e", &format!("trace={CHANGING}"), "-o"]).arg(&trace).arg(BINARY);
-        let output = self.run(strace, copy.path(), arguments);
+        let output = run(strace, copy.path(), arguments);
         assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
         let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
         let trace = std::fs::read_to_string(trace).unwrap();
@@ -118,21 +118,21 @@ impl Scene {
             let mut strace = Command::new("/usr/bin/strace");
             let inject = format!("inject={call}:signal=SIGKILL:when={number}");
             strace.args(["-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject]).arg(BINARY);
-            let output = self.run(strace, copy.path(), arguments);
+            let output = run(strace, copy.path(), arguments);
             assert_eq!(output.status.signal(), Some(9), "{context}: {}", String::from_utf8_lossy(&output.stderr));
-            self.succeed(copy.path(), arguments);
+            succeed(copy.path(), arguments);
             let pin = if copy.path().join("repository/1.root.json").exists() { "--root-sha256 {root}" } else { "" };
             let replay =
-                self.run(Command::new(BINARY), copy.path(), &format!("ceremony replay {event} {pin} --format json"));
+                run(Command::new(BINARY), copy.path(), &format!("ceremony replay {event} {pin} --format json"));
             let said: serde_json::Value = serde_json::from_slice(&replay.stdout).unwrap();
-            assert!(replay.status.success(), "{context}: {:#}", said);
+            assert!(replay.status.success(), "{context}: {said:#}");
             let steps = said["steps"].as_array().unwrap();
             assert!(steps.iter().any(|step| step["says"]["kind"] == kind), "{context}: {said:#}");
         }
     }
 
     fn step(&self, arguments: &str) {
-        self.succeed(&self.registry.path(""), arguments);
+        succeed(&self.registry.path(""), arguments);
     }
 }
 
@@ -149,7 +149,7 @@ fn a_step_that_was_killed_anywhere_is_told_after_the_next_run() {
     scene.survives(&format!("{SIGN} alice.pem"), "root-v1", "sign", 2);
     // In a copy, from which it is collected.
     let copy = scene.copy();
-    scene.succeed(copy.path(), &format!("{SIGN} bob.pem"));
+    succeed(copy.path(), &format!("{SIGN} bob.pem"));
     scene.step(&format!("{SIGN} alice.pem"));
     let collect = format!("ceremony collect root-v1 {}", copy.path().join("signing-events/root-v1").display());
     // With its signer's record a signature is told of; without, by the collector's.
