@@ -122,7 +122,10 @@ impl Transcript {
 }
 
 fn read_record(path: &Path, file: &str, left: u64) -> Result<(String, FiledRecord), String> {
-    let name = file.strip_suffix(".json").filter(|name| HashAlgorithm::Sha256.is_digest(name)).ok_or("it is not named as records are")?;
+    let name = file
+        .strip_suffix(".json")
+        .filter(|name| HashAlgorithm::Sha256.is_digest(name))
+        .ok_or("it is not named as records are")?;
     // A pipe or device could block for ever.
     if !fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file()) {
         return Err("it is not a regular file".to_owned());
