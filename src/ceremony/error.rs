@@ -76,6 +76,9 @@ pub enum CeremonyError {
         /// The role.
         role: RoleName,
     },
+    /// A key of the real repository, in a rehearsal of it.
+    #[error("this is a rehearsal, and the key is one of the real repository's")]
+    RealKey,
     /// The words or the digest that confirm do not belong to this payload.
     #[error("that does not belong to this payload: nothing is signed")]
     NotConfirmed,
@@ -187,6 +190,7 @@ impl CeremonyError {
             Self::NoPin => "no-pin",
             Self::BreaksRules { .. } => "breaks-rules",
             Self::NotASigner { .. } => "not-a-signer",
+            Self::RealKey => "real-key",
             Self::NotConfirmed => "not-confirmed",
             Self::TooFewSignatures { .. } => "too-few-signatures",
             Self::TooFewOfFamily { .. } => "too-few-of-family",
@@ -211,6 +215,7 @@ impl CeremonyError {
                 | Self::OtherRepository { .. }
                 | Self::BreaksRules { .. }
                 | Self::NotASigner { .. }
+                | Self::RealKey
                 | Self::NotConfirmed
                 | Self::TooFewSignatures { .. }
                 | Self::TooFewOfFamily { .. }

@@ -17,9 +17,9 @@ use super::CeremonyError;
 use crate::crypto::sha256;
 use crate::fs::{read_bounded, write_durably};
 use crate::metadata::{
-    Document, EncodedName, Envelope, Expires, KeyId, RoleName, Root, Signature, TargetPath, Targets, Version,
+    Document, EncodedName, Envelope, Expires, KeyId, Occasion, RoleName, Root, Signature, TargetPath, Targets, Version,
 };
-use crate::repository::{Proposal, SignedState, WorkingCopy, file_name};
+use crate::repository::{Proposal, Rehearsal, SignedState, WorkingCopy, file_name};
 
 /// Longest proposal, and longest file that a proposal names, in bytes.
 pub(super) const LONGEST: u64 = 512_000_000;
@@ -152,6 +152,8 @@ pub struct SigningEvent {
     pub signatures: Vec<FiledSignature>,
     /// Files that should be signatures and are not, with why.
     pub unreadable: Vec<(String, String)>,
+    /// What is rehearsed; `None` where the event is meant.
+    pub rehearsal: Option<Rehearsal>,
     pub(super) document: Vec<u8>,
     /// Payloads that were withdrawn.
     pub withdrawn: Vec<Withdrawal>,
@@ -210,7 +212,7 @@ impl SigningEvent {
         let role = role_of(&file.role).ok_or_else(|| malformed(name, "its role is not signed in events"))?;
         let document = read_bounded(&directory.join("proposal.json"), LONGEST)?
             .ok_or_else(|| malformed(name, "`proposal.json` is missing"))?;
-        let envelope = Envelope::parse(&document)?;
+        let envelope = Envelope::parse_for(copy.occasion(), &document)?;
         let version = version_of(&role, &envelope)?;
         let targets = read_targets(&directory.join("targets"), name)?;
         let digest = hex::encode(sha256(envelope.signed_bytes()));
@@ -227,6 +229,7 @@ impl SigningEvent {
             targets,
             signatures,
             unreadable,
+            rehearsal: copy.config().rehearsal.clone(),
             document,
             withdrawn,
             superseded,
@@ -248,7 +251,19 @@ impl SigningEvent {
         document: &[u8],
         targets: BTreeMap<TargetPath, Vec<u8>>,
     ) -> Result<Self, CeremonyError> {
-        let envelope = Envelope::parse(document)?;
+        Self::of_document_for(None, name, role, document, targets)
+    }
+
+    /// As [`SigningEvent::of_document`], also of a rehearsal.
+    pub(super) fn of_document_for(
+        rehearsal: Option<Rehearsal>,
+        name: &EventName,
+        role: &RoleName,
+        document: &[u8],
+        targets: BTreeMap<TargetPath, Vec<u8>>,
+    ) -> Result<Self, CeremonyError> {
+        let occasion = if rehearsal.is_some() { Occasion::Rehearsal } else { Occasion::Real };
+        let envelope = Envelope::parse_for(occasion, document)?;
         let payload_sha256 = hex::encode(sha256(envelope.signed_bytes()));
         let filed = |(keyid, signature): (&KeyId, &Signature)| FiledSignature {
             payload_sha256: payload_sha256.clone(),
@@ -266,6 +281,7 @@ impl SigningEvent {
             targets,
             signatures,
             unreadable: Vec::new(),
+            rehearsal,
             document,
             withdrawn: Vec::new(),
             superseded: Vec::new(),
@@ -300,6 +316,12 @@ impl SigningEvent {
     pub fn every_payload(&self) -> impl Iterator<Item = Self> {
         let earlier = self.superseded.iter().filter_map(|document| self.with_document(document).ok());
         std::iter::once(self.clone()).chain(earlier)
+    }
+
+    /// The role as people are told of it: with a word before it where nothing is meant.
+    pub fn proposed(&self) -> String {
+        let occasion = if self.rehearsal.is_some() { "REHEARSAL " } else { "" };
+        format!("{occasion}{}", self.role)
     }
 
     /// The SHA-256 of the payload: what signatures are over, and what people compare.
@@ -351,7 +373,7 @@ impl SigningEvent {
     /// # Errors
     /// When it is not a document of this role.
     pub(super) fn beside(&self, document: &[u8]) -> Result<Self, CeremonyError> {
-        Self::of_document(&self.name, &self.role, document, BTreeMap::new())
+        Self::of_document_for(self.rehearsal.clone(), &self.name, &self.role, document, BTreeMap::new())
     }
 
     /// The document with these signatures, by keyid.
@@ -450,7 +472,7 @@ impl SigningEvent {
     /// # Errors
     /// When it is not a document of this role.
     pub(super) fn with_document(&self, document: &[u8]) -> Result<Self, CeremonyError> {
-        let envelope = Envelope::parse(document)?;
+        let envelope = Envelope::parse_for(self.envelope.occasion(), document)?;
         let version = version_of(&self.role, &envelope)?;
         Ok(Self { version, envelope, document: document.to_owned(), ..self.clone() })
     }

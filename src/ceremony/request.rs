@@ -17,7 +17,7 @@ use super::{CeremonyError, EventName, Review, Sibling, SigningEvent, Status};
 use crate::crypto::sha256;
 use crate::fs::read_bounded;
 use crate::metadata::{RoleName, TargetPath};
-use crate::repository::{SignedState, WorkingCopy, file_name};
+use crate::repository::{Rehearsal, SignedState, WorkingCopy, file_name};
 use crate::trust::UpdateStart;
 
 /// The media type of a request.
@@ -41,6 +41,9 @@ struct Index {
     /// The SHA-256 of the repository's first root; absent where that is what is proposed.
     #[serde(skip_serializing_if = "Option::is_none")]
     repository: Option<String>,
+    /// What is rehearsed; absent where the event is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rehearsal: Option<Rehearsal>,
     payload_sha256: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     purpose: Option<String>,
@@ -118,6 +121,7 @@ impl Request {
             event: event.name.as_str().to_owned(),
             role: event.role.as_str().to_owned(),
             repository: signed.digest().map(hex::encode),
+            rehearsal: event.rehearsal.clone(),
             payload_sha256: hex::encode(event.digest()),
             purpose: purpose.map(str::to_owned),
             unknown_siblings: unknown_siblings.clone(),
@@ -188,8 +192,11 @@ impl Request {
                 return Err(malformed(format!("it has a file called `{file}`")));
             }
         }
-        let signed = SignedState::of_files(signed, start)?;
-        let event = SigningEvent::of_document(&name, &role, &proposal, targets)?;
+        if let Some(Err(problem)) = index.rehearsal.as_ref().map(Rehearsal::check) {
+            return Err(malformed(format!("what it rehearses cannot be read: {problem}")));
+        }
+        let event = SigningEvent::of_document_for(index.rehearsal, &name, &role, &proposal, targets)?;
+        let signed = SignedState::of_files_for(event.envelope.occasion(), signed, start)?;
         let (offered, expected) = (index.repository, signed.digest().map(hex::encode));
         let first = event.role == RoleName::Root && event.version.get() == 1;
         if offered != expected || (expected.is_none() && !first) {

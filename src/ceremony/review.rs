@@ -11,7 +11,7 @@ use super::rules::{self, Keys};
 use super::{CeremonyError, SigningEvent, digest_groups, digest_words};
 use crate::metadata::{Document, Expires, HashAlgorithm, RoleName, Root, TargetFile, TargetPath, Targets, Version};
 use crate::printable::Printable;
-use crate::repository::{FAMILY_THRESHOLDS, SignedRole, SignedState, WorkingCopy};
+use crate::repository::{FAMILY_THRESHOLDS, Rehearsal, SignedRole, SignedState, WorkingCopy};
 
 /// Most changes that one event may hold: what nobody reads must not be signed.
 const MOST_CHANGES: usize = 10_000;
@@ -22,6 +22,8 @@ const MOST_CHANGES: usize = 10_000;
 pub struct Review {
     /// The SHA-256 of the repository's first root; `None` where that is what is proposed.
     pub repository: Option<[u8; 32]>,
+    /// What is rehearsed; `None` where the event is meant.
+    pub rehearsal: Option<Rehearsal>,
     /// The file that would be published.
     pub file: String,
     /// The role.
@@ -110,6 +112,7 @@ impl SigningEvent {
         }
         Ok(Review {
             repository: signed.digest(),
+            rehearsal: self.rehearsal.clone(),
             file: self.file_name(),
             role: self.role.clone(),
             version: self.version,

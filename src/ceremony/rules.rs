@@ -16,7 +16,7 @@ use crate::metadata::{
     Delegation, DelegationRule, KeyId, PathRule, PublicKey, RoleKeys, RoleName, Root, TargetPath, Targets, Unrecognized,
 };
 use crate::printable::Printable;
-use crate::repository::{FamilyThresholds, SignedState};
+use crate::repository::{FamilyThresholds, Rehearsal, SignedState};
 
 /// Judges a proposal.
 pub(super) fn judge(
@@ -25,7 +25,8 @@ pub(super) fn judge(
     signed: &SignedState,
     now: DateTime<Utc>,
 ) -> Result<Findings, CeremonyError> {
-    let mut problems = Problems { list: Vec::new(), notes: Vec::new(), trial: keys == Keys::Throwaway };
+    let (trial, rehearsal) = (keys == Keys::Throwaway, event.rehearsal.as_ref());
+    let mut problems = Problems { list: Vec::new(), notes: Vec::new(), trial, rehearsal };
     let next = signed.next_version(&event.role)?;
     if event.version != next && !signed.versions(&event.role)?.contains(&event.version) {
         problems.add(format!("it would be {}, where {next} follows what is signed", event.version));
@@ -81,13 +82,14 @@ pub(super) struct Findings {
 /// The keys that a delegator lists, and those that one role has.
 type ListedKeys<'a> = (&'a BTreeMap<KeyId, PublicKey>, &'a RoleKeys);
 
-struct Problems {
+struct Problems<'a> {
     list: Vec<String>,
     notes: Vec<String>,
     trial: bool,
+    rehearsal: Option<&'a Rehearsal>,
 }
 
-impl Problems {
+impl Problems<'_> {
     fn add(&mut self, problem: impl Into<String>) {
         self.list.push(problem.into());
     }
@@ -167,6 +169,9 @@ impl Problems {
                 && let Some(name) = example_key_name(key.canonical_spki())
             {
                 self.add(format!("{role} lists the throwaway key `{name}`, whose secret half is public"));
+            }
+            if self.rehearsal.is_some_and(|rehearsal| rehearsal.refuses(key.canonical_spki())) {
+                self.add(format!("{role} lists the key {keyid} of the real repository, and this is a rehearsal"));
             }
             if listed.to_value()["keyval"].as_object().is_none_or(|keyval| keyval.len() != 1) {
                 self.add(format!("{role} lists the key {keyid} with more than its public half"));

@@ -485,6 +485,9 @@ impl SigningEvent {
         signed: &SignedState,
         key: &dyn Signer,
     ) -> Result<BTreeMap<KeyId, Vec<u8>>, CeremonyError> {
+        if self.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.refuses(key.canonical_spki())) {
+            return Err(CeremonyError::RealKey);
+        }
         let delegators = self.delegators(signed)?;
         let listed = delegators.iter().flat_map(|delegator| delegator.listed(&self.role));
         let signatures = key.sign_as_listed(&self.role, self.version, self.envelope.signed_bytes(), listed)?;

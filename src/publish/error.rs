@@ -99,6 +99,9 @@ pub enum PublishError {
         /// The directory.
         directory: std::path::PathBuf,
     },
+    /// The working copy is a rehearsal: no client would take what is signed there.
+    #[error("this is a rehearsal: what is signed in it is not published")]
+    Rehearsal,
     /// A name that never changes its content is taken by something else.
     #[error("`{}` is published already with another content", Printable(.name))]
     Conflict {
@@ -124,6 +127,7 @@ impl PublishError {
             Self::NotFound { .. } => "clients-would-not-find",
             Self::Overtaken => "overtaken",
             Self::WorkingCopy { .. } => "working-copy",
+            Self::Rehearsal => "rehearsal",
             Self::Conflict { .. } => "conflict",
         }
     }

@@ -8,7 +8,8 @@ use super::{Proof, PublishError, dry_run};
 use crate::crypto::sha256;
 use crate::fs::read_bounded;
 use crate::metadata::{
-    DelegationRule, Document, Envelope, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Unrecognized, Version,
+    DelegationRule, Document, Envelope, Occasion, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Unrecognized,
+    Version,
 };
 use crate::repository::{CONFIG_FILE, FamilyThresholds, RepositoryError, SignedState, WorkingCopy, file_name};
 use crate::signers::Signer;
@@ -80,6 +81,9 @@ impl PublishPlan {
     ) -> Result<Self, PublishError> {
         if destination.join(CONFIG_FILE).exists() {
             return Err(PublishError::WorkingCopy { directory: destination.to_owned() });
+        }
+        if copy.occasion() == Occasion::Rehearsal {
+            return Err(PublishError::Rehearsal);
         }
         let signed = copy.signed(start)?;
         let root = signed.root().ok_or(PublishError::NotSigned { role: RoleName::Root })?;

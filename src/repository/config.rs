@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{FamilyThresholds, RepositoryError};
+use super::{FamilyThresholds, Rehearsal, RepositoryError};
 use crate::builders::Namespace;
 use crate::metadata::RoleName;
 
@@ -30,6 +30,9 @@ pub struct Config {
     /// Denials of the catalog: builder IDs, verifier IDs and keys that are refused whatever their namespace says.
     #[serde(default)]
     pub denials: Vec<toml::Value>,
+    /// Of a rehearsal: what is rehearsed. Nothing that is signed here is valid anywhere.
+    #[serde(default)]
+    pub rehearsal: Option<Rehearsal>,
 }
 
 /// Somebody, or some machine, that holds keys.
@@ -169,6 +172,9 @@ impl Config {
             if policy.sign_within_days >= policy.expires_after_days {
                 return wrong(at("sign-within-days"), "must be shorter than `expires-after-days`".into());
             }
+        }
+        if let Some(Err(problem)) = self.rehearsal.as_ref().map(Rehearsal::check) {
+            return wrong("rehearsal".into(), problem);
         }
         for namespace in self.namespaces.keys() {
             if let Err(error) = Namespace::parse(namespace) {

@@ -6,6 +6,7 @@
 //! keys/*.pub            public keys
 //! builders/<namespace>/<name>.toml, verifiers/<namespace>/<name>.toml
 //! targets/              any other files to distribute, under the same path
+//! rehearsals/           which keys were made for rehearsals of it
 //! signing-events/       proposals and the signatures collected for them
 //! repository/           what has been signed, laid out as it will be published
 //! ```
@@ -18,6 +19,7 @@ mod document;
 mod error;
 mod family_thresholds;
 mod proposal;
+mod rehearsal;
 mod signed;
 mod working_copy;
 
@@ -26,6 +28,8 @@ pub use document::{BuilderFile, KeyEntry, NamespaceFile};
 pub use error::RepositoryError;
 pub use family_thresholds::{FAMILY_THRESHOLDS, FamilyCount, FamilyThresholds};
 pub use proposal::Proposal;
-pub(crate) use proposal::{SPEC_VERSION, expiry};
+pub(crate) use proposal::{SPEC_VERSION, expiry, keyid_of};
+pub use rehearsal::Rehearsal;
+pub(crate) use rehearsal::mark;
 pub use signed::{SignedRole, SignedState, file_name};
 pub use working_copy::{CONFIG_FILE, HeldKey, SIGNED_DIRECTORY, WorkingCopy};

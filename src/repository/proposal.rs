@@ -11,7 +11,7 @@ use super::working_copy::HeldKey;
 use super::{FAMILY_THRESHOLDS, RepositoryError, SignedState, WorkingCopy};
 use crate::builders::{Namespace, namespace_patterns};
 use crate::crypto::sha256;
-use crate::metadata::{HashAlgorithm, KeyId, RoleName, TargetPath, Version};
+use crate::metadata::{HashAlgorithm, KeyId, PublicKey, RoleName, TargetPath, Version};
 
 /// The version of the specification that documents follow.
 pub(crate) const SPEC_VERSION: &str = "1.0.34";
@@ -50,7 +50,7 @@ impl Proposal {
         }
         let head = |kind: &str| {
             Map::from_iter([
-                ("_type".to_owned(), json!(kind)),
+                ("_type".to_owned(), json!(copy.occasion().document_type(kind))),
                 ("spec_version".to_owned(), json!(SPEC_VERSION)),
                 ("version".to_owned(), json!(version.get())),
                 ("expires".to_owned(), json!(expires)),
@@ -143,7 +143,7 @@ fn list(keys: &mut Map<String, Value>, held: &[HeldKey]) -> Vec<String> {
     let mut keyids: Vec<String> = held
         .iter()
         .map(|held| {
-            let keyid = keyid(held);
+            let keyid = keyid_of(&held.listed);
             keys.insert(keyid.as_str().to_owned(), held.listed.to_value());
             keyid.as_str().to_owned()
         })
@@ -153,8 +153,8 @@ fn list(keys: &mut Map<String, Value>, held: &[HeldKey]) -> Vec<String> {
 }
 
 /// The SHA-256 of the canonical key (TUF specification section 4.2).
-fn keyid(held: &HeldKey) -> KeyId {
-    KeyId::new(hex::encode(sha256(&held.listed.to_canonical())))
+pub(crate) fn keyid_of(listed: &PublicKey) -> KeyId {
+    KeyId::new(hex::encode(sha256(&listed.to_canonical())))
 }
 
 /// What a targets document says about files.

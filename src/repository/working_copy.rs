@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::config::place;
 use super::document::{publishable, read_namespace, to_json};
-use super::{Config, NamespaceFile, RepositoryError, SignedState};
+use super::{Config, NamespaceFile, Rehearsal, RepositoryError, SignedState, rehearsal};
 use crate::builders::{CATALOG_MEDIA_TYPE, CATALOG_PATH, Catalog, Namespace};
-use crate::crypto::{KeyFamily, VerifyingKey, metadata_key, spki_from_pem};
+use crate::crypto::{KeyFamily, VerifyingKey, metadata_key, sha256, spki_from_pem};
 use crate::example_keys::example_key_name;
 use crate::fs::read_bounded;
-use crate::metadata::{PublicKey, RoleName, TargetPath};
+use crate::metadata::{Occasion, PublicKey, RoleName, TargetPath};
 use crate::trust::UpdateStart;
 
 /// The reviewed configuration.
@@ -70,6 +71,11 @@ impl WorkingCopy {
         &self.config
     }
 
+    /// Whether what is signed here is meant, or rehearsed.
+    pub fn occasion(&self) -> Occasion {
+        if self.config.rehearsal.is_some() { Occasion::Rehearsal } else { Occasion::Real }
+    }
+
     /// Where what has been signed lies.
     pub fn signed_directory(&self) -> PathBuf {
         self.directory.join(SIGNED_DIRECTORY)
@@ -85,13 +91,14 @@ impl WorkingCopy {
     /// # Errors
     /// See [`SignedState::read`].
     pub fn signed(&self, start: UpdateStart) -> Result<SignedState, RepositoryError> {
-        SignedState::read(&self.signed_directory(), start)
+        SignedState::read_for(self.occasion(), &self.signed_directory(), start)
     }
 
     /// The keys of somebody.
     ///
     /// # Errors
-    /// When there is no such person, or a key cannot be read or is a throwaway key outside a trial.
+    /// When there is no such person, or a key cannot be read or is a throwaway key outside a trial, or belongs to a
+    /// rehearsal outside of one, or in one to what is rehearsed.
     pub fn keys_of(&self, person: &str) -> Result<Vec<HeldKey>, RepositoryError> {
         let at = format!("{CONFIG_FILE}: people.{person}");
         let held = self.config.people.get(person);
@@ -122,6 +129,14 @@ impl WorkingCopy {
             && let Some(name) = example_key_name(key.canonical_spki())
         {
             return Err(RepositoryError::ExampleKey { holder: person.to_owned(), key: name });
+        }
+        let refused = match &self.config.rehearsal {
+            Some(rehearsal) => rehearsal.refuses(key.canonical_spki()),
+            None => rehearsal::marked(&self.directory)?.contains(&hex::encode(sha256(key.canonical_spki()))),
+        };
+        if refused {
+            let (holder, occasion) = (person.to_owned(), self.occasion());
+            return Err(RepositoryError::OtherOccasion { holder, occasion });
         }
         Ok(HeldKey { holder: person.to_owned(), listed: plain.held_by(person), key })
     }
@@ -292,5 +307,22 @@ impl WorkingCopy {
         probe.catalog(&SignedState::none(&self.signed_directory()))?;
         crate::fs::write_durably(&path, whole.as_bytes())?;
         Ok(())
+    }
+
+    /// The configuration of a rehearsal: this one as it was written, and what is rehearsed.
+    pub(crate) fn rehearsal_configuration(&self, rehearsal: &Rehearsal) -> Result<String, RepositoryError> {
+        #[derive(Serialize)]
+        struct Table<'a> {
+            rehearsal: &'a Rehearsal,
+        }
+        let table = toml::to_string_pretty(&Table { rehearsal })
+            .map_err(|error| RepositoryError::configuration(CONFIG_FILE, error.to_string()))?;
+        let whole = format!(
+            "{}\n# This is a rehearsal: nothing that is signed here is valid anywhere. The keys of the real repository are \
+             refused.\n{table}",
+            fs::read_to_string(self.directory.join(CONFIG_FILE))?
+        );
+        Config::parse(&whole)?;
+        Ok(whole)
     }
 }

@@ -40,7 +40,7 @@ use super::threshold::{Authority, counted_before, verify, verify_root};
 use super::verified_before::{Basis, VerifiedBefore};
 use super::{DelegationWalk, Limits, Received, Refusal, RootPolicy, Verified};
 use crate::metadata::{
-    Delegation, Document, Envelope, Expires, MetaFile, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
+    Delegation, Document, Envelope, Expires, MetaFile, Occasion, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
     Version,
 };
 
@@ -83,8 +83,8 @@ pub enum Recalled<Next, Same> {
     NotCurrent(Same),
 }
 
-fn open(role: &RoleName, bytes: &[u8]) -> Result<Envelope, Refusal> {
-    Envelope::parse(bytes).map_err(|source| Refusal::Malformed { role: role.clone(), source })
+fn open_root(occasion: Occasion, bytes: &[u8]) -> Result<Envelope, Refusal> {
+    Envelope::parse_for(occasion, bytes).map_err(|source| Refusal::Malformed { role: RoleName::Root, source })
 }
 
 fn open_shared(role: &RoleName, received: &Received) -> Result<Envelope, Refusal> {
@@ -107,6 +107,8 @@ pub struct ExpectRoot {
     policy: RootPolicy,
     /// Why the trusted root is not good enough to end with, by the policy.
     falls_short: Option<Refusal>,
+    /// What all roots of the chain are for.
+    occasion: Occasion,
 }
 
 impl ExpectRoot {
@@ -123,10 +125,20 @@ impl ExpectRoot {
     /// # Errors
     /// As [`ExpectRoot::begin`]. What the policy asks matters only from the next root or the end of the chain on.
     pub fn begin_under(trusted_root: &[u8], start: UpdateStart, policy: RootPolicy) -> Result<Self, Refusal> {
-        let envelope = open(&RoleName::Root, trusted_root)?;
+        Self::begin_for(Occasion::Real, trusted_root, start, policy)
+    }
+
+    /// As [`ExpectRoot::begin_under`], for a chain of roots that are meant, or of roots that are rehearsed: never both.
+    pub(crate) fn begin_for(
+        occasion: Occasion,
+        trusted_root: &[u8],
+        start: UpdateStart,
+        policy: RootPolicy,
+    ) -> Result<Self, Refusal> {
+        let envelope = open_root(occasion, trusted_root)?;
         let root = verify_root(&envelope, None)?;
         let falls_short = policy.check_own(start, &envelope, &root).err();
-        Ok(Self { root, start, newest_known: None, policy, falls_short })
+        Ok(Self { root, start, newest_known: None, policy, falls_short, occasion })
     }
 
     /// The root that is trusted now.
@@ -140,7 +152,7 @@ impl ExpectRoot {
     /// # Errors
     /// When it is not. The root trusted so far stays.
     pub fn root(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        let envelope = open(&RoleName::Root, bytes)?;
+        let envelope = open_root(self.occasion, bytes)?;
         let wanted = self.root.version.next();
         let for_version = |refusal: Refusal| match wanted {
             Some(wanted) => refusal.of_version(wanted),
