@@ -152,7 +152,10 @@ impl SigningEvent {
         match (response.rehearsal, self.rehearsal.is_some()) {
             (true, false) => return Ok(vec![uncounted(response.key.clone(), "made in a rehearsal")]),
             (false, true) => {
-                return Ok(vec![uncounted(response.key.clone(), "made for an event that is meant, and this is a rehearsal")]);
+                return Ok(vec![uncounted(
+                    response.key.clone(),
+                    "made for an event that is meant, and this is a rehearsal",
+                )]);
             }
             _ => {}
         }

@@ -200,8 +200,12 @@ impl Cast {
         signed: &SignedState,
         brought: &BTreeMap<String, Vec<Vec<u8>>>,
     ) -> Result<Self, CeremonyError> {
-        let held: BTreeMap<&String, Vec<HeldKey>> =
-            copy.config().people.keys().map(|person| Ok((person, copy.keys_of(person)?))).collect::<Result<_, RepositoryError>>()?;
+        let held: BTreeMap<&String, Vec<HeldKey>> = copy
+            .config()
+            .people
+            .keys()
+            .map(|person| Ok((person, copy.keys_of(person)?)))
+            .collect::<Result<_, RepositoryError>>()?;
         let mut real: Vec<(String, VerifyingKey)> = Vec::new();
         for (person, keys) in &held {
             real.extend(keys.iter().map(|held| ((*person).clone(), held.key.clone())));
@@ -222,7 +226,8 @@ impl Cast {
             }
             for (real, spki) in theirs.iter().zip(keys) {
                 let public = metadata_key(spki).map_err(|problem| configuration(&at, problem.to_string()))?;
-                let key = VerifyingKey::from_metadata(&public).map_err(|problem| configuration(&at, problem.to_string()))?;
+                let key =
+                    VerifyingKey::from_metadata(&public).map_err(|problem| configuration(&at, problem.to_string()))?;
                 let spki = key.canonical_spki().to_vec();
                 if let Some(key) = example_key_name(&spki).filter(|_| !copy.config().trial) {
                     return Err(RepositoryError::ExampleKey { holder: person.clone(), key }.into());
@@ -250,7 +255,8 @@ impl Cast {
         let plain: String = encoded.as_str().chars().take(64).collect();
         let taken = |name: &str| self.parts.iter().any(|part| part.name == name);
         let numbered = (2..).map(|number| format!("{plain}-{number}"));
-        let name = std::iter::once(plain.clone()).chain(numbered).find(|name| !taken(name)).expect("numbers do not end");
+        let name =
+            std::iter::once(plain.clone()).chain(numbered).find(|name| !taken(name)).expect("numbers do not end");
         let (stands_for, holder) = (sha256(real.canonical_spki()), holder.to_owned());
         self.parts.push(Part { stands_for, holder, name, public, spki, secret });
     }
@@ -377,7 +383,8 @@ impl History {
 
 /// Puts stand-ins in the place of a delegator's keys.
 fn replace_keys(delegator: &mut Value, recast: &Recast<'_>) {
-    let new_keyid = |keyid: &str| recast.get(&KeyId::new(keyid)).map_or(keyid.to_owned(), |(new, ..)| new.as_str().to_owned());
+    let new_keyid =
+        |keyid: &str| recast.get(&KeyId::new(keyid)).map_or(keyid.to_owned(), |(new, ..)| new.as_str().to_owned());
     if let Some(Value::Object(keys)) = delegator.get_mut("keys") {
         let listed = |(keyid, key): (String, Value)| match recast.get(&KeyId::new(keyid.as_str())) {
             Some((new, public, _)) => (new.as_str().to_owned(), public.to_value()),

@@ -83,7 +83,8 @@ impl Response {
         // ZBar says what kind of code it saw.
         let line = line.trim().strip_prefix("QR-Code:").unwrap_or(line.trim());
         let rehearsed = line.strip_prefix(REHEARSAL_LINE);
-        let fields: Vec<String> = rehearsed.or_else(|| line.strip_prefix(LINE))?.split(':').map(str::to_ascii_lowercase).collect();
+        let fields: Vec<String> =
+            rehearsed.or_else(|| line.strip_prefix(LINE))?.split(':').map(str::to_ascii_lowercase).collect();
         let [repository, payload_sha256, key, sig] = <[String; 4]>::try_from(fields).ok()?;
         let response = Self {
             media_type: RESPONSE_MEDIA_TYPE.to_owned(),

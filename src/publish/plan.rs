@@ -8,8 +8,8 @@ use super::{Proof, PublishError, dry_run};
 use crate::crypto::sha256;
 use crate::fs::read_bounded;
 use crate::metadata::{
-    DelegationRule, Document, Envelope, Occasion, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Unrecognized,
-    Version,
+    DelegationRule, Document, Envelope, Occasion, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
+    Unrecognized, Version,
 };
 use crate::repository::{CONFIG_FILE, FamilyThresholds, RepositoryError, SignedState, WorkingCopy, file_name};
 use crate::signers::Signer;

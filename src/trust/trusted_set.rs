@@ -40,8 +40,8 @@ use super::threshold::{Authority, counted_before, verify, verify_root};
 use super::verified_before::{Basis, VerifiedBefore};
 use super::{DelegationWalk, Limits, Received, Refusal, RootPolicy, Verified};
 use crate::metadata::{
-    Delegation, Document, Envelope, Expires, MetaFile, Occasion, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
-    Version,
+    Delegation, Document, Envelope, Expires, MetaFile, Occasion, RoleName, Root, Snapshot, TargetPath, Targets,
+    Timestamp, Version,
 };
 
 /// The time that an update takes as its reference, fixed once (TUF specification section 5.1).

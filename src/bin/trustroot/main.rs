@@ -12,6 +12,7 @@ mod markdown;
 mod output;
 mod period;
 mod qr;
+mod registered;
 mod report;
 mod ui;
 

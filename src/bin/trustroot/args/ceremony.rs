@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use trustroot::ceremony::EventName;
 
-use super::maintainer::WorkingCopyOptions;
+use super::maintainer::{Holder, WorkingCopyOptions, parse_holder};
 use super::parse_sha256;
 use crate::config::TrustName;
 use crate::keys::KeyOptions;
@@ -56,6 +56,13 @@ pub(crate) enum CeremonyCommand {
     Withdraw(CeremonyWithdrawOptions),
     /// Put an event that enough people have signed among what is signed
     Finish(CeremonyFinishOptions),
+    /// Make a rehearsal: a copy of the working copy in which nothing that is signed is valid anywhere
+    ///
+    /// Every keyholder has another key there, and what has been signed so far is signed again by those keys, so that the next
+    /// event can be rehearsed as it will be. All commands work in it but `publish`: its documents call themselves
+    /// `rehearsal-root` and `rehearsal-targets`, which no client takes. The real keys are refused in it, and its keys in the
+    /// working copy.
+    Rehearse(CeremonyRehearseOptions),
 }
 
 #[derive(Debug, clap::Args)]
@@ -233,6 +240,22 @@ pub(crate) struct CeremonyWithdrawOptions {
     /// Why, in a sentence
     #[arg(long, value_name = "TEXT")]
     pub(crate) because: String,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Rehearse what comes next; Alice brings a token of her own for that
+  $ trustroot ceremony rehearse ../rehearsal --keyholder alice=alice-rehearsal.pub")]
+pub(crate) struct CeremonyRehearseOptions {
+    /// Where to make it: a directory that is new or empty, outside of the working copy
+    pub(crate) directory: PathBuf,
+
+    /// A keyholder and the public key that they bring to the rehearsal; once for each of their keys. The others' keys are made
+    #[arg(long, value_name = "PERSON=FILE", value_parser = parse_holder)]
+    pub(crate) keyholder: Vec<Holder>,
 
     #[command(flatten)]
     pub(crate) working_copy: WorkingCopyOptions,

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use self::ceremony::{
-    CeremonyCollectOptions, CeremonyCommand, CeremonyFinishOptions, CeremonyRequestOptions, CeremonyResponseOptions,
-    CeremonyReviewOptions, CeremonySignOptions, CeremonyStartOptions, CeremonyStatusOptions, CeremonyWithdrawOptions,
-    PinOptions,
+    CeremonyCollectOptions, CeremonyCommand, CeremonyFinishOptions, CeremonyRehearseOptions, CeremonyRequestOptions,
+    CeremonyResponseOptions, CeremonyReviewOptions, CeremonySignOptions, CeremonyStartOptions, CeremonyStatusOptions,
+    CeremonyWithdrawOptions, PinOptions,
 };
 pub(crate) use self::client::{
     BundleCommand, BundleExportOptions, BundleImportOptions, ChangesOptions, GetOptions, InspectOptions, LookupOptions,
@@ -19,7 +19,7 @@ pub(crate) use self::client::{
 };
 pub(crate) use self::maintainer::{
     BuilderAddKeyOptions, BuilderAddOptions, BuilderCommand, CheckOptions, Forge, Holder, InitOptions, KeyCommand,
-    KeyGenerateOptions, KeyInspectOptions, KeyListOptions, KeyShowOptions, KeyType, NamespaceAddOptions,
+    KeyForgetOptions, KeyGenerateOptions, KeyInspectOptions, KeyListOptions, KeyShowOptions, KeyType, NamespaceAddOptions,
     NamespaceCommand, PublishOptions, ServeOptions, WorkingCopyOptions,
 };
 use chrono::{DateTime, Utc};

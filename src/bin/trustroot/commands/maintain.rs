@@ -39,7 +39,9 @@ pub(super) fn in_a_week(now: DateTime<Utc>) -> String {
 pub(super) fn repository_failed(error: &RepositoryError) -> Report {
     let outcome = match error {
         RepositoryError::Io(_) => Outcome::CouldNotTell,
-        RepositoryError::Refused(_) | RepositoryError::ExampleKey { .. } => Outcome::No,
+        RepositoryError::Refused(_) | RepositoryError::ExampleKey { .. } | RepositoryError::OtherOccasion { .. } => {
+            Outcome::No
+        }
         _ => Outcome::WrongQuestion,
     };
     let report = Report::new(outcome, error.code(), error.to_string()).still("nothing was written");
@@ -56,6 +58,9 @@ pub(super) fn repository_failed(error: &RepositoryError) -> Report {
         RepositoryError::ExampleKey { .. } => report
             .hint("make a key of your own with `trustroot key generate`")
             .hint("for a trial on this machine, set `trial = true` in trustroot.toml"),
+        RepositoryError::OtherOccasion { .. } => {
+            report.hint("have one key for what is meant and another one for rehearsals")
+        }
         _ => report,
     }
 }
@@ -93,6 +98,9 @@ pub(super) fn ceremony_failed(error: &CeremonyError) -> Report {
         }
         CeremonyError::NotASigner { .. } => report.still("nothing was signed").hint(
             "check with `trustroot key inspect` that it is the key you mean, and with `ceremony review` who may sign",
+        ),
+        CeremonyError::RealKey => report.still("nothing was signed").hint(
+            "sign with the key that you have for rehearsals; `trustroot.toml` of the rehearsal says which are refused",
         ),
         CeremonyError::NotConfirmed => report.still("nothing was signed").hint(
             "compare the digest with a second machine; if it differs there, somebody sees another proposal than you",
@@ -151,6 +159,10 @@ pub(super) fn publish_failed(error: &PublishError) -> Report {
         PublishError::Refused { .. } | PublishError::NotFound { .. } => {
             report.hint("what is signed cannot be published as it is; `trustroot check` may say why")
         }
+        PublishError::Rehearsal => report
+            .still("nothing was written")
+            .hint("hold the ceremony in the working copy that is meant")
+            .hint("for a drill that clients load, make a repository of its own: `trustroot init --trial`"),
         PublishError::Conflict { .. } => report
             .still("`timestamp.json` was not touched: clients see what they saw before")
             .hint("somebody else has published this version, or the directory was tampered with"),

@@ -2,6 +2,7 @@
 
 mod air_gap;
 mod matter;
+mod rehearse;
 mod review;
 mod sign;
 mod status;
@@ -18,6 +19,7 @@ use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::Session;
 use air_gap::{collect, request, response};
+use rehearse::rehearse;
 use review::review;
 use sign::sign;
 use status::{count, status};
@@ -33,6 +35,7 @@ pub(crate) fn run(session: &Session, command: CeremonyCommand) -> Result<(), Rep
         CeremonyCommand::Collect(options) => collect(session, &options),
         CeremonyCommand::Withdraw(options) => withdraw(session, &options),
         CeremonyCommand::Finish(options) => finish(session, &options),
+        CeremonyCommand::Rehearse(options) => rehearse(session, &options),
     }
 }
 
@@ -77,6 +80,8 @@ fn choose(
 struct Started {
     event: String,
     role: String,
+    #[serde(skip)]
+    proposed: String,
     version: u64,
     payload_sha256: String,
     /// Signatures that no longer count.
@@ -93,7 +98,7 @@ impl Show for Started {
         };
         format!(
             "proposed {} v{} as signing event {}\n  payload  sha256 {}\n{voided}next: {}\n",
-            self.role, self.version, self.event, self.payload_sha256, self.next
+            self.proposed, self.version, self.event, self.payload_sha256, self.next
         )
     }
 }
@@ -115,6 +120,7 @@ fn start(session: &Session, options: &CeremonyStartOptions) -> Result<(), Report
     let started = Started {
         event: name.as_str().to_owned(),
         role: role.to_string(),
+        proposed: event.proposed(),
         version: event.version.get(),
         payload_sha256: hex::encode(event.digest()),
         voided,
@@ -176,6 +182,8 @@ fn withdraw(session: &Session, options: &CeremonyWithdrawOptions) -> Result<(), 
 #[serde(rename_all = "camelCase")]
 struct Finished {
     role: String,
+    #[serde(skip)]
+    proposed: String,
     version: u64,
     file: ShownPath,
     sha256: String,
@@ -186,7 +194,7 @@ impl Show for Finished {
     fn text(&self) -> String {
         format!(
             "finished {} v{}: {}\n  sha256  {}\nnext: {}\n",
-            self.role, self.version, self.file, self.sha256, self.next
+            self.proposed, self.version, self.file, self.sha256, self.next
         )
     }
 }
@@ -215,10 +223,12 @@ fn finish(session: &Session, options: &CeremonyFinishOptions) -> Result<(), Repo
         RoleName::Root if signed.targets().is_none_or(|targets| !targets.current) => {
             "`trustroot ceremony start targets`"
         }
+        _ if event.rehearsal.is_some() => "that was the REHEARSAL: hold the ceremony where it is meant",
         _ => "`trustroot publish`",
     };
     let finished = Finished {
         role: event.role.to_string(),
+        proposed: event.proposed(),
         version: version.get(),
         file: ShownPath::of(copy.signed_directory().join(event.file_name())),
         sha256: hex::encode(sha256(&bytes)),

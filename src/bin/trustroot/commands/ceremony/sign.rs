@@ -5,15 +5,18 @@ use std::io::Write as _;
 
 use serde::Serialize;
 use trustroot::ceremony::{CeremonyError, Challenge, EventState, Review};
+use trustroot::crypto::sha256;
+use trustroot::metadata::Envelope;
 
 use super::super::maintain::ceremony_failed;
 use super::air_gap::exists;
-use super::matter::{matter, time_source};
+use super::matter::{Matter, matter, time_source};
 use super::review::review_text;
 use super::status::count;
 use crate::args::CeremonySignOptions;
 use crate::keys::{create_public, open_key};
 use crate::output::{self, Show, ShownPath};
+use crate::registered::{Purpose, register};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path, show_time};
 
@@ -22,6 +25,8 @@ use crate::ui::{Session, show_path, show_time};
 struct Signed {
     event: String,
     role: String,
+    #[serde(skip)]
+    proposed: String,
     version: u64,
     payload_sha256: String,
     files: Vec<ShownPath>,
@@ -34,7 +39,7 @@ impl Show for Signed {
     fn text(&self) -> String {
         let counts = if self.counts.is_empty() { String::new() } else { format!(" ({})", self.counts.join("; ")) };
         let files: Vec<String> = self.files.iter().map(ToString::to_string).collect();
-        let mut text = format!("signed {} v{}{counts}: {}\n", self.role, self.version, files.join(", "));
+        let mut text = format!("signed {} v{}{counts}: {}\n", self.proposed, self.version, files.join(", "));
         if let Some(next) = &self.next {
             let _ = writeln!(text, "next: {next}");
         }
@@ -68,6 +73,7 @@ pub(super) fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(
     }
     confirm(session, &matter.review, options.payload_sha256.as_ref())?;
     let key = open_key(session, &options.key)?;
+    register(session, key.canonical_spki(), &purpose(&matter))?;
     let event = &mut matter.event;
     let (files, counts, next) = if let Some(file) = &options.output {
         let mut response = event.respond(&matter.signed, &*key).map_err(failed)?;
@@ -85,6 +91,7 @@ pub(super) fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(
     let answer = Signed {
         event: event.name.as_str().to_owned(),
         role: event.role.to_string(),
+        proposed: event.proposed(),
         version: event.version.get(),
         payload_sha256: hex::encode(event.digest()),
         files,
@@ -92,6 +99,16 @@ pub(super) fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(
         next,
     };
     output::show(session.format, &answer)
+}
+
+fn purpose(matter: &Matter) -> Purpose {
+    let first_root = matter.signed.roots().next().and_then(|(_, bytes)| Envelope::parse(bytes).ok());
+    Purpose {
+        repository: matter.signed.digest(),
+        first_root: first_root.map(|first| sha256(first.signed_bytes())),
+        payload: matter.event.digest(),
+        rehearsal: matter.event.rehearsal.is_some(),
+    }
 }
 
 /// Has the signer confirm the payload: by its digest from a second machine, or by four of its words.
@@ -116,8 +133,12 @@ fn confirm(session: &Session, review: &Review, given: Option<&[u8; 32]>) -> Resu
     }
     let challenge = Challenge::random().map_err(|error| failed(error.into()))?;
     let places: Vec<String> = challenge.places().iter().map(|place| (place + 1).to_string()).collect();
-    let _ =
-        write!(anstream::stderr(), "\ntype the words number {}, as the second machine shows them: ", places.join(", "));
+    let occasion = if review.rehearsal.is_some() { "REHEARSAL: " } else { "" };
+    let _ = write!(
+        anstream::stderr(),
+        "\n{occasion}type the words number {}, as the second machine shows them: ",
+        places.join(", ")
+    );
     let _ = anstream::stderr().flush();
     let mut typed = String::new();
     std::io::stdin().read_line(&mut typed).map_err(|error| Report::io(&error))?;

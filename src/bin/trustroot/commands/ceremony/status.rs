@@ -165,7 +165,7 @@ pub(super) fn status_text(session: &Session, event: &SigningEvent, status: &Stat
     let mut text = format!(
         "{}: {} {}, {}\n  payload  sha256 {}\n",
         event.name,
-        event.role,
+        event.proposed(),
         event.version,
         state_words(status.state),
         hex::encode(event.digest())
@@ -209,6 +209,7 @@ pub(super) fn status_text(session: &Session, event: &SigningEvent, status: &Stat
             format!("they sign with it, or `trustroot ceremony finish {} --lost NAME`", event.name)
         }
         EventState::Complete => format!("`trustroot ceremony finish {}`", event.name),
+        EventState::Finished if event.rehearsal.is_some() => "hold the ceremony where it is meant".to_owned(),
         EventState::Finished => "`trustroot publish`".to_owned(),
         _ => format!("`trustroot ceremony start {}`", event.role),
     };
@@ -294,6 +295,7 @@ pub(super) fn status_json(event: &SigningEvent, status: &Status) -> Value {
         "event": event.name.as_str(),
         "role": event.role.as_str(),
         "version": event.version.get(),
+        "rehearsal": event.rehearsal.is_some(),
         "payloadSha256": hex::encode(event.digest()),
         "state": match status.state {
             EventState::Open => "open",
