@@ -17,4 +17,7 @@ mod families;
 mod informed_signing;
 mod mistakes;
 mod publishing;
+#[cfg(feature = "cli")]
+mod registered_keys;
+mod rehearsal;
 mod rules;

@@ -251,7 +251,8 @@ pub(crate) struct CeremonyWithdrawOptions {
   $ trustroot ceremony rehearse ../rehearsal --keyholder alice=alice-rehearsal.pub")]
 pub(crate) struct CeremonyRehearseOptions {
     /// Where to make it: a directory that is new or empty, outside of the working copy
-    pub(crate) directory: PathBuf,
+    #[arg(value_name = "DIR")]
+    pub(crate) rehearsal: PathBuf,
 
     /// A keyholder and the public key that they bring to the rehearsal; once for each of their keys. The others' keys are made
     #[arg(long, value_name = "PERSON=FILE", value_parser = parse_holder)]

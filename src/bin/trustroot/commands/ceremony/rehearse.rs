@@ -74,15 +74,15 @@ pub(super) fn rehearse(session: &Session, options: &CeremonyRehearseOptions) -> 
         brought.entry(holder.person.clone()).or_default().push(spki);
     }
     let made =
-        make(&copy, &signed, &options.directory, &brought, session.start).map_err(|error| ceremony_failed(&error))?;
-    let place = show_path(&options.directory);
+        make(&copy, &signed, &options.rehearsal, &brought, session.start).map_err(|error| ceremony_failed(&error))?;
+    let place = show_path(&options.rehearsal);
     let keys = made.stand_ins.into_iter().map(|stand_in| MadeKey {
         holder: stand_in.holder,
         key: stand_in.key,
         file: stand_in.file.map(ShownPath::of),
     });
     let made = Made {
-        directory: ShownPath::of(&options.directory),
+        directory: ShownPath::of(&options.rehearsal),
         first_root: made.digest.map(hex::encode),
         keys: keys.collect(),
         begins_anew: made.begins_anew,
