@@ -72,14 +72,14 @@ fn no_client_takes_what_was_signed_in_a_rehearsal() {
             let tool = if who == "tough" { "refused" } else { "770e6076" };
             assert_eq!(
                 verdict[0],
-                format!("root 2 timestamp 2 snapshot 2 targets 3, team/tool {tool}"),
+                format!("root 2 timestamp 2 snapshot 2 targets 2, team/tool {tool}"),
                 "{who}, {title}"
             );
             let expected = match title.as_str() {
-                "rehearsed: nothing" => format!("root 3 timestamp 3 snapshot 3 targets 4, team/tool {tool}"),
+                "rehearsed: nothing" => format!("root 3 timestamp 3 snapshot 3 targets 3, team/tool {tool}"),
                 // Clients that read delegated roles when they are asked for one trust the rest.
                 "rehearsed: team" if who != "tough" => {
-                    "root 3 timestamp 3 snapshot 3 targets 4, team/tool refused".to_owned()
+                    "root 3 timestamp 3 snapshot 3 targets 3, team/tool refused".to_owned()
                 }
                 _ => "refused".to_owned(),
             };
