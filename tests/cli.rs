@@ -26,6 +26,7 @@ const NEED_A_SHELL: [&str; 7] = [
     "air-gap-ceremony.md",
     "ceremony-in-ci.md",
     "when-a-ceremony-goes-wrong.md",
+    "rehearse-a-ceremony.md",
 ];
 
 /// The files whose commands are run.

@@ -280,7 +280,7 @@ fn people_bring_keys_and_what_those_would_have_to_sign_again_is_left_out() {
     assert!(rehearsal.signed().root().is_none());
     rehearsal.hold("root", &["alice", "bob"]).unwrap();
     let signed = rehearsal.signed();
-    let kinds: Vec<&str> = signed.root().unwrap().keys.values().map(|key| key.keytype()).collect();
+    let kinds: Vec<&str> = signed.root().unwrap().keys.values().map(trustroot::metadata::PublicKey::keytype).collect();
     assert_eq!(kinds.iter().filter(|kind| **kind == "ecdsa").count(), 2);
     assert_eq!(signed.next_version(&RoleName::Root).unwrap().get(), 2);
 }

@@ -63,22 +63,25 @@ enum Answer {
 }
 
 fn answer(entry: Option<&Entry>, purpose: &Purpose, key: &str) -> Answer {
-    let refused =
-        |code, headline: &str| Report::new(Outcome::No, code, headline).fact("key", key).still("nothing was signed");
+    let told = |report: Report| report.fact("key", key).still("nothing was signed");
     let forget = format!("if that has ended for good: `trustroot key forget-repository {key}`");
     if purpose.rehearsal {
         return match entry {
             None => Answer::New(Entry::Rehearsals),
             Some(Entry::Rehearsals) => Answer::Known,
             Some(_) => Answer::No(
-                refused("real-key", "this is a rehearsal, and this key signs for a real repository")
-                    .hint("sign with the key that you have for rehearsals"),
+                told(Report::new(
+                    Outcome::No,
+                    "real-key",
+                    "this is a rehearsal, and this key signs for a real repository",
+                ))
+                .hint("sign with the key that you have for rehearsals"),
             ),
         };
     }
     let elsewhere = |what: &str, digest: &str| {
         Answer::No(
-            refused("registered-elsewhere", "this key signs for another repository")
+            told(Report::new(Outcome::No, "registered-elsewhere", "this key signs for another repository"))
                 .fact(what, digest)
                 .hint("use a key for one repository only: two that share keys could be passed each other's documents")
                 .hint(forget.clone()),
@@ -87,9 +90,13 @@ fn answer(entry: Option<&Entry>, purpose: &Purpose, key: &str) -> Answer {
     let here = purpose.repository.map(hex::encode);
     match (entry, here) {
         (Some(Entry::Rehearsals), _) => Answer::No(
-            refused("rehearsal-key", "this key was used in a rehearsal: it signs nothing that is meant")
-                .hint("sign with your real key; a key of a rehearsal may have lain open")
-                .hint(format!("if it has never lain open: `trustroot key forget-repository {key}`")),
+            told(Report::new(
+                Outcome::No,
+                "rehearsal-key",
+                "this key was used in a rehearsal: it signs nothing that is meant",
+            ))
+            .hint("sign with your real key; a key of a rehearsal may have lain open")
+            .hint(format!("if it has never lain open: `trustroot key forget-repository {key}`")),
         ),
         (None, Some(here)) => Answer::New(Entry::Repository(here)),
         (None, None) => Answer::New(Entry::FirstRoots(BTreeSet::from([hex::encode(purpose.payload)]))),
