@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::InvitationError;
 use crate::crypto::SigningError;
 use crate::metadata::{FormatError, RoleName, Version};
 use crate::printable::{Printable, PrintableLines};
@@ -169,6 +170,9 @@ pub enum CeremonyError {
         /// When.
         expires: String,
     },
+    /// An invitation, an answer to it or a voucher's word is not taken.
+    #[error(transparent)]
+    Invitation(#[from] InvitationError),
     /// The key could not sign.
     #[error("the key could not sign: {0}")]
     Signing(#[from] SignerError),
@@ -201,6 +205,7 @@ impl CeremonyError {
             Self::Superseded { .. } => "superseded",
             Self::Withdrawn { .. } => "withdrawn",
             Self::Expired { .. } => "expired",
+            Self::Invitation(error) => error.code(),
             Self::Signing(error) => error.code(),
         }
     }
@@ -217,6 +222,7 @@ impl CeremonyError {
                 | Self::NotASigner { .. }
                 | Self::RealKey
                 | Self::NotConfirmed
+                | Self::Invitation(_)
                 | Self::TooFewSignatures { .. }
                 | Self::TooFewOfFamily { .. }
                 | Self::OutgoingKeyMissing { .. }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::CeremonyError;
+use super::introductions::Introductions;
 use crate::crypto::sha256;
 use crate::fs::{read_bounded, write_durably};
 use crate::metadata::{
@@ -154,6 +155,8 @@ pub struct SigningEvent {
     pub unreadable: Vec<(String, String)>,
     /// What is rehearsed; `None` where the event is meant.
     pub rehearsal: Option<Rehearsal>,
+    /// How those came here who have new keys.
+    pub(super) introductions: Introductions,
     pub(super) document: Vec<u8>,
     /// Payloads that were withdrawn.
     pub withdrawn: Vec<Withdrawal>,
@@ -221,7 +224,7 @@ impl SigningEvent {
         let withdrawn = read_withdrawn(&directory.join("withdrawn"))?;
         let name = name.clone();
         let directory = Some(directory);
-        let event = Self {
+        let mut event = Self {
             name,
             role,
             version,
@@ -230,6 +233,7 @@ impl SigningEvent {
             signatures,
             unreadable,
             rehearsal: copy.config().rehearsal.clone(),
+            introductions: Introductions::default(),
             document,
             withdrawn,
             superseded,
@@ -237,6 +241,7 @@ impl SigningEvent {
         };
         event.check_repository(copy, file.repository.as_deref())?;
         event.check_targets(Content::Complete)?;
+        event.introductions = Introductions::read(copy, &event.listed_fingerprints()?)?;
         Ok(event)
     }
 
@@ -282,6 +287,7 @@ impl SigningEvent {
             signatures,
             unreadable: Vec::new(),
             rehearsal,
+            introductions: Introductions::default(),
             document,
             withdrawn: Vec::new(),
             superseded: Vec::new(),

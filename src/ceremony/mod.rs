@@ -10,6 +10,8 @@ mod collect;
 mod diff;
 mod error;
 mod event;
+mod introductions;
+mod invitation;
 mod rehearsal;
 mod request;
 mod response;
@@ -26,6 +28,10 @@ pub use collect::{Collected, Fate, files_to_collect};
 pub use diff::{Change, Mark};
 pub use error::CeremonyError;
 pub use event::{EventName, FiledSignature, SigningEvent, Withdrawal};
+pub use introductions::{Admitted, admit, invite};
+pub use invitation::{
+    ANSWER_MEDIA_TYPE, Answer, INVITATION_MEDIA_TYPE, Invitation, InvitationError, VOUCH_MEDIA_TYPE, Vouch,
+};
 pub use rehearsal::{Rehearsed, StandIn, rehearse};
 pub use request::{REQUEST_MEDIA_TYPE, Request};
 pub use response::{RESPONSE_MEDIA_TYPE, Response};

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::event::role_of;
+use super::introductions::Introductions;
 use super::review::LONGEST_COMPARED;
 use super::rules::Keys;
 use super::{CeremonyError, EventName, Review, Sibling, SigningEvent, Status};
@@ -109,6 +110,9 @@ impl Request {
                 files.insert(format!("{TARGETS}{path}"), bytes.clone());
             }
         }
+        for (digest, file) in event.introductions.files() {
+            files.insert(format!("{INTRODUCTIONS}{digest}.json"), file.clone());
+        }
         let mut unknown_siblings = Vec::new();
         for sibling in &status.siblings {
             match event.signed_payload(copy, &sibling.digest)? {
@@ -179,7 +183,8 @@ impl Request {
             return Err(malformed(format!("its purpose is longer than {LONGEST_PURPOSE} characters")));
         }
         let proposal = files.remove(PROPOSAL).ok_or_else(|| malformed(format!("`{PROPOSAL}` is missing")))?;
-        let (mut signed, mut targets, mut siblings) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let (mut signed, mut targets) = (BTreeMap::new(), BTreeMap::new());
+        let (mut siblings, mut introductions) = (Vec::new(), Vec::new());
         for (file, content) in files {
             if let Some(name) = file.strip_prefix(SIGNED) {
                 signed.insert(name.to_owned(), content);
@@ -188,6 +193,8 @@ impl Request {
                 targets.insert(path, content);
             } else if file.starts_with(SIBLINGS) {
                 siblings.push(content);
+            } else if file.starts_with(INTRODUCTIONS) {
+                introductions.push(content);
             } else {
                 return Err(malformed(format!("it has a file called `{file}`")));
             }
@@ -195,7 +202,8 @@ impl Request {
         if let Some(Err(problem)) = index.rehearsal.as_ref().map(Rehearsal::check) {
             return Err(malformed(format!("what it rehearses cannot be read: {problem}")));
         }
-        let event = SigningEvent::of_document_for(index.rehearsal, &name, &role, &proposal, targets)?;
+        let mut event = SigningEvent::of_document_for(index.rehearsal, &name, &role, &proposal, targets)?;
+        event.introductions = Introductions::of(introductions, &event.listed_fingerprints()?);
         let signed = SignedState::of_files_for(event.envelope.occasion(), signed, start)?;
         let (offered, expected) = (index.repository, signed.digest().map(hex::encode));
         let first = event.role == RoleName::Root && event.version.get() == 1;
@@ -244,6 +252,7 @@ fn here_keys(copy: &WorkingCopy) -> Keys {
 const PROPOSAL: &str = "proposal.json";
 const SIGNED: &str = "signed/";
 const TARGETS: &str = "targets/";
+const INTRODUCTIONS: &str = "introductions/";
 const SIBLINGS: &str = "siblings/";
 
 fn malformed(problem: impl Into<String>) -> CeremonyError {

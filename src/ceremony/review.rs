@@ -77,7 +77,7 @@ impl SigningEvent {
         now: DateTime<Utc>,
     ) -> Result<Review, CeremonyError> {
         let mut alike = Vec::new();
-        let (compared_with, expiry, changes) = match &self.role {
+        let (compared_with, expiry, mut changes) = match &self.role {
             RoleName::Root => {
                 let new: Root = self.envelope.unverified()?;
                 let before = signed.roots().rev().find(|(root, _)| root.version < new.version);
@@ -105,6 +105,7 @@ impl SigningEvent {
                 (with, expiry(now, &new.expires, old.map(|old| &old.expires)), changes)
             }
         };
+        self.introduce(signed, &mut changes)?;
         let mut findings = rules::judge(self, keys, signed, now)?;
         findings.notes.extend(alike);
         if changes.len() > MOST_CHANGES {

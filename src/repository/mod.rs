@@ -6,6 +6,7 @@
 //! keys/*.pub            public keys
 //! builders/<namespace>/<name>.toml, verifiers/<namespace>/<name>.toml
 //! targets/              any other files to distribute, under the same path
+//! invitations/          who was invited to hold keys, and how they answered
 //! rehearsals/           which keys were made for rehearsals of it
 //! signing-events/       proposals and the signatures collected for them
 //! repository/           what has been signed, laid out as it will be published
@@ -18,6 +19,7 @@ mod config;
 mod document;
 mod error;
 mod family_thresholds;
+mod people;
 mod proposal;
 mod rehearsal;
 mod signed;

@@ -71,6 +71,10 @@ impl WorkingCopy {
         &self.config
     }
 
+    pub(super) fn set_config(&mut self, config: Config) {
+        self.config = config;
+    }
+
     /// Whether what is signed here is meant, or rehearsed.
     pub fn occasion(&self) -> Occasion {
         if self.config.rehearsal.is_some() { Occasion::Rehearsal } else { Occasion::Real }
@@ -125,6 +129,15 @@ impl WorkingCopy {
         let plain =
             spki_from_pem(&text).and_then(|spki| metadata_key(&spki)).map_err(|problem| wrong(problem.to_string()))?;
         let key = VerifyingKey::from_metadata(&plain).map_err(|problem| wrong(problem.to_string()))?;
+        self.check_let_in(person, &key)?;
+        Ok(HeldKey { holder: person.to_owned(), listed: plain.held_by(person), key })
+    }
+
+    /// Whether a key may be in use here, whoever holds it.
+    ///
+    /// # Errors
+    /// When it is a throwaway key outside a trial, one of a rehearsal outside of it, or in one of what is rehearsed.
+    pub(crate) fn check_let_in(&self, person: &str, key: &VerifyingKey) -> Result<(), RepositoryError> {
         if !self.config.trial
             && let Some(name) = example_key_name(key.canonical_spki())
         {
@@ -138,7 +151,7 @@ impl WorkingCopy {
             let (holder, occasion) = (person.to_owned(), self.occasion());
             return Err(RepositoryError::OtherOccasion { holder, occasion });
         }
-        Ok(HeldKey { holder: person.to_owned(), listed: plain.held_by(person), key })
+        Ok(())
     }
 
     /// The keys that may sign a role, by its policy.

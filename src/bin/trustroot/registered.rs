@@ -177,6 +177,22 @@ pub(crate) fn register(session: &Session, canonical_spki: &[u8], purpose: &Purpo
     }
 }
 
+/// Checks that a key may sign for this, as far as this machine knows, and notes nothing: nothing is signed for it yet.
+///
+/// # Errors
+/// As [`register`].
+pub(crate) fn check(session: &Session, canonical_spki: &[u8], purpose: &Purpose) -> Result<(), Report> {
+    let Ok(store) = session.store() else { return Ok(()) };
+    if example_key_name(canonical_spki).is_some() {
+        return Ok(());
+    }
+    let key = hex::encode(sha256(canonical_spki));
+    match answer(read(&store)?.keys.get(&key), purpose, &key) {
+        Answer::No(report) => Err(report),
+        _ => Ok(()),
+    }
+}
+
 /// Forgets which repository a key signs for. Says what it was, in words; `None` where it is not known.
 pub(crate) fn forget(store: &TrustStore, key: &[u8; 32]) -> Result<Option<String>, Report> {
     let key = hex::encode(key);

@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use self::ceremony::{
-    CeremonyCollectOptions, CeremonyCommand, CeremonyFinishOptions, CeremonyRehearseOptions, CeremonyRequestOptions,
-    CeremonyResponseOptions, CeremonyReviewOptions, CeremonySignOptions, CeremonyStartOptions, CeremonyStatusOptions,
-    CeremonyWithdrawOptions, PinOptions,
+    CeremonyAcceptOptions, CeremonyAdmitOptions, CeremonyCollectOptions, CeremonyCommand, CeremonyFinishOptions,
+    CeremonyInviteOptions, CeremonyRehearseOptions, CeremonyRequestOptions, CeremonyResponseOptions,
+    CeremonyReviewOptions, CeremonySignOptions, CeremonyStartOptions, CeremonyStatusOptions, CeremonyWithdrawOptions,
+    PinOptions,
 };
 pub(crate) use self::client::{
     BundleCommand, BundleExportOptions, BundleImportOptions, ChangesOptions, GetOptions, InspectOptions, LookupOptions,

@@ -1,7 +1,7 @@
 //! What the commands of maintainers share: how their failures are told, and who is shown.
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
-use trustroot::ceremony::CeremonyError;
+use trustroot::ceremony::{CeremonyError, InvitationError};
 use trustroot::metadata::RoleName;
 use trustroot::publish::PublishError;
 use trustroot::repository::{RepositoryError, WorkingCopy};
@@ -85,6 +85,23 @@ pub(super) fn ceremony_failed(error: &CeremonyError) -> Report {
             report.still("nothing was signed").hint("never sign it here; ask who sent it")
         }
         CeremonyError::NoEvent { .. } => report.hint("see what there is with `trustroot ceremony status`"),
+        CeremonyError::Invitation(error) => {
+            let report = report.still("nothing changed");
+            match error {
+                InvitationError::Malformed { .. } => report.hint("have it sent again; if it stays, ask who made it"),
+                InvitationError::Expired { .. } | InvitationError::PersonThere { .. } => {
+                    report.hint("have them invited again, under a name that nobody has")
+                }
+                InvitationError::NotInvited { .. } => {
+                    report.hint("ask who invited them; an invitation lies in `invitations/` where it was written")
+                }
+                InvitationError::Answered { .. } | InvitationError::NotProved | InvitationError::KeyTaken { .. } => {
+                    report.hint("ask them, by another way, which key they sent; if it was another one, tell the others")
+                }
+                _ => report
+                    .hint("name somebody who holds a key, and who has heard the person read out their key's digest"),
+            }
+        }
         CeremonyError::NoPin => report
             .still("nothing was signed")
             .hint("name the digest of a root that you trust with `--root-sha256`, from your own records")

@@ -1,6 +1,8 @@
 //! `trustroot ceremony`
 
 mod air_gap;
+mod confirm;
+mod invite;
 mod matter;
 mod rehearse;
 mod review;
@@ -19,6 +21,7 @@ use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::Session;
 use air_gap::{collect, request, response};
+use invite::{accept, admit, invite};
 use rehearse::rehearse;
 use review::review;
 use sign::sign;
@@ -35,6 +38,9 @@ pub(crate) fn run(session: &Session, command: CeremonyCommand) -> Result<(), Rep
         CeremonyCommand::Collect(options) => collect(session, &options),
         CeremonyCommand::Withdraw(options) => withdraw(session, &options),
         CeremonyCommand::Finish(options) => finish(session, &options),
+        CeremonyCommand::Invite(options) => invite(session, &options),
+        CeremonyCommand::Accept(options) => accept(session, &options),
+        CeremonyCommand::Admit(options) => admit(session, &options),
         CeremonyCommand::Rehearse(options) => rehearse(session, &options),
     }
 }

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use serde::Serialize;
-use trustroot::ceremony::{CeremonyError, Challenge, EventState, Review};
+use trustroot::ceremony::{CeremonyError, EventState};
 use trustroot::crypto::sha256;
 use trustroot::metadata::Envelope;
 
 use super::super::maintain::ceremony_failed;
 use super::air_gap::exists;
+use super::confirm::{Shown, confirm};
 use super::matter::{Matter, matter, time_source};
 use super::review::review_text;
 use super::status::count;
@@ -71,7 +72,14 @@ pub(super) fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(
         }
         _ => {}
     }
-    confirm(session, &matter.review, options.payload_sha256.as_ref())?;
+    let shown = Shown {
+        digest: &matter.review.digest,
+        what: "payload",
+        rehearsal: matter.review.rehearsal.is_some(),
+        elsewhere: "a second machine",
+        option: "--payload-sha256",
+    };
+    confirm(session, &shown, options.payload_sha256.as_ref())?;
     let key = open_key(session, &options.key)?;
     register(session, key.canonical_spki(), &purpose(&matter))?;
     let event = &mut matter.event;
@@ -109,38 +117,4 @@ fn purpose(matter: &Matter) -> Purpose {
         payload: matter.event.digest(),
         rehearsal: matter.event.rehearsal.is_some(),
     }
-}
-
-/// Has the signer confirm the payload: by its digest from a second machine, or by four of its words.
-fn confirm(session: &Session, review: &Review, given: Option<&[u8; 32]>) -> Result<(), Report> {
-    let failed = |error: CeremonyError| ceremony_failed(&error);
-    if let Some(given) = given {
-        return if *given == review.digest {
-            Ok(())
-        } else {
-            let report = failed(CeremonyError::NotConfirmed);
-            Err(report.fact("given", hex::encode(given)).fact("payload", hex::encode(review.digest)))
-        };
-    }
-    if !session.interactive {
-        return Err(Report::new(
-            Outcome::WrongQuestion,
-            "no-terminal",
-            "the payload has to be confirmed, and there is no terminal to ask on",
-        )
-        .still("nothing was signed")
-        .hint("compare the digest with a second machine, and give it with `--payload-sha256`"));
-    }
-    let challenge = Challenge::random().map_err(|error| failed(error.into()))?;
-    let places: Vec<String> = challenge.places().iter().map(|place| (place + 1).to_string()).collect();
-    let occasion = if review.rehearsal.is_some() { "REHEARSAL: " } else { "" };
-    let _ = write!(
-        anstream::stderr(),
-        "\n{occasion}type the words number {}, as the second machine shows them: ",
-        places.join(", ")
-    );
-    let _ = anstream::stderr().flush();
-    let mut typed = String::new();
-    std::io::stdin().read_line(&mut typed).map_err(|error| Report::io(&error))?;
-    if challenge.is_met(&review.digest, &typed) { Ok(()) } else { Err(failed(CeremonyError::NotConfirmed)) }
 }
