@@ -61,7 +61,7 @@ impl Introductions {
             if let Some(word) = Vouch::parse(&file) {
                 words.push((word, digest, file));
             } else if let Ok(answer) = Answer::parse(&file) {
-                let key = hex::decode(&answer.public_key).map(|spki| hex::encode(sha256(&spki)));
+                let key = answer.key().map(|key| hex::encode(sha256(key.canonical_spki())));
                 if key.is_ok_and(|key| keys.contains(&key)) {
                     answers.insert(digest, file);
                 }
@@ -103,7 +103,7 @@ impl SigningEvent {
                 change.mark == Mark::Added && change.text.starts_with("key of ") && change.text.contains(&fingerprint)
             });
             if let Some(line) = line {
-                line.text.push_str(&self.said_of(signed, listed, &fingerprint)?);
+                line.text.push_str(&self.said_of(signed, listed)?);
             }
         }
         Ok(())
@@ -147,10 +147,8 @@ impl SigningEvent {
     }
 
     /// How a key came here: as a fact only what has been verified.
-    fn said_of(&self, signed: &SignedState, listed: &Listed, fingerprint: &str) -> Result<String, CeremonyError> {
-        let about = |answer: &Answer| {
-            hex::decode(&answer.public_key).is_ok_and(|spki| hex::encode(sha256(&spki)) == fingerprint)
-        };
+    fn said_of(&self, signed: &SignedState, listed: &Listed) -> Result<String, CeremonyError> {
+        let about = |answer: &Answer| answer.key().is_ok_and(|key| key.canonical_spki() == listed.spki);
         let mut why_not = None;
         for (digest, answer) in self.introductions.answers().filter(|(_, answer)| about(answer)) {
             let invitation = &answer.invitation;
@@ -318,6 +316,8 @@ pub fn admit(
     };
     let pem = spki_to_pem(key.canonical_spki())
         .map_err(|problem| RepositoryError::configuration("the answer", problem.to_string()))?;
+    let public = format!("keys/{person}.pub");
+    let with_person = copy.with_person(person, Path::new(&public), &roles)?;
     let mut files = Vec::new();
     let mut write = |path: PathBuf, bytes: &[u8]| {
         fs::create_dir_all(path.parent().unwrap_or(copy.directory()))?;
@@ -331,10 +331,9 @@ pub fn admit(
         let distinct = hex::encode(&sha256(text.as_bytes())[..8]);
         write(file_of(copy, invitation, &format!("{distinct}.vouch")), text.as_bytes())?;
     }
-    let public = format!("keys/{person}.pub");
     write(copy.directory().join(&public), pem.as_bytes())?;
     // With this they are let in.
-    copy.add_person(person, Path::new(&public), &roles)?;
+    copy.take_on(with_person)?;
     files.push(crate::repository::CONFIG_FILE.into());
     Ok(Admitted {
         person: person.clone(),

@@ -315,15 +315,23 @@ impl Answer {
         pretty(self)
     }
 
+    /// The key that it brings. Nothing is verified.
+    ///
+    /// # Errors
+    /// When there is no key that can be used.
+    pub(super) fn key(&self) -> Result<VerifyingKey, InvitationError> {
+        let bad = |_| malformed_answer("its key is not hexadecimal");
+        let listed = metadata_key(&hex::decode(&self.public_key).map_err(bad)?)
+            .map_err(|problem| malformed_answer(problem.to_string()))?;
+        VerifyingKey::from_metadata(&listed).map_err(|problem| malformed_answer(problem.to_string()))
+    }
+
     /// The key, once the proof is verified.
     ///
     /// # Errors
     /// [`InvitationError::NotProved`], or when there is no key that can be used.
     pub(super) fn proved(&self) -> Result<VerifyingKey, InvitationError> {
-        let bad = |_| malformed_answer("its key is not hexadecimal");
-        let listed = metadata_key(&hex::decode(&self.public_key).map_err(bad)?)
-            .map_err(|problem| malformed_answer(problem.to_string()))?;
-        let key = VerifyingKey::from_metadata(&listed).map_err(|problem| malformed_answer(problem.to_string()))?;
+        let key = self.key()?;
         let sig = hex::decode(&self.sig).unwrap_or_default();
         if !key.verifies(&self.invitation.statement(key.canonical_spki()), &sig) {
             return Err(InvitationError::NotProved);

@@ -6,16 +6,38 @@ use fs_err as fs;
 use toml_edit::{Array, DocumentMut, Item, Table, value};
 
 use super::{CONFIG_FILE, Config, RepositoryError, WorkingCopy};
+use crate::fs::write_durably;
 use crate::metadata::RoleName;
 
+/// A configuration with somebody more in it, not written yet.
+#[derive(Debug)]
+pub(crate) struct WithPerson {
+    text: String,
+    config: Config,
+}
+
+/// Adds to a list as its last entry stands: on a line of its own, where that has one.
+fn push(list: &mut Array, text: &str) {
+    let before = list.iter().last().and_then(|last| last.decor().prefix()?.as_str()).unwrap_or_default();
+    let indented = before.rsplit_once('\n').map(|(_, indent)| format!("\n{indent}"));
+    match indented {
+        Some(prefix) => list.push_formatted(toml_edit::Value::from(text).decorated(prefix, "")),
+        None => list.push(text),
+    }
+}
+
 impl WorkingCopy {
-    /// Adds somebody with a key, and lets them sign roles. Where that is so already nothing changes.
+    /// The configuration with somebody who has a key and signs roles. Where that is so already it is as it is.
     ///
     /// # Errors
     /// When the file is not written in a way that can be edited, or the configuration would be wrong with it.
-    pub(crate) fn add_person(&mut self, person: &str, key: &Path, roles: &[RoleName]) -> Result<(), RepositoryError> {
-        let path = self.directory().join(CONFIG_FILE);
-        let text = fs::read_to_string(&path)?;
+    pub(crate) fn with_person(
+        &self,
+        person: &str,
+        key: &Path,
+        roles: &[RoleName],
+    ) -> Result<WithPerson, RepositoryError> {
+        let text = fs::read_to_string(self.directory().join(CONFIG_FILE))?;
         let wrong = |at: &str, problem: &str| RepositoryError::configuration(format!("{CONFIG_FILE}: {at}"), problem);
         let mut document: DocumentMut =
             text.parse().map_err(|error: toml_edit::TomlError| wrong("document", error.to_string().trim_end()))?;
@@ -41,15 +63,21 @@ impl WorkingCopy {
             let signers = signers.and_then(|role| role.get_mut("signers")).and_then(Item::as_array_mut);
             let signers = signers.ok_or_else(|| wrong(&at, "is no list that can be added to"))?;
             if !signers.iter().any(|signer| signer.as_str() == Some(person)) {
-                signers.push(person);
+                push(signers, person);
             }
         }
-        let changed = document.to_string();
-        let config = Config::parse(&changed)?;
-        if changed != text {
-            crate::fs::write_durably(&path, changed.as_bytes())?;
-        }
-        self.set_config(config);
+        let text = document.to_string();
+        let config = Config::parse(&text)?;
+        Ok(WithPerson { text, config })
+    }
+
+    /// Writes the configuration.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn take_on(&mut self, with: WithPerson) -> Result<(), RepositoryError> {
+        write_durably(&self.directory().join(CONFIG_FILE), with.text.as_bytes())?;
+        self.set_config(with.config);
         Ok(())
     }
 }

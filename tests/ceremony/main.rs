@@ -15,6 +15,7 @@ mod counting;
 #[cfg(feature = "aws-lc")]
 mod families;
 mod informed_signing;
+mod invitation;
 mod mistakes;
 mod publishing;
 #[cfg(feature = "cli")]

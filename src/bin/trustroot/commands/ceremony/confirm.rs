@@ -15,15 +15,17 @@ pub(super) struct Shown<'a> {
     pub(super) what: &'static str,
     /// Whether it is a rehearsal's.
     pub(super) rehearsal: bool,
-    /// Where the words are compared.
+    /// With what it is compared.
     pub(super) elsewhere: &'static str,
+    /// What is typed from there.
+    pub(super) words: &'static str,
     /// The option that gives the digest.
     pub(super) option: &'static str,
 }
 
 pub(super) fn confirm(session: &Session, shown: &Shown<'_>, given: Option<&[u8; 32]>) -> Result<(), Report> {
     let failed = |error: CeremonyError| ceremony_failed(&error);
-    let Shown { digest, what, elsewhere, option, .. } = *shown;
+    let Shown { digest, what, elsewhere, words, option, .. } = *shown;
     if let Some(given) = given {
         return if given == digest {
             Ok(())
@@ -41,11 +43,7 @@ pub(super) fn confirm(session: &Session, shown: &Shown<'_>, given: Option<&[u8; 
     let challenge = Challenge::random().map_err(|error| failed(error.into()))?;
     let places: Vec<String> = challenge.places().iter().map(|place| (place + 1).to_string()).collect();
     let occasion = if shown.rehearsal { "REHEARSAL: " } else { "" };
-    let _ = write!(
-        anstream::stderr(),
-        "\n{occasion}type the words number {}, as they stand with {elsewhere}: ",
-        places.join(", ")
-    );
+    let _ = write!(anstream::stderr(), "\n{occasion}type the words number {}, {words}: ", places.join(", "));
     let _ = anstream::stderr().flush();
     let mut typed = String::new();
     std::io::stdin().read_line(&mut typed).map_err(|error| Report::io(&error))?;

@@ -175,6 +175,7 @@ pub(super) fn accept(session: &Session, options: &CeremonyAcceptOptions) -> Resu
         what: "invitation",
         rehearsal: invitation.rehearsal,
         elsewhere: "who invites you",
+        words: "as whoever invites you reads them",
         option: "--invitation-sha256",
     };
     confirm(session, &shown, options.invitation_sha256.as_ref())?;

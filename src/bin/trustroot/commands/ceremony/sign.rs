@@ -77,6 +77,7 @@ pub(super) fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(
         what: "payload",
         rehearsal: matter.review.rehearsal.is_some(),
         elsewhere: "a second machine",
+        words: "as the second machine shows them",
         option: "--payload-sha256",
     };
     confirm(session, &shown, options.payload_sha256.as_ref())?;
