@@ -10,6 +10,7 @@
 //! a fact only what it has verified.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -166,7 +167,7 @@ impl SigningEvent {
                     listed.roles.difference(&invited).map(|role| Printable(role).to_string()).collect();
                 let mut said = "; proof of possession verified".to_owned();
                 if !beyond.is_empty() {
-                    said.push_str(&format!(", but NOT invited to {}", beyond.join(", ")));
+                    let _ = write!(said, ", but NOT invited to {}", beyond.join(", "));
                 }
                 return Ok(said + &self.vouched(signed, digest, &invitation.person)?);
             };
@@ -194,7 +195,8 @@ impl SigningEvent {
         if said.is_empty() {
             return Ok("; nobody vouched".to_owned());
         }
-        Ok(said.into_iter().map(|(_, text)| format!("; {text}")).collect())
+        let words: Vec<String> = said.into_iter().map(|(_, text)| text).collect();
+        Ok(format!("; {}", words.join("; ")))
     }
 
     /// The keys that are signed for as somebody's, with where that is; those proposed here where nothing is signed yet.
@@ -301,15 +303,15 @@ pub fn admit(
     }
     check_key(copy, signed, person, &key)?;
     let word = match voucher {
-        Some((by, signer)) => {
+        Some((by, key)) => {
             check_voucher(copy, by, person)?;
-            if let Some(signer) = signer {
+            if let Some(key) = key {
                 let theirs = copy.keys_of(by)?;
-                if !theirs.iter().any(|held| held.key.canonical_spki() == signer.canonical_spki()) {
+                if !theirs.iter().any(|held| held.key.canonical_spki() == key.canonical_spki()) {
                     return Err(not_a_voucher(by, person, "the key is none of theirs"));
                 }
             }
-            Some(Vouch::of(file, by, now, signer)?)
+            Some(Vouch::of(file, by, now, key)?)
         }
         None if copy.config().people.keys().all(|there| there == person) => None,
         None => return Err(not_a_voucher("nobody", person, "name a keyholder who vouches")),
