@@ -20,8 +20,8 @@ pub(crate) use self::client::{
 };
 pub(crate) use self::maintainer::{
     BuilderAddKeyOptions, BuilderAddOptions, BuilderCommand, CheckOptions, Forge, Holder, InitOptions, KeyCommand,
-    KeyForgetOptions, KeyGenerateOptions, KeyInspectOptions, KeyListOptions, KeyShowOptions, KeyType, NamespaceAddOptions,
-    NamespaceCommand, PublishOptions, ServeOptions, WorkingCopyOptions,
+    KeyForgetOptions, KeyGenerateOptions, KeyInspectOptions, KeyListOptions, KeyShowOptions, KeyType,
+    NamespaceAddOptions, NamespaceCommand, PublishOptions, ServeOptions, WorkingCopyOptions,
 };
 use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand, ValueEnum};
