@@ -465,7 +465,10 @@ impl Driver {
                 }
                 Step::Need(request) => {
                     if connectivity == Connectivity::Offline {
-                        return Err(self.not_asked(UpdateError::Offline { role: request.role }));
+                        return Err(match walk.kept_has_expired() {
+                            Some(expired) => self.kept_unusable(refused(expired.clone(), None, connectivity)),
+                            None => self.not_asked(UpdateError::Offline { role: request.role }),
+                        });
                     }
                     let received =
                         self.fetch_with(&mirror, &request, Vec::new(), &mut Ahead::default(), retries).await?;
@@ -541,6 +544,14 @@ impl Driver {
         match &self.freshness.unreachable {
             Some(reason) => UpdateError::Unreachable { what, reason: Box::new(reason.clone()) },
             None => offline,
+        }
+    }
+
+    /// What to say where what is kept does not serve: where nobody could be reached, that first.
+    fn kept_unusable(&self, kept: UpdateError) -> UpdateError {
+        match &self.freshness.unreachable {
+            Some(reason) => UpdateError::KeptUnusable { reason: Box::new(reason.clone()), kept: Box::new(kept) },
+            None => kept,
         }
     }
 
