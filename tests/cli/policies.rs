@@ -45,6 +45,7 @@ fn what_has_expired_is_used_within_the_grace_that_was_configured_and_is_said() {
     let roles: Vec<&str> =
         got["expiredButUsed"].as_array().unwrap().iter().map(|role| role["role"].as_str().unwrap()).collect();
     assert!(roles.contains(&"root") && roles.contains(&"timestamp"), "{got}");
+    assert!(roles.contains(&"oppy.example"), "{got}");
     assert!(got["unreachable"].is_string() && got["confirmedAt"].is_string(), "{got}");
     for said in ["warning: far cannot be reached", "warning: timestamp of far expired at 2036-01-01T00:00:00Z"] {
         assert!(errors.contains(said), "{said}: {errors}");
