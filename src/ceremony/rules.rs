@@ -97,7 +97,7 @@ impl Problems {
             self.add(format!("it would have expired already, on {expires}"));
         }
         // Whoever signs something good for ever can never take it back.
-        if expires.time() > now + chrono::Duration::days(3660) {
+        if expires.time() - now > chrono::Duration::days(3660) {
             self.add(format!("it would be good until {expires}, more than ten years from now"));
         }
     }

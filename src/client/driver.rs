@@ -149,7 +149,7 @@ impl Driver {
             && let Some(confirmed_at) = self.notes.confirmed_at
         {
             let now = self.start.time();
-            if now + CLOCK_STEP < confirmed_at {
+            if confirmed_at - now > CLOCK_STEP {
                 return Err(UpdateError::ClockWentBack { now, confirmed_at });
             }
             self.start = self.start.max(UpdateStart::at(confirmed_at));
@@ -219,9 +219,7 @@ impl Driver {
         let kept = match self.settings.when_unreachable {
             WhenUnreachable::Fail => return Err(reason.into()),
             WhenUnreachable::UseKept => self.use_kept(self.start).await,
-            WhenUnreachable::UseExpired(grace) => {
-                self.use_kept(self.start.with_expired_grace(grace.duration())).await
-            }
+            WhenUnreachable::UseExpired(grace) => self.use_kept(self.start.with_expired_grace(grace.duration())).await,
         };
         let trusted = match kept {
             // That the repository cannot be reached is the news; what is kept does not help.

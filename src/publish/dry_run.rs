@@ -94,7 +94,8 @@ async fn know_published(first: &[u8], base: &SafeUrl, cache: &Path, start: Updat
             Ok(_) => return Ok(()),
             Err(UpdateError::Refused { refusal, .. }) if matches!(*refusal, Refusal::Expired { .. }) => {
                 let Refusal::Expired { expires, .. } = *refusal else { break };
-                start = UpdateStart::at(expires.time() - chrono::Duration::seconds(1));
+                let Some(before) = expires.time().checked_sub_signed(chrono::Duration::seconds(1)) else { break };
+                start = UpdateStart::at(before);
             }
             // A state that clients refuse, as an interrupted rotation leaves it: what they kept of it stays in the cache.
             Err(UpdateError::Refused { .. } | UpdateError::Fetch(_)) => break,

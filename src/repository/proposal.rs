@@ -90,7 +90,7 @@ fn delegates_to(targets: &super::SignedRole, name: &str) -> bool {
 
 /// When something signed at `now` under this policy expires.
 pub(crate) fn expiry(now: DateTime<Utc>, policy: &Policy) -> String {
-    let expires = now + Duration::days(policy.expires_after_days.into());
+    let expires = now.checked_add_signed(Duration::days(policy.expires_after_days.into())).unwrap_or(now);
     expires.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 

@@ -68,6 +68,37 @@ fn a_clock_that_went_back_is_refused_and_nothing_moves() {
 }
 
 #[test]
+fn times_at_both_ends_of_the_calendar_are_judged_like_others() {
+    let (repository, mut client) = warm();
+    client.find("none").unwrap();
+    let kept = client.state();
+    let grace = WhenUnreachable::UseExpired(ExpiredGrace::accepting(Duration::MAX));
+    for (time, code) in [(DateTime::<Utc>::MAX_UTC, "expired"), (DateTime::<Utc>::MIN_UTC, "clock-went-back")] {
+        repository.set_now(time);
+        for connectivity in [Connectivity::Online, Connectivity::Offline] {
+            let mut settings = client.settings().when_unreachable(grace);
+            settings.connectivity = connectivity;
+            assert_eq!(refresh_with(&client, settings.clone()).unwrap_err().code(), code, "{time}");
+            let limited = refresh_with(&client, settings.max_staleness(Duration::MAX));
+            assert_eq!(limited.unwrap_err().code(), code, "{time}");
+        }
+        assert_eq!(client.state(), kept);
+    }
+    // The longest grace that there is takes everything.
+    repository.set_now(DateTime::<Utc>::MAX_UTC);
+    unreachable(&repository);
+    assert_eq!(refresh_with(&client, client.settings().when_unreachable(grace)).unwrap().expired.len(), 4);
+    // A first refresh that early is followed by those of the present.
+    let repository = SimRepository::new();
+    let now = repository.shelf().now();
+    repository.set_now(DateTime::<Utc>::MIN_UTC);
+    let mut client = repository.client();
+    client.refresh().unwrap();
+    repository.set_now(now);
+    client.refresh().unwrap();
+}
+
+#[test]
 fn a_clock_that_was_set_back_a_little_is_taken_for_the_latest_time() {
     let (mut repository, mut client) = warm();
     let noted = fs_err::read(notes(&client)).unwrap();

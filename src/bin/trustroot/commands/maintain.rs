@@ -32,7 +32,7 @@ pub(super) fn role(name: &str) -> Result<RoleName, Report> {
 
 /// A week from now, at a full hour: what begins then has not begun before a ceremony can be held.
 pub(super) fn in_a_week(now: DateTime<Utc>) -> String {
-    let start = now + TimeDelta::days(7);
+    let start = now.checked_add_signed(TimeDelta::days(7)).unwrap_or(now);
     show_time(start.duration_trunc(TimeDelta::hours(1)).unwrap_or(start))
 }
 
