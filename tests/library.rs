@@ -71,10 +71,39 @@ fn the_blocking_client_does_what_the_async_one_does() {
     assert!(updater.find(&TargetPath::new("absent").unwrap()).unwrap().is_none());
     assert_eq!(updater.registry().unwrap_err().code(), "no-catalog");
     let asked = repository.shelf().take_requests().len() as u64;
+    assert_eq!(updater.kept_roles().unwrap(), []);
     assert_eq!(updater.traffic().requests, asked);
 }
 
 #[test]
+#[test]
+fn the_blocking_client_carries_a_bundle() {
+    let repository = repository();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("bundle");
+    let hello = TargetPath::new("hello").unwrap();
+    let questions = bundle::Questions { targets: [hello.clone()].into(), ..bundle::Questions::default() };
+    let base = SafeUrl::parse(demo_repository::support::BASE).unwrap();
+    let settings = UpdaterSettings::new(base.below("metadata"), base.below("targets"));
+    let keeping = settings.clone().kept_targets(KeptTargets::In(directory.path().join("targets")));
+    let root = || TrustAnchor::Pinned(repository.shelf().get("metadata/1.root.json").unwrap());
+    let start = UpdateStart::at(repository.shelf().now());
+    let (store, shelf) = (MemoryStore::default(), repository.shelf().clone());
+    let mut exporting = blocking::Updater::new(root(), keeping, store, shelf, start).unwrap();
+    let exported = exporting.export_bundle(&questions, 1 << 20, None, &file).unwrap();
+    assert_eq!(exported.answers.targets, questions.targets);
+    repository.shelf().take_requests();
+
+    let bundle = bundle::Bundle::open(&file).unwrap();
+    let mut settings = settings;
+    bundle.carry_over(&mut settings);
+    let (store, fetcher) = (MemoryStore::default(), Arc::new(bundle::BundleFetcher::new(bundle)));
+    let mut importing = blocking::Updater::new(root(), settings, store, fetcher, start).unwrap();
+    assert_eq!(importing.import_bundle(&questions, 1 << 20).unwrap().targets, questions.targets);
+    assert!(importing.find(&hello).unwrap().is_some());
+    assert!(repository.shelf().take_requests().is_empty());
+}
+
 fn a_copy_is_used_where_it_is_the_target_and_nothing_of_it_is_where_it_is_not() {
     let repository = repository();
     let mut updater = blocking_updater(&repository, Arc::new(MemoryStore::default())).unwrap();
