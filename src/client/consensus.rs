@@ -260,13 +260,12 @@ impl MultiRepository {
         path: &TargetPath,
         may_count: &impl Fn(&str, &FoundTarget) -> Result<(), ConsensusError>,
     ) -> Result<Option<Agreed>, ConsensusError> {
-        let mut answers = BTreeMap::new();
-        let wanted = self.updaters.iter_mut().filter(|(name, _)| mapping.repositories.contains(name));
-        for (name, answer) in
-            join_all(wanted.map(|(name, updater)| async { (name.clone(), updater.find(path).await) })).await
-        {
-            answers.insert(name, answer);
+        let mut answers: BTreeMap<String, _> = BTreeMap::new();
+        let mut asking = Vec::new();
+        for (name, updater) in self.updaters.iter_mut().filter(|(name, _)| mapping.repositories.contains(name)) {
+            asking.push(async move { (name.clone(), updater.find(path).await) });
         }
+        answers.extend(join_all(asking).await);
         let (mut said, mut others, mut failure) = (Vec::new(), Vec::new(), None);
         for name in &mapping.repositories {
             let answer = answers.remove(name).expect("every repository of a mapping has an updater");
@@ -336,9 +335,14 @@ impl MultiRepository {
         copy: Option<&Path>,
         mut progress: impl FnMut(u64),
     ) -> Result<Downloaded, ConsensusError> {
-        let found = agreed.found.clone();
-        self.first_to_give(agreed, async |updater| updater.download(&found, destination, copy, &mut progress).await)
-            .await
+        let mut failure = None;
+        for (name, _) in &agreed.by {
+            let given = self.updater(name).download(&agreed.found, destination, copy, &mut progress).await;
+            if let Some(downloaded) = agreed.given(name, given, &mut failure)? {
+                return Ok(downloaded);
+            }
+        }
+        Err(failure.expect("at least one repository agrees"))
     }
 
     /// Fetches a target into memory, like [`MultiRepository::download`].
@@ -346,28 +350,50 @@ impl MultiRepository {
     /// # Errors
     /// The failure of the first repository, where no other one has the target either.
     pub async fn target_bytes(&mut self, agreed: &Agreed, copy: Option<&Path>) -> Result<Vec<u8>, ConsensusError> {
-        self.first_to_give(agreed, async |updater| updater.target_bytes(&agreed.found, copy).await).await
-    }
-
-    /// Fetches from the first of the repositories that agree and can give it. An error of this machine ends it: it would
-    /// be the same with the next one.
-    pub(super) async fn first_to_give<T>(
-        &mut self,
-        agreed: &Agreed,
-        mut fetch: impl AsyncFnMut(&mut Updater) -> Result<T, UpdateError>,
-    ) -> Result<T, ConsensusError> {
         let mut failure = None;
         for (name, _) in &agreed.by {
-            let updater = self.updaters.get_mut(name).expect("who agrees has an updater");
-            match fetch(updater).await {
-                Ok(fetched) => return Ok(fetched),
-                Err(error @ UpdateError::Io(_)) => return Err(error.into()),
-                Err(error) => {
-                    failure.get_or_insert(ConsensusError::of(name, error));
-                }
+            let given = self.updater(name).target_bytes(&agreed.found, copy).await;
+            if let Some(bytes) = agreed.given(name, given, &mut failure)? {
+                return Ok(bytes);
             }
         }
         Err(failure.expect("at least one repository agrees"))
+    }
+
+    /// Fetches a target into memory, or reads it from where the repositories' targets are kept.
+    pub(super) async fn kept_target(&mut self, agreed: &Agreed) -> Result<Vec<u8>, ConsensusError> {
+        let mut failure = None;
+        for (name, _) in &agreed.by {
+            let given = self.updater(name).kept_target(&agreed.found).await;
+            if let Some(bytes) = agreed.given(name, given, &mut failure)? {
+                return Ok(bytes);
+            }
+        }
+        Err(failure.expect("at least one repository agrees"))
+    }
+
+    fn updater(&mut self, name: &str) -> &mut Updater {
+        self.updaters.get_mut(name).expect("who agrees has an updater")
+    }
+}
+
+impl Agreed {
+    /// What a repository gave. `None` where it gave nothing and the next one is to be asked: an error of this machine ends
+    /// it, since it would be the same with the next one.
+    fn given<T>(
+        &self,
+        name: &str,
+        given: Result<T, UpdateError>,
+        failure: &mut Option<ConsensusError>,
+    ) -> Result<Option<T>, ConsensusError> {
+        match given {
+            Ok(given) => Ok(Some(given)),
+            Err(error @ UpdateError::Io(_)) => Err(error.into()),
+            Err(error) => {
+                failure.get_or_insert(ConsensusError::of(name, error));
+                Ok(None)
+            }
+        }
     }
 }
 
