@@ -20,6 +20,20 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_directory(directory_of(path))
 }
 
+/// Like [`write_durably`], for a file that must not be there yet. Returns whether it was not: one that is there stays as
+/// it is.
+#[cfg(feature = "maintainer")]
+pub(crate) fn create_durably(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let mut file = temporary_beside(path)?;
+    file.write_all(bytes).map_err(|error| with_path(&error, path))?;
+    file.as_file().sync_data().map_err(|error| with_path(&error, path))?;
+    match file.persist_noclobber(path) {
+        Ok(_) => sync_directory(directory_of(path)).map(|()| true),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(with_path(&error.error, path)),
+    }
+}
+
 /// Like [`write_durably`], for a file that only its owner may read.
 ///
 /// # Errors

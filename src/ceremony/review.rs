@@ -123,7 +123,7 @@ impl SigningEvent {
     }
 
     /// Differences for which there are no words above, shown raw.
-    fn raw_changes(&self, before: Option<&[u8]>, with_words: &[&str]) -> Vec<Change> {
+    pub(super) fn raw_changes(&self, before: Option<&[u8]>, with_words: &[&str]) -> Vec<Change> {
         let signed_part = |bytes: &[u8]| {
             let mut value: Value = serde_json::from_slice(bytes).unwrap_or_default();
             let mut signed = value["signed"].take();
@@ -142,6 +142,18 @@ impl SigningEvent {
         };
         let old = before.map(signed_part);
         diff::raw("signed", old.as_ref(), Some(&signed_part(&self.document)))
+    }
+
+    /// Every difference from another document of the role but in these fields, in words where there are any.
+    pub(super) fn changes_of_document(&self, before: &[u8], but: &[&str]) -> Vec<Change> {
+        let part = |bytes: &[u8]| {
+            let mut signed = read(bytes).map(|mut value| value["signed"].take()).unwrap_or_default();
+            if let Value::Object(members) = &mut signed {
+                members.retain(|field, _| !but.contains(&field.as_str()));
+            }
+            signed
+        };
+        diff::raw("signed", Some(&part(before)), Some(&part(&self.document)))
     }
 
     fn target_changes(
@@ -229,7 +241,7 @@ impl SigningEvent {
 /// Longest file whose content is compared, in bytes; of a longer one length and digests are shown.
 pub(super) const LONGEST_COMPARED: u64 = 1 << 20;
 
-fn read(bytes: &[u8]) -> Option<Value> {
+pub(super) fn read(bytes: &[u8]) -> Option<Value> {
     serde_json::from_slice(bytes).ok()
 }
 

@@ -9,9 +9,10 @@ use chrono::{DateTime, Utc};
 
 use super::{CeremonyError, EventName, FiledSignature, SigningEvent};
 use crate::crypto::{VerifyingKey, sha256};
-use crate::fs::write_durably;
+use crate::fs::{create_durably, remove_leftovers, write_durably};
 use crate::metadata::{
-    Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Unrecognized, Version,
+    Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Targets,
+    Unrecognized, Version,
 };
 use crate::repository::{FamilyCount, FamilyThresholds, RepositoryError, SignedState, WorkingCopy};
 use crate::signers::Signer;
@@ -133,11 +134,20 @@ impl Delegator {
     }
 
     /// The keyids that may sign, with the keys that they stand for.
-    fn listed(&self, role: &RoleName) -> impl Iterator<Item = (&KeyId, &PublicKey)> {
+    pub(super) fn listed(&self, role: &RoleName) -> impl Iterator<Item = (&KeyId, &PublicKey)> {
         let (keys, role_keys) = self.keys(role).unzip();
         let keyids = role_keys.into_iter().flat_map(|role| &role.keyids);
         keyids.filter_map(move |keyid| Some((keyid, keys?.get(keyid)?)))
     }
+}
+
+/// Whether an earlier version of top-level targets delegated to this role.
+fn delegated_to_before(signed: &SignedState, role: &RoleName) -> bool {
+    signed.all_targets().any(|(_, bytes)| {
+        let document = Envelope::parse(bytes).and_then(|envelope| envelope.unverified::<Targets>());
+        let delegations = document.ok().and_then(|document| document.delegations);
+        delegations.is_some_and(|delegations| delegations.to_role(role.as_str()).is_some())
+    })
 }
 
 fn pairs<'a>(filed: &[&'a FiledSignature]) -> Vec<(&'a str, &'a str)> {
@@ -184,7 +194,14 @@ impl SigningEvent {
                 let targets = &signed.targets().ok_or_else(|| not_yet(RoleName::Targets))?.document;
                 let delegations = targets.delegations.as_ref();
                 let found = delegations.and_then(|all| Some((all.clone(), all.to_role(role.as_str())?)));
-                let (delegations, delegation) = found.ok_or_else(|| not_yet(RoleName::Targets))?;
+                let (delegations, delegation) = match found {
+                    Some(found) => found,
+                    None if delegated_to_before(signed, role) => {
+                        let (role, by) = (role.clone(), format!("targets {}", targets.version()));
+                        return Err(CeremonyError::NoLongerDelegated { role, by });
+                    }
+                    None => return Err(not_yet(RoleName::Targets).into()),
+                };
                 let source = Source::Targets(Box::new(delegations), Box::new(delegation));
                 let by = format!("targets {}", targets.version());
                 let families = families(&by, &targets.unrecognized)?;
@@ -554,7 +571,9 @@ impl SigningEvent {
         for (path, bytes) in &self.targets {
             let name = path.url_path(Some(&sha256(bytes)));
             let file = directory.join("targets").join(name);
-            fs_err::create_dir_all(file.parent().unwrap_or(&directory))?;
+            let parent = file.parent().unwrap_or(&directory);
+            fs_err::create_dir_all(parent)?;
+            remove_leftovers(parent);
             write_durably(&file, bytes)?;
         }
         let lines = || status.counts.iter().flat_map(|under| &under.tally.lines);
@@ -562,7 +581,14 @@ impl SigningEvent {
         counted
             .retain(|keyid, _| lines().any(|line| line.standing == Standing::Valid && line.keyid.as_str() == *keyid));
         fs_err::create_dir_all(&directory)?;
-        write_durably(&directory.join(self.file_name()), &self.assembled(&counted)?)?;
-        Ok(())
+        remove_leftovers(&directory);
+        let created = create_durably(&directory.join(self.file_name()), &self.assembled(&counted)?)?;
+        match self.finished_as(signed)? {
+            // Somebody else has finished another event over this version since we looked.
+            Some(false) if !created => {
+                Err(CeremonyError::Superseded { role: self.role.clone(), version: self.version })
+            }
+            _ => Ok(()),
+        }
     }
 }

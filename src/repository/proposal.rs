@@ -11,7 +11,7 @@ use super::working_copy::HeldKey;
 use super::{FAMILY_THRESHOLDS, RepositoryError, SignedState, WorkingCopy};
 use crate::builders::{Namespace, namespace_patterns};
 use crate::crypto::sha256;
-use crate::metadata::{HashAlgorithm, KeyId, RoleName, TargetPath, Version};
+use crate::metadata::{Expires, HashAlgorithm, KeyId, RoleName, TargetPath, Version};
 
 /// The version of the specification that documents follow.
 pub(crate) const SPEC_VERSION: &str = "1.0.34";
@@ -81,6 +81,15 @@ impl Proposal {
         };
         let document = publishable(&json!({"signatures": [], "signed": signed_value}));
         Ok(Self { role: role.clone(), version, document, targets })
+    }
+
+    /// The same proposal, good until then.
+    #[must_use]
+    pub fn good_until(mut self, expires: &Expires) -> Self {
+        let mut document: Value = serde_json::from_slice(&self.document).expect("what we wrote can be read");
+        document["signed"]["expires"] = expires.to_string().into();
+        self.document = publishable(&document);
+        self
     }
 }
 

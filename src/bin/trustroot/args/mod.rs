@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use self::ceremony::{
-    CeremonyCollectOptions, CeremonyCommand, CeremonyFinishOptions, CeremonyRequestOptions, CeremonyResponseOptions,
-    CeremonyReviewOptions, CeremonySignOptions, CeremonyStartOptions, CeremonyStatusOptions, CeremonyWithdrawOptions,
-    PinOptions,
+    CeremonyCollectOptions, CeremonyCommand, CeremonyFinishOptions, CeremonyRebaseOptions, CeremonyRequestOptions,
+    CeremonyResponseOptions, CeremonyReviewOptions, CeremonySignOptions, CeremonyStartOptions, CeremonyStatusOptions,
+    CeremonyWithdrawOptions, PinOptions,
 };
 pub(crate) use self::client::{
     BundleCommand, BundleExportOptions, BundleImportOptions, ChangesOptions, GetOptions, InspectOptions, LookupOptions,

@@ -79,6 +79,15 @@ pub(super) fn ceremony_failed(error: &CeremonyError) -> Report {
         CeremonyError::OtherRepository { .. } => {
             report.still("nothing was signed").hint("never sign it here; ask who sent it")
         }
+        CeremonyError::Undecided { event, role } => report
+            .still(
+                "both proposals are kept, with the signatures over them, in `proposed/` and `signatures/` of the event",
+            )
+            .hint(format!("propose anew what is configured now: `trustroot ceremony start {role} --name {event}`")),
+        CeremonyError::NoLongerDelegated { role, .. } => report
+            .still("what was signed stays in the event")
+            .hint("withdraw the event; or, if the namespace is to come back, delegate to it first")
+            .hint(format!("add `[namespaces.{role}]` to trustroot.toml, then `trustroot ceremony start targets`")),
         CeremonyError::NoEvent { .. } => report.hint("see what there is with `trustroot ceremony status`"),
         CeremonyError::NoPin => report
             .still("nothing was signed")
