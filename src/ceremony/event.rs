@@ -206,6 +206,18 @@ impl SigningEvent {
     /// # Errors
     /// When there is none, or its proposal cannot be read.
     pub fn open(copy: &WorkingCopy, name: &EventName) -> Result<Self, CeremonyError> {
+        let event = Self::read(copy, name)?;
+        event.check_targets(Content::Complete)?;
+        Ok(event)
+    }
+
+    /// Whether every file that the proposal names lies here, and no other.
+    pub(super) fn is_whole(&self) -> bool {
+        self.check_targets(Content::Complete).is_ok()
+    }
+
+    /// Reads an event, also one whose start was interrupted.
+    pub(super) fn read(copy: &WorkingCopy, name: &EventName) -> Result<Self, CeremonyError> {
         let directory = copy.events_directory().join(name.as_str());
         let file = read_event_file(&directory, name)?
             .ok_or_else(|| CeremonyError::NoEvent { name: name.as_str().to_owned() })?;
@@ -238,7 +250,6 @@ impl SigningEvent {
             directory,
         };
         event.check_repository(copy, file.repository.as_deref())?;
-        event.check_targets(Content::Complete)?;
         Ok(event)
     }
 

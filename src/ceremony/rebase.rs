@@ -41,7 +41,7 @@ impl SigningEvent {
         name: &EventName,
         now: DateTime<Utc>,
     ) -> Result<Rebased, CeremonyError> {
-        let event = Self::open(copy, name)?;
+        let event = Self::read(copy, name)?;
         let (role, version) = (event.role.clone(), event.version);
         match event.status(copy, signed)?.state {
             EventState::Finished => return Err(CeremonyError::Finished { role, version }),
@@ -49,14 +49,13 @@ impl SigningEvent {
             _ => {}
         }
         let signatures = event.over_this_payload().count();
-        match event.proposed_now(copy, signed, now)? {
-            None => Ok(Rebased { event, moved: None, signatures }),
-            Some(proposal) => {
-                let rebased = Self::start(copy, signed, &proposal, name)?;
-                let moved = Some(rebased.moved_from(&event)?);
-                Ok(Rebased { event: rebased, moved, signatures })
-            }
+        let (proposal, same) = event.proposed_now(copy, signed, now)?;
+        if same && event.is_whole() {
+            return Ok(Rebased { event, moved: None, signatures });
         }
+        let rebased = Self::start(copy, signed, &proposal, name)?;
+        let moved = if same { None } else { Some(rebased.moved_from(&event)?) };
+        Ok(Rebased { event: rebased, moved, signatures })
     }
 
     /// Whether what is signed or configured has moved since this was proposed.
@@ -69,26 +68,26 @@ impl SigningEvent {
         signed: &SignedState,
         now: DateTime<Utc>,
     ) -> Result<bool, CeremonyError> {
-        Ok(self.proposed_now(copy, signed, now)?.is_some())
+        Ok(!self.proposed_now(copy, signed, now)?.1)
     }
 
-    /// What would be proposed now; `None` where that is this payload.
+    /// What would be proposed now, and whether that is this payload.
     fn proposed_now(
         &self,
         copy: &WorkingCopy,
         signed: &SignedState,
         now: DateTime<Utc>,
-    ) -> Result<Option<Proposal>, CeremonyError> {
+    ) -> Result<(Proposal, bool), CeremonyError> {
         let proposal = Proposal::of(copy, signed, &self.role, now)?;
         let expires = self.expires()?;
         let outlives =
             signed.root().is_some_and(|root| self.role != RoleName::Root && expires.time() > root.expires.time());
         if expires.is_past(now) || outlives {
-            return Ok(Some(proposal));
+            return Ok((proposal, false));
         }
         let proposal = proposal.good_until(&expires);
         let same = Envelope::parse(&proposal.document)?.signed_bytes() == self.envelope.signed_bytes();
-        Ok((!same).then_some(proposal))
+        Ok((proposal, same))
     }
 
     /// What is otherwise than in an earlier proposal of this event.

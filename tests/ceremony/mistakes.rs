@@ -470,6 +470,21 @@ fn an_edit_of_the_configuration_is_told_and_makes_another_payload() {
 }
 
 #[test]
+fn a_rebase_mends_an_event_whose_start_was_interrupted_and_keeps_its_signatures() {
+    let mut registry = Registry::with_builder();
+    registry.now += chrono::Duration::days(1);
+    registry.write("targets/tool.tar", "a tool");
+    let mut event = registry.start("targets");
+    registry.sign(&mut event, "alice").unwrap();
+    let whole = registry.files("signing-events");
+    std::fs::remove_file(registry.path("signing-events/targets-v2/targets/tool.tar")).unwrap();
+    assert!(SigningEvent::open(&registry.copy(), &event.name).is_err());
+    let rebased = rebase(&registry, "targets-v2").unwrap();
+    assert!(rebased.moved.is_none() && rebased.signatures == 1, "{rebased:?}");
+    assert_eq!(registry.files("signing-events"), whole);
+}
+
+#[test]
 fn what_expired_while_it_was_collected_is_proposed_anew_without_its_signatures() {
     let mut registry = Registry::with_builder();
     let mut event = registry.start("targets");
