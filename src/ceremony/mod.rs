@@ -15,7 +15,6 @@ mod rebase;
 mod request;
 mod response;
 mod review;
-mod rules;
 mod status;
 mod wording;
 mod words;
@@ -23,6 +22,7 @@ mod words;
 use crate::metadata::Root;
 
 pub use calendar::{Deadline, Pace, Urgency};
+pub use crate::repository::Keys;
 pub use collect::{Collected, Fate, files_to_collect};
 pub use diff::{Change, Mark};
 pub use error::CeremonyError;
@@ -32,7 +32,6 @@ pub use rebase::Rebased;
 pub use request::{REQUEST_MEDIA_TYPE, Request};
 pub use response::{RESPONSE_MEDIA_TYPE, Response};
 pub use review::Review;
-pub use rules::Keys;
 pub use status::{AcceptedRisks, EventState, Sibling, Status, Uncounted, Under};
 pub use words::{Challenge, digest_groups, digest_words};
 

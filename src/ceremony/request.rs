@@ -12,12 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::event::role_of;
 use super::review::LONGEST_COMPARED;
-use super::rules::Keys;
 use super::{CeremonyError, EventName, Review, Sibling, SigningEvent, Status};
 use crate::crypto::sha256;
 use crate::fs::read_bounded;
 use crate::metadata::{RoleName, TargetPath};
-use crate::repository::{SignedState, WorkingCopy, file_name};
+use crate::repository::{Keys, SignedState, WorkingCopy, file_name};
 use crate::trust::UpdateStart;
 
 /// The media type of a request.

@@ -7,11 +7,10 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::diff::{self, Change, Mark, add_roles, keys_and_roles};
-use super::rules::{self, Keys};
 use super::{CeremonyError, SigningEvent, digest_groups, digest_words};
 use crate::metadata::{Document, Expires, HashAlgorithm, RoleName, Root, TargetFile, TargetPath, Targets, Version};
 use crate::printable::Printable;
-use crate::repository::{FAMILY_THRESHOLDS, SignedRole, SignedState, WorkingCopy};
+use crate::repository::{FAMILY_THRESHOLDS, Keys, Moment, Offered, SignedRole, SignedState, WorkingCopy, judge};
 
 /// Most changes that one event may hold: what nobody reads must not be signed.
 const MOST_CHANGES: usize = 10_000;
@@ -103,7 +102,7 @@ impl SigningEvent {
                 (with, expiry(now, &new.expires, old.map(|old| &old.expires)), changes)
             }
         };
-        let mut findings = rules::judge(self, keys, signed, now)?;
+        let mut findings = judge(&self.offered(), keys, signed, Moment::Signing(now))?;
         findings.notes.extend(alike);
         if changes.len() > MOST_CHANGES {
             findings.problems.push(format!("it changes {} things, more than anybody can check at once", changes.len()));
@@ -120,6 +119,17 @@ impl SigningEvent {
             notes: findings.notes,
             digest: self.digest(),
         })
+    }
+
+    fn offered(&self) -> Offered<'_> {
+        Offered {
+            role: &self.role,
+            version: self.version,
+            envelope: &self.envelope,
+            document: &self.document,
+            targets: &self.targets,
+            left_out: self.left_out(),
+        }
     }
 
     /// Differences for which there are no words above, shown raw.

@@ -14,7 +14,7 @@ use crate::metadata::{
     Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Targets,
     Unrecognized, Version,
 };
-use crate::repository::{FamilyCount, FamilyThresholds, RepositoryError, SignedState, WorkingCopy};
+use crate::repository::{FamilyCount, FamilyThresholds, RepositoryError, SignedState, WorkingCopy, same_name};
 use crate::signers::Signer;
 use crate::trust::{Authority, Standing, Tally, TallyLine, tally};
 
@@ -427,10 +427,8 @@ impl SigningEvent {
         };
         let spki = |key: &PublicKey| VerifyingKey::from_metadata(key).ok().map(|key| key.canonical_spki().to_vec());
         let stays: BTreeSet<_> = new.keyids.iter().filter_map(|keyid| spki(new_keys.get(keyid)?)).collect();
-        // However the name is spelled.
-        let spelled = |owner: &str| owner.trim().to_lowercase();
         let has_new: BTreeSet<String> =
-            new.keyids.iter().filter_map(|keyid| new_keys.get(keyid)?.owner()).map(spelled).collect();
+            new.keyids.iter().filter_map(|keyid| new_keys.get(keyid)?.owner()).map(same_name).collect();
         let mut missing = BTreeSet::new();
         for keyid in &old.keyids {
             let Some(key) = old_keys.get(keyid) else { continue };
@@ -440,7 +438,7 @@ impl SigningEvent {
                 .lines
                 .iter()
                 .any(|line| line.keyid == *keyid && matches!(line.standing, Standing::Valid | Standing::SameKey));
-            if has_new.contains(&spelled(owner)) && !stays.contains(&spki) && !signed {
+            if has_new.contains(&same_name(owner)) && !stays.contains(&spki) && !signed {
                 missing.insert(owner.to_owned());
             }
         }

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{PlannedObject, PublishError, PublishPlan};
-use crate::builders::CATALOG_PATH;
-use crate::client::{
-    Body, CacheMode, FetchFuture, Fetcher, FileFetcher, LocalCache, SafeUrl, TrustAnchor, UpdateError, Updater,
-    UpdaterSettings,
+use crate::builders::{
+    Builder, CATALOG_PATH, Namespace, Source, Verifier, builder_against_catalog, verifier_against_catalog,
 };
+use crate::client::{
+    Body, CacheMode, FetchFuture, Fetcher, FileFetcher, LocalCache, LookupError, SafeUrl, TrustAnchor, UpdateError,
+    Updater, UpdaterSettings,
+};
+use crate::crypto::sha256;
 use crate::metadata::{Document as _, RoleName, TargetPath, Version};
 use crate::repository::SignedState;
 use crate::trust::{Refusal, UpdateStart};
@@ -24,6 +27,8 @@ pub struct Proof {
     pub clients: Vec<String>,
     /// How many targets were looked up, downloaded and compared.
     pub targets: usize,
+    /// How many builders and verifiers that are new or changed were looked up as a verifier does.
+    pub looked_up: usize,
 }
 
 /// The directory as it would be, without writing to it.
@@ -55,9 +60,10 @@ pub(super) async fn prove(
     start: UpdateStart,
 ) -> Result<Proof, PublishError> {
     let base = directory_url(destination)?;
+    let changed = changed_documents(signed, versions, objects)?;
     let objects = objects.iter().map(|object| (object.name.clone(), Bytes::from(object.bytes.clone()))).collect();
     let overlay: Arc<dyn Fetcher> = Arc::new(Overlay { base: base.clone(), objects });
-    let mut proof = Proof { clients: Vec::new(), targets: 0 };
+    let mut proof = Proof { clients: Vec::new(), targets: 0, looked_up: 0 };
 
     let scratch = tempfile::tempdir()?;
     let first = signed.roots().next().map(|(_, bytes)| bytes.to_vec()).unwrap_or_default();
@@ -67,9 +73,10 @@ pub(super) async fn prove(
         let from = "the published state".to_owned();
         let updater =
             client(&first, &base, &cache, CacheMode::ReadWrite, Arc::clone(&overlay), (is_trial, start), &from)?;
-        upgrade(updater, &from, versions, None).await?;
+        upgrade(updater, &from, versions, None, &changed).await?;
         proof.clients.push(from);
     }
+    proof.looked_up = changed.len();
     for (index, (root, bytes)) in signed.roots().enumerate() {
         let from = format!("root {} and nothing else", root.version);
         let cache = scratch.path().join(format!("from-{}", root.version));
@@ -77,7 +84,7 @@ pub(super) async fn prove(
             client(bytes, &base, &cache, CacheMode::ReadOnly, Arc::clone(&overlay), (is_trial, start), &from)?;
         // One of them fetches everything; what the others would fetch is the same bytes.
         let everything = (index == 0).then_some(signed);
-        proof.targets += upgrade(updater, &from, versions, everything).await?;
+        proof.targets += upgrade(updater, &from, versions, everything, &changed).await?;
         proof.clients.push(from);
     }
     Ok(proof)
@@ -146,6 +153,7 @@ async fn upgrade(
     from: &str,
     versions: &[(RoleName, Version)],
     everything: Option<&SignedState>,
+    changed: &[Changed],
 ) -> Result<usize, PublishError> {
     let not_found = |what: String| PublishError::NotFound { from: from.to_owned(), what };
     let trusted = updater.refresh().await.map_err(|error| refused(from, error))?;
@@ -174,12 +182,84 @@ async fn upgrade(
             count += 1;
         }
     }
+    look_up(&mut updater, from, changed).await?;
     if everything.is_none() {
         let catalog = TargetPath::new(CATALOG_PATH).expect("the catalog's path is a target path");
         let found = updater.find(&catalog).await.map_err(|error| refused(from, error))?;
         found.ok_or_else(|| not_found(CATALOG_PATH.to_owned()))?;
     }
     Ok(count)
+}
+
+/// A document of the builder map that is new.
+#[derive(Debug)]
+struct Changed {
+    namespace: Namespace,
+    /// Where it must be found.
+    source: Source,
+    entry: MapEntry,
+}
+
+#[derive(Debug)]
+enum MapEntry {
+    Builder(Box<Builder>),
+    Verifier(Box<Verifier>),
+}
+
+fn changed_documents(
+    signed: &SignedState,
+    versions: &[(RoleName, Version)],
+    objects: &[PlannedObject],
+) -> Result<Vec<Changed>, PublishError> {
+    let mut changed = Vec::new();
+    for (role, version) in versions {
+        let (Some(document), Ok(namespace)) = (signed.role_at(role, *version)?, Namespace::parse(role.as_str())) else {
+            continue;
+        };
+        for (path, entry) in document.iter() {
+            let (Ok(path), Ok(entry)) = (TargetPath::new(&path), entry) else { continue };
+            let bytes = signed.target(&path, &entry)?;
+            let name = format!("targets/{}", path.url_path(Some(&sha256(&bytes))));
+            if !objects.iter().any(|object| object.name == name) {
+                continue;
+            }
+            let builder = Builder::parse(&bytes).ok().map(|builder| MapEntry::Builder(Box::new(builder)));
+            let verifier = || Some(MapEntry::Verifier(Box::new(Verifier::parse(&bytes).ok()?)));
+            let source = Source { path, role: role.clone(), version: *version };
+            let namespace = namespace.clone();
+            changed.extend(builder.or_else(verifier).map(|entry| Changed { namespace, source, entry }));
+        }
+    }
+    Ok(changed)
+}
+
+/// Looks builders and verifiers up as a verifier of attestations does: through the catalog. Where the catalog no longer
+/// lets a namespace speak for one, that is what it is there for.
+async fn look_up(updater: &mut Updater, from: &str, changed: &[Changed]) -> Result<(), PublishError> {
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let failed = |what: String, error: LookupError| match error {
+        LookupError::Update(error) => refused(from, error),
+        error => PublishError::NotFound { from: from.to_owned(), what: format!("{what}: {error}") },
+    };
+    let registry = updater.registry().await.map_err(|error| failed("the catalog".to_owned(), error))?;
+    let catalog = registry.catalog();
+    for Changed { namespace, source, entry } in changed {
+        let (id, found) = match entry {
+            MapEntry::Builder(builder) if builder_against_catalog(catalog, namespace, builder).0.is_empty() => {
+                (&builder.id, updater.look_up::<Builder>(&registry, &builder.id).await.map(|found| found.source))
+            }
+            MapEntry::Verifier(verifier) if verifier_against_catalog(catalog, namespace, verifier).is_empty() => {
+                (&verifier.id, updater.look_up::<Verifier>(&registry, &verifier.id).await.map(|found| found.source))
+            }
+            _ => continue,
+        };
+        if found.map_err(|error| failed(id.to_string(), error))? != *source {
+            return Err(PublishError::NotFound { from: from.to_owned(), what: format!("{id} as it was signed") });
+        }
+    }
+    Ok(())
 }
 
 /// Reads back what was published, as any client would.
@@ -192,5 +272,5 @@ pub async fn audit(plan: &PublishPlan, start: UpdateStart) -> Result<(), Publish
     let base = directory_url(&plan.destination)?;
     let fetcher = Arc::new(FileFetcher);
     let updater = client(&plan.first_root, &base, scratch.path(), CacheMode::ReadOnly, fetcher, (true, start), from)?;
-    upgrade(updater, from, &plan.versions, None).await.map(drop)
+    upgrade(updater, from, &plan.versions, None, &[]).await.map(drop)
 }

@@ -17,7 +17,9 @@ mod config;
 mod document;
 mod error;
 mod family_thresholds;
+mod lint;
 mod proposal;
+mod rules;
 mod signed;
 mod working_copy;
 
@@ -27,5 +29,7 @@ pub use error::RepositoryError;
 pub use family_thresholds::{FAMILY_THRESHOLDS, FamilyCount, FamilyThresholds};
 pub use proposal::Proposal;
 pub(crate) use proposal::{SPEC_VERSION, expiry};
+pub use rules::Keys;
+pub(crate) use rules::{Moment, Offered, judge, same_name};
 pub use signed::{SignedRole, SignedState, file_name};
 pub use working_copy::{CONFIG_FILE, HeldKey, SIGNED_DIRECTORY, WorkingCopy};

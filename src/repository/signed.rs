@@ -42,6 +42,8 @@ pub struct SignedState {
     roots: Vec<(Verified<Root>, Vec<u8>)>,
     /// Newest last.
     targets: Vec<SignedRole>,
+    /// Versions of this role from this one on are left out.
+    until: Option<(RoleName, Version)>,
 }
 
 /// Where the files lie.
@@ -69,7 +71,8 @@ impl SignedState {
     /// # Errors
     /// See [`SignedState::read`].
     pub fn of_files(files: BTreeMap<String, Vec<u8>>, start: UpdateStart) -> Result<Self, RepositoryError> {
-        Self { place: Place::Files(Arc::new(files)), roots: Vec::new(), targets: Vec::new() }.verified(start)
+        Self { place: Place::Files(Arc::new(files)), roots: Vec::new(), targets: Vec::new(), until: None }
+            .verified(start)
     }
 
     /// The same state, which from now on notes every file that is read from its directory.
@@ -125,7 +128,21 @@ impl SignedState {
 
     /// The state in which nothing is signed yet.
     pub(super) fn none(directory: &Path) -> Self {
-        Self { place: Place::Directory(directory.to_owned()), roots: Vec::new(), targets: Vec::new() }
+        let place = Place::Directory(directory.to_owned());
+        Self { place, roots: Vec::new(), targets: Vec::new(), until: None }
+    }
+
+    /// The state before this version of a role was signed.
+    #[must_use]
+    pub(crate) fn before(&self, role: &RoleName, version: Version) -> Self {
+        let mut state = self.clone();
+        match role {
+            RoleName::Root => state.roots.retain(|(root, _)| root.version < version),
+            RoleName::Targets => state.targets.retain(|targets| targets.version() < version),
+            _ => {}
+        }
+        state.until = Some((role.clone(), version));
+        state
     }
 
     /// The roots, oldest first, as files.
@@ -206,10 +223,14 @@ impl SignedState {
     /// # Errors
     /// When the directory cannot be read.
     pub fn versions(&self, role: &RoleName) -> Result<Vec<Version>, RepositoryError> {
-        match &self.place {
-            Place::Directory(directory) | Place::Noted(directory, _) => Self::versions_in(directory, role),
-            Place::Files(files) => Ok(versions_among(files.keys().map(String::as_str), role)),
+        let mut versions = match &self.place {
+            Place::Directory(directory) | Place::Noted(directory, _) => Self::versions_in(directory, role)?,
+            Place::Files(files) => versions_among(files.keys().map(String::as_str), role),
+        };
+        if let Some((_, until)) = self.until.as_ref().filter(|(of, _)| of == role) {
+            versions.retain(|version| version < until);
         }
+        Ok(versions)
     }
 
     /// The versions of a role that lie in another directory of the same layout.

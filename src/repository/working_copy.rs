@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::config::place;
 use super::document::{publishable, read_namespace, to_json};
+use super::lint::holds_private_key;
 use super::{Config, NamespaceFile, RepositoryError, SignedState};
 use crate::builders::{CATALOG_MEDIA_TYPE, CATALOG_PATH, Catalog, Namespace};
 use crate::crypto::{KeyFamily, VerifyingKey, metadata_key, spki_from_pem};
@@ -234,7 +235,7 @@ impl WorkingCopy {
                     ));
                 }
                 let bytes = read_bounded(entry.path(), LONGEST_TARGET)?.unwrap_or_default();
-                if bytes.windows(11).any(|window| window == b"PRIVATE KEY") {
+                if holds_private_key(&bytes) {
                     return Err(wrong("holds a SECRET key, and would be published".to_owned()));
                 }
                 files.insert(path, bytes);

@@ -80,7 +80,13 @@ fn what_there_are_no_words_for_is_shown_raw() {
     ] {
         assert!(lines.contains(&expected.to_owned()), "{expected}: {lines:#?}");
     }
-    assert_eq!(review.problems, ["consistent snapshots would be off, and clients would meet half-published files"]);
+    assert_eq!(
+        review.problems,
+        [
+            "it has a role `mirrors`, for which others refuse it",
+            "consistent snapshots would be off, and clients would meet half-published files"
+        ]
+    );
 }
 
 #[test]

@@ -148,6 +148,11 @@ pub(super) fn publish_failed(error: &PublishError) -> Report {
         PublishError::NotSigned { role } | PublishError::SignAgain { role, .. } => {
             report.still("nothing was written").hint(format!("`trustroot ceremony start {role}`, and have it signed"))
         }
+        PublishError::BreaksRules { problems, .. } => problems
+            .iter()
+            .fold(report, |report, problem| report.fact("rule", problem.clone()))
+            .still("nothing was written")
+            .hint("no ceremony finishes such a document: find out who put it into the working copy"),
         PublishError::OnlineKeys { tally, .. } => tally
             .lines
             .iter()

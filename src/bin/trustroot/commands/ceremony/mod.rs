@@ -59,8 +59,8 @@ fn choose(
     let (mut open, mut skipped) = (Vec::new(), Vec::new());
     for name in SigningEvent::names(copy).map_err(failed)? {
         // One that cannot be read does not stand in the way of the others.
-        match SigningEvent::open(copy, &name).and_then(|event| Ok((event.status(copy, signed)?, event))) {
-            Ok((status, event)) if states.contains(&status.state) => open.push(event),
+        match SigningEvent::open(copy, &name).and_then(|event| Ok((event.status(copy, signed)?.state, event))) {
+            Ok((state, event)) if states.contains(&state) => open.push(event),
             Ok(_) => {}
             Err(error) => skipped.push(format!("{name}: {error}")),
         }
