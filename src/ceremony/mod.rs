@@ -10,6 +10,7 @@ mod collect;
 mod diff;
 mod error;
 mod event;
+mod outgoing;
 mod outlook;
 mod rebase;
 mod request;

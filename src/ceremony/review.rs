@@ -7,8 +7,11 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::diff::{self, Change, Mark, add_roles, keys_and_roles};
+use super::outgoing::{self, Outgoing};
 use super::{CeremonyError, SigningEvent, digest_groups, digest_words};
-use crate::metadata::{Document, Expires, HashAlgorithm, RoleName, Root, TargetFile, TargetPath, Targets, Version};
+use crate::metadata::{
+    DelegationRule, Document, Expires, HashAlgorithm, RoleName, Root, TargetFile, TargetPath, Targets, Version,
+};
 use crate::printable::Printable;
 use crate::repository::{FAMILY_THRESHOLDS, Keys, Moment, Offered, SignedRole, SignedState, WorkingCopy, judge};
 
@@ -73,14 +76,16 @@ impl SigningEvent {
         signed: &SignedState,
         now: DateTime<Utc>,
     ) -> Result<Review, CeremonyError> {
-        let mut alike = Vec::new();
+        let mut notes = Vec::new();
         let (compared_with, expiry, changes) = match &self.role {
             RoleName::Root => {
                 let new: Root = self.envelope.unverified()?;
                 let before = signed.roots().rev().find(|(root, _)| root.version < new.version);
                 let old = before.map(|(root, _)| &**root);
+                let outgoing = old.map(|old| outgoing::of_roots(old, &new)).unwrap_or_default();
+                notes.extend(outgoing.iter().filter(|one| one.signs_as.is_empty()).map(Outgoing::note));
                 let mut changes = diff::roots(old, &new);
-                alike.extend(diff::lookalikes(new.keys.values().chain(old.iter().flat_map(|old| old.keys.values()))));
+                notes.extend(diff::lookalikes(new.keys.values().chain(old.iter().flat_map(|old| old.keys.values()))));
                 changes.extend(
                     self.raw_changes(before.map(|(_, bytes)| bytes), &["expires", "version", FAMILY_THRESHOLDS]),
                 );
@@ -92,7 +97,15 @@ impl SigningEvent {
                 let changes = self.target_changes(signed, before.as_ref(), &new)?;
                 let old = before.as_ref().map(|before| &*before.document);
                 let delegations = [Some(&new), old].into_iter().flatten().filter_map(|all| all.delegations.as_ref());
-                alike.extend(diff::lookalikes(delegations.flat_map(|all| all.keys.values())));
+                notes.extend(diff::lookalikes(delegations.flat_map(|all| all.keys.values())));
+                let delegations = |targets: &Targets| targets.delegations.clone();
+                if let (Some(old), Some(new)) = (old.and_then(delegations), delegations(&new)) {
+                    let roles: Vec<RoleName> = match &new.rule {
+                        DelegationRule::Roles(roles) => roles.iter().map(|delegation| delegation.role).collect(),
+                        DelegationRule::Bins(_) => Vec::new(),
+                    };
+                    notes.extend(outgoing::of_delegations(&old, &new, &roles).iter().map(Outgoing::note));
+                }
                 let mut with = name(role.as_str(), old.map(Targets::version));
                 if before.as_ref().is_some_and(|before| !before.current) {
                     with.push_str(
@@ -103,7 +116,7 @@ impl SigningEvent {
             }
         };
         let mut findings = judge(&self.offered(), keys, signed, Moment::Signing(now))?;
-        findings.notes.extend(alike);
+        findings.notes.extend(notes);
         if changes.len() > MOST_CHANGES {
             findings.problems.push(format!("it changes {} things, more than anybody can check at once", changes.len()));
         }
@@ -318,7 +331,7 @@ fn without_worded_keys(delegator: &mut Value) {
 
 fn delegations(targets: Option<&Targets>) -> Vec<crate::metadata::Delegation> {
     match targets.and_then(|targets| targets.delegations.as_ref()).map(|all| &all.rule) {
-        Some(crate::metadata::DelegationRule::Roles(roles)) => roles.iter().collect(),
+        Some(DelegationRule::Roles(roles)) => roles.iter().collect(),
         _ => Vec::new(),
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::outgoing::{self, Outgoing};
 use super::{CeremonyError, EventName, FiledSignature, SigningEvent};
 use crate::crypto::{VerifyingKey, sha256};
 use crate::fs::{create_durably, remove_leftovers, write_durably};
@@ -14,7 +15,7 @@ use crate::metadata::{
     Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Targets,
     Unrecognized, Version,
 };
-use crate::repository::{FamilyCount, FamilyThresholds, RepositoryError, SignedState, WorkingCopy, same_name};
+use crate::repository::{FamilyCount, FamilyThresholds, RepositoryError, SignedState, WorkingCopy};
 use crate::signers::Signer;
 use crate::trust::{Authority, Standing, Tally, TallyLine, tally};
 
@@ -419,30 +420,19 @@ impl SigningEvent {
         Ok(siblings)
     }
 
-    /// People who are to have another key in a role of root, and whose key of before has not signed.
+    /// People who are to have another key in a role of root, and whose key of before could sign and has not.
     fn outgoing_missing(&self, delegators: &[Delegator], counts: &[Under]) -> BTreeSet<String> {
         let ([before, after], [under_before, _]) = (delegators, counts) else { return BTreeSet::new() };
-        let (Some((old_keys, old)), Some((new_keys, new))) = (before.keys(&self.role), after.keys(&self.role)) else {
+        let (Source::Root(before), Source::Root(after)) = (&before.source, &after.source) else {
             return BTreeSet::new();
         };
-        let spki = |key: &PublicKey| VerifyingKey::from_metadata(key).ok().map(|key| key.canonical_spki().to_vec());
-        let stays: BTreeSet<_> = new.keyids.iter().filter_map(|keyid| spki(new_keys.get(keyid)?)).collect();
-        let has_new: BTreeSet<String> =
-            new.keyids.iter().filter_map(|keyid| new_keys.get(keyid)?.owner()).map(same_name).collect();
-        let mut missing = BTreeSet::new();
-        for keyid in &old.keyids {
-            let Some(key) = old_keys.get(keyid) else { continue };
-            let (Some(owner), Some(spki)) = (key.owner(), spki(key)) else { continue };
-            let signed = under_before
-                .tally
-                .lines
-                .iter()
-                .any(|line| line.keyid == *keyid && matches!(line.standing, Standing::Valid | Standing::SameKey));
-            if has_new.contains(&same_name(owner)) && !stays.contains(&spki) && !signed {
-                missing.insert(owner.to_owned());
-            }
-        }
-        missing
+        let signed = |line: &TallyLine| matches!(line.standing, Standing::Valid | Standing::SameKey);
+        let lines = &under_before.tally.lines;
+        let has_signed =
+            |outgoing: &Outgoing| lines.iter().any(|line| signed(line) && outgoing.signs_as.contains(&line.keyid));
+        let outgoing = outgoing::of_roots(before, after);
+        let missing = outgoing.into_iter().filter(|one| !one.signs_as.is_empty() && !has_signed(one));
+        missing.map(|outgoing| outgoing.owner).collect()
     }
 
     /// The keyids under which the physical key with this fingerprint may sign, with whoever may say so.
