@@ -1,6 +1,6 @@
 //! What a keyholder sees before a key is touched: computed here, from the last signed version and the proposed bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
@@ -97,7 +97,9 @@ impl SigningEvent {
                 let changes = self.target_changes(signed, before.as_ref(), &new)?;
                 let old = before.as_ref().map(|before| &*before.document);
                 let delegations = [Some(&new), old].into_iter().flatten().filter_map(|all| all.delegations.as_ref());
-                notes.extend(diff::lookalikes(delegations.flat_map(|all| all.keys.values())));
+                let of_root = signed.root().into_iter().flat_map(|root| root.keys.values());
+                notes.extend(diff::lookalikes(delegations.flat_map(|all| all.keys.values()).chain(of_root)));
+                notes.extend(self.lookalikes(signed, old, &new)?);
                 let delegations = |targets: &Targets| targets.delegations.clone();
                 if let (Some(old), Some(new)) = (old.and_then(delegations), delegations(&new)) {
                     let roles: Vec<RoleName> = match &new.rule {
@@ -165,6 +167,47 @@ impl SigningEvent {
         };
         let old = before.map(signed_part);
         diff::raw("signed", old.as_ref(), Some(&signed_part(&self.document)))
+    }
+
+    /// Files, namespaces and builders that people could take for others that are there, or that come with them.
+    fn lookalikes(
+        &self,
+        signed: &SignedState,
+        old: Option<&Targets>,
+        new: &Targets,
+    ) -> Result<Vec<String>, CeremonyError> {
+        let roles = |targets: Option<&Targets>| {
+            delegations(targets).iter().map(|delegation| delegation.role.as_str().to_owned()).collect::<BTreeSet<_>>()
+        };
+        // What lies below `slsa/` is called by digests.
+        let files = |targets: Option<&Targets>| {
+            let paths = targets.into_iter().flat_map(Targets::iter).map(|(path, _)| path);
+            paths.filter(|path| !path.starts_with("slsa/")).collect::<BTreeSet<_>>()
+        };
+        let mut notes = diff::new_lookalikes("namespaces", &roles(old), &roles(Some(new)));
+        notes.extend(diff::new_lookalikes("files", &files(old), &files(Some(new))));
+        if self.role == RoleName::Targets {
+            return Ok(notes);
+        }
+        // Builders of all namespaces: who is taken for another is often another's.
+        let all = delegations(signed.targets().map(|targets| &*targets.document));
+        let mut before = Vec::new();
+        for role in all.iter().map(|delegation| &delegation.role) {
+            // What cannot be read here is no name that anybody sees.
+            let Ok(Some(document)) = signed.role(role) else { continue };
+            for (path, entry) in document.document.iter() {
+                let (Ok(path), Ok(entry)) = (TargetPath::new(&path), entry) else { continue };
+                before.extend(signed.target(&path, &entry).ok().and_then(|bytes| read(&bytes)));
+            }
+        }
+        let after: Vec<Value> = self.targets.values().filter_map(|bytes| read(bytes)).collect();
+        for (field, kind) in [("displayName", "builders"), ("builderId", "builders"), ("verifierId", "verifiers")] {
+            let names = |documents: &[Value]| {
+                documents.iter().filter_map(|one| one.get(field)?.as_str().map(str::to_owned)).collect::<BTreeSet<_>>()
+            };
+            notes.extend(diff::new_lookalikes(kind, &names(&before), &names(&after)));
+        }
+        Ok(notes)
     }
 
     /// Every difference from another document of the role but in these fields, in words where there are any.
@@ -295,8 +338,8 @@ fn forget(value: &mut Value, fields: &[&str]) -> bool {
 /// Leaves out of a delegator's keys and roles what the lines about keys have said, and entries of which nothing is left.
 /// Those lines are about keys that a role lists, and of root about the four roles.
 fn without_worded_keys(delegator: &mut Value) {
-    let mut listed = std::collections::BTreeSet::new();
-    let list = |role: &Value, listed: &mut std::collections::BTreeSet<String>| {
+    let mut listed = BTreeSet::new();
+    let list = |role: &Value, listed: &mut BTreeSet<String>| {
         let keyids = role.get("keyids").and_then(Value::as_array).into_iter().flatten();
         listed.extend(keyids.filter_map(Value::as_str).map(str::to_owned));
     };

@@ -23,7 +23,7 @@ mod rules;
 mod signed;
 mod working_copy;
 
-pub use config::{Config, NamespaceConfig, Person, Policy, Roles};
+pub use config::{Config, NamespaceConfig, Person, Policy, Roles, RsaScheme};
 pub use document::{BuilderFile, KeyEntry, NamespaceFile};
 pub use error::RepositoryError;
 pub use family_thresholds::{FAMILY_THRESHOLDS, FamilyCount, FamilyThresholds};

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::config::place;
 use super::document::{publishable, read_namespace, to_json};
 use super::lint::holds_private_key;
-use super::{Config, NamespaceFile, RepositoryError, SignedState};
+use super::{Config, NamespaceFile, RepositoryError, RsaScheme, SignedState};
 use crate::builders::{CATALOG_MEDIA_TYPE, CATALOG_PATH, Catalog, Namespace};
 use crate::crypto::{KeyFamily, VerifyingKey, metadata_key, spki_from_pem};
 use crate::example_keys::example_key_name;
@@ -97,10 +97,16 @@ impl WorkingCopy {
         let at = format!("{CONFIG_FILE}: people.{person}");
         let held = self.config.people.get(person);
         let held = held.ok_or_else(|| RepositoryError::configuration(at, "there is no such person"))?;
-        held.keys.iter().map(|file| self.read_key(person, file)).collect()
+        let keys: Vec<HeldKey> =
+            held.keys.iter().map(|file| self.read_key(person, file, held.rsa_scheme)).collect::<Result<_, _>>()?;
+        if held.rsa_scheme.is_some() && !keys.iter().any(|key| key.listed.keytype() == "rsa") {
+            let at = format!("{CONFIG_FILE}: people.{person}.rsa-scheme");
+            return Err(RepositoryError::configuration(at, "none of the keys is an RSA key"));
+        }
+        Ok(keys)
     }
 
-    fn read_key(&self, person: &str, file: &Path) -> Result<HeldKey, RepositoryError> {
+    fn read_key(&self, person: &str, file: &Path, scheme: Option<RsaScheme>) -> Result<HeldKey, RepositoryError> {
         let path = self.directory.join(file);
         let wrong = |problem: String| {
             RepositoryError::configuration(format!("{CONFIG_FILE}: people.{person}: {}", file.display()), problem)
@@ -116,8 +122,11 @@ impl WorkingCopy {
                 "holds a SECRET key: take it out of the working copy, and out of its history".to_owned(),
             ));
         }
-        let plain =
+        let mut plain =
             spki_from_pem(&text).and_then(|spki| metadata_key(&spki)).map_err(|problem| wrong(problem.to_string()))?;
+        if let Some(scheme) = scheme.filter(|_| plain.keytype() == "rsa") {
+            plain = PublicKey::new("rsa", scheme.name(), plain.public());
+        }
         let key = VerifyingKey::from_metadata(&plain).map_err(|problem| wrong(problem.to_string()))?;
         if !self.config.trial
             && let Some(name) = example_key_name(key.canonical_spki())

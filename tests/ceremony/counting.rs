@@ -171,7 +171,7 @@ fn who_changes_keys_in_another_role_signs_with_the_outgoing_one_where_it_can() {
     registry.add_key("carol-2", SecretKey::ed25519_from_seed(&[9; 32]).unwrap());
     registry.edit("trustroot.toml", |text| {
         let (before, after) = text.split_once("[roles.targets]").unwrap();
-        let after = after.replacen("\"carol\"", "\"caroI\"", 1).replacen("\"carol\"", "\"carol\"", 1);
+        let after = after.replacen("\"carol\"", "\"caroI\"", 1);
         format!(
             "{}[roles.targets]{after}",
             before.replacen("[roles.root]", "[people.caroI]\nkeys = [\"keys/carol-2.pub\"]\n[roles.root]", 1)

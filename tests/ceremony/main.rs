@@ -19,3 +19,5 @@ mod informed_signing;
 mod mistakes;
 mod publishing;
 mod rules;
+#[cfg(all(unix, feature = "cli"))]
+mod terminal;
