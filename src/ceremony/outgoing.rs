@@ -66,7 +66,7 @@ fn replaced(role: &RoleName, old: Listed<'_>, new: Listed<'_>, signing: Option<L
     outgoing
 }
 
-fn keys<'a>((keys, of): Listed<'a>) -> impl Iterator<Item = (&'a KeyId, &'a PublicKey)> {
+fn keys((keys, of): Listed<'_>) -> impl Iterator<Item = (&KeyId, &PublicKey)> {
     of.keyids.iter().filter_map(|keyid| Some((keyid, keys.get(keyid)?)))
 }
 

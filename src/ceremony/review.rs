@@ -99,7 +99,7 @@ impl SigningEvent {
                 let delegations = [Some(&new), old].into_iter().flatten().filter_map(|all| all.delegations.as_ref());
                 let of_root = signed.root().into_iter().flat_map(|root| root.keys.values());
                 notes.extend(diff::lookalikes(delegations.flat_map(|all| all.keys.values()).chain(of_root)));
-                notes.extend(self.lookalikes(signed, old, &new)?);
+                notes.extend(self.lookalikes(signed, old, &new));
                 let delegations = |targets: &Targets| targets.delegations.clone();
                 if let (Some(old), Some(new)) = (old.and_then(delegations), delegations(&new)) {
                     let roles: Vec<RoleName> = match &new.rule {
@@ -170,12 +170,7 @@ impl SigningEvent {
     }
 
     /// Files, namespaces and builders that people could take for others that are there, or that come with them.
-    fn lookalikes(
-        &self,
-        signed: &SignedState,
-        old: Option<&Targets>,
-        new: &Targets,
-    ) -> Result<Vec<String>, CeremonyError> {
+    fn lookalikes(&self, signed: &SignedState, old: Option<&Targets>, new: &Targets) -> Vec<String> {
         let roles = |targets: Option<&Targets>| {
             delegations(targets).iter().map(|delegation| delegation.role.as_str().to_owned()).collect::<BTreeSet<_>>()
         };
@@ -187,7 +182,7 @@ impl SigningEvent {
         let mut notes = diff::new_lookalikes("namespaces", &roles(old), &roles(Some(new)));
         notes.extend(diff::new_lookalikes("files", &files(old), &files(Some(new))));
         if self.role == RoleName::Targets {
-            return Ok(notes);
+            return notes;
         }
         // Builders of all namespaces: who is taken for another is often another's.
         let all = delegations(signed.targets().map(|targets| &*targets.document));
@@ -207,7 +202,7 @@ impl SigningEvent {
             };
             notes.extend(diff::new_lookalikes(kind, &names(&before), &names(&after)));
         }
-        Ok(notes)
+        notes
     }
 
     /// Every difference from another document of the role but in these fields, in words where there are any.

@@ -155,6 +155,21 @@ fn pairs<'a>(filed: &[&'a FiledSignature]) -> Vec<(&'a str, &'a str)> {
     filed.iter().map(|filed| (filed.keyid.as_str(), filed.sig.as_str())).collect()
 }
 
+/// People who are to have another key in a role of root, and whose key of before could sign and has not.
+fn outgoing_missing(delegators: &[Delegator], counts: &[Under]) -> BTreeSet<String> {
+    let ([before, after], [under_before, _]) = (delegators, counts) else { return BTreeSet::new() };
+    let (Source::Root(before), Source::Root(after)) = (&before.source, &after.source) else {
+        return BTreeSet::new();
+    };
+    let signed = |line: &TallyLine| matches!(line.standing, Standing::Valid | Standing::SameKey);
+    let lines = &under_before.tally.lines;
+    let has_signed =
+        |outgoing: &Outgoing| lines.iter().any(|line| signed(line) && outgoing.signs_as.contains(&line.keyid));
+    let outgoing = outgoing::of_roots(before, after);
+    let missing = outgoing.into_iter().filter(|one| !one.signs_as.is_empty() && !has_signed(one));
+    missing.map(|outgoing| outgoing.owner).collect()
+}
+
 /// Why a signature over the right payload counts for nothing.
 pub(super) fn why_uncounted(standing: Option<Standing>) -> &'static str {
     match standing {
@@ -241,7 +256,7 @@ impl SigningEvent {
             uncounted: self.uncounted(&delegators, &counts)?,
             siblings: self.siblings(signed, payloads)?,
             unreadable_events,
-            outgoing_missing: self.outgoing_missing(&delegators, &counts),
+            outgoing_missing: outgoing_missing(&delegators, &counts),
             counts,
         })
     }
@@ -418,21 +433,6 @@ impl SigningEvent {
             }
         }
         Ok(siblings)
-    }
-
-    /// People who are to have another key in a role of root, and whose key of before could sign and has not.
-    fn outgoing_missing(&self, delegators: &[Delegator], counts: &[Under]) -> BTreeSet<String> {
-        let ([before, after], [under_before, _]) = (delegators, counts) else { return BTreeSet::new() };
-        let (Source::Root(before), Source::Root(after)) = (&before.source, &after.source) else {
-            return BTreeSet::new();
-        };
-        let signed = |line: &TallyLine| matches!(line.standing, Standing::Valid | Standing::SameKey);
-        let lines = &under_before.tally.lines;
-        let has_signed =
-            |outgoing: &Outgoing| lines.iter().any(|line| signed(line) && outgoing.signs_as.contains(&line.keyid));
-        let outgoing = outgoing::of_roots(before, after);
-        let missing = outgoing.into_iter().filter(|one| !one.signs_as.is_empty() && !has_signed(one));
-        missing.map(|outgoing| outgoing.owner).collect()
     }
 
     /// The keyids under which the physical key with this fingerprint may sign, with whoever may say so.
