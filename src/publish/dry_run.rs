@@ -27,7 +27,7 @@ pub struct Proof {
     pub clients: Vec<String>,
     /// How many targets were looked up, downloaded and compared.
     pub targets: usize,
-    /// How many builders and verifiers that are new or changed were looked up as a verifier does.
+    /// How many builders and verifiers were looked up as a verifier does: those that changed, and where the catalog did, all.
     pub looked_up: usize,
 }
 
@@ -73,10 +73,9 @@ pub(super) async fn prove(
         let from = "the published state".to_owned();
         let updater =
             client(&first, &base, &cache, CacheMode::ReadWrite, Arc::clone(&overlay), (is_trial, start), &from)?;
-        upgrade(updater, &from, versions, None, &changed).await?;
+        upgrade(updater, &from, versions, None, &changed, &mut proof).await?;
         proof.clients.push(from);
     }
-    proof.looked_up = changed.len();
     for (index, (root, bytes)) in signed.roots().enumerate() {
         let from = format!("root {} and nothing else", root.version);
         let cache = scratch.path().join(format!("from-{}", root.version));
@@ -84,7 +83,7 @@ pub(super) async fn prove(
             client(bytes, &base, &cache, CacheMode::ReadOnly, Arc::clone(&overlay), (is_trial, start), &from)?;
         // One of them fetches everything; what the others would fetch is the same bytes.
         let everything = (index == 0).then_some(signed);
-        proof.targets += upgrade(updater, &from, versions, everything, &changed).await?;
+        upgrade(updater, &from, versions, everything, &changed, &mut proof).await?;
         proof.clients.push(from);
     }
     Ok(proof)
@@ -147,14 +146,15 @@ fn refused(from: &str, source: UpdateError) -> PublishError {
 }
 
 /// Refreshes, and checks that the versions are the ones meant. With a signed state at hand, every target in it is
-/// looked up and downloaded too; returns how many there were.
+/// looked up and downloaded too.
 async fn upgrade(
     mut updater: Updater,
     from: &str,
     versions: &[(RoleName, Version)],
     everything: Option<&SignedState>,
     changed: &[Changed],
-) -> Result<usize, PublishError> {
+    proof: &mut Proof,
+) -> Result<(), PublishError> {
     let not_found = |what: String| PublishError::NotFound { from: from.to_owned(), what };
     let trusted = updater.refresh().await.map_err(|error| refused(from, error))?;
     let seen = [
@@ -169,7 +169,6 @@ async fn upgrade(
             return Err(not_found(format!("{role} {version}")));
         }
     }
-    let mut count = 0;
     for (role, version) in versions {
         let Some(signed) = everything else { break };
         let Some(document) = signed.role_at(role, *version)? else { continue };
@@ -179,19 +178,19 @@ async fn upgrade(
             let target = target.filter(|target| target.role == *role && target.version == *version);
             let target = target.ok_or_else(|| not_found(format!("{path} by {role} {version}")))?;
             updater.target_bytes(&target, None).await.map_err(|error| refused(from, error))?;
-            count += 1;
+            proof.targets += 1;
         }
     }
-    look_up(&mut updater, from, changed).await?;
+    proof.looked_up = look_up(&mut updater, from, changed).await?;
     if everything.is_none() {
         let catalog = TargetPath::new(CATALOG_PATH).expect("the catalog's path is a target path");
         let found = updater.find(&catalog).await.map_err(|error| refused(from, error))?;
         found.ok_or_else(|| not_found(CATALOG_PATH.to_owned()))?;
     }
-    Ok(count)
+    Ok(())
 }
 
-/// A document of the builder map that is new.
+/// A document of the builder map that is looked up, since it is new or the catalog is.
 #[derive(Debug)]
 struct Changed {
     namespace: Namespace,
@@ -211,6 +210,16 @@ fn changed_documents(
     versions: &[(RoleName, Version)],
     objects: &[PlannedObject],
 ) -> Result<Vec<Changed>, PublishError> {
+    let is_new = |path: &TargetPath, bytes: &[u8]| {
+        let name = format!("targets/{}", path.url_path(Some(&sha256(bytes))));
+        objects.iter().any(|object| object.name == name)
+    };
+    let catalog = TargetPath::new(CATALOG_PATH).expect("the catalog's path is a target path");
+    let entry = signed.targets().and_then(|targets| targets.document.find(&catalog).ok().flatten());
+    let catalog_is_new = match entry {
+        Some(entry) => is_new(&catalog, &signed.target(&catalog, &entry)?),
+        None => false,
+    };
     let mut changed = Vec::new();
     for (role, version) in versions {
         let (Some(document), Ok(namespace)) = (signed.role_at(role, *version)?, Namespace::parse(role.as_str())) else {
@@ -219,8 +228,7 @@ fn changed_documents(
         for (path, entry) in document.iter() {
             let (Ok(path), Ok(entry)) = (TargetPath::new(&path), entry) else { continue };
             let bytes = signed.target(&path, &entry)?;
-            let name = format!("targets/{}", path.url_path(Some(&sha256(&bytes))));
-            if !objects.iter().any(|object| object.name == name) {
+            if !catalog_is_new && !is_new(&path, &bytes) {
                 continue;
             }
             let builder = Builder::parse(&bytes).ok().map(|builder| MapEntry::Builder(Box::new(builder)));
@@ -235,10 +243,12 @@ fn changed_documents(
 
 /// Looks builders and verifiers up as a verifier of attestations does: through the catalog. Where the catalog no longer
 /// lets a namespace speak for one, that is what it is there for.
-async fn look_up(updater: &mut Updater, from: &str, changed: &[Changed]) -> Result<(), PublishError> {
+/// Returns how many it found.
+async fn look_up(updater: &mut Updater, from: &str, changed: &[Changed]) -> Result<usize, PublishError> {
     if changed.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
+    let mut count = 0;
     let failed = |what: String, error: LookupError| match error {
         LookupError::Update(error) => refused(from, error),
         error => PublishError::NotFound { from: from.to_owned(), what: format!("{what}: {error}") },
@@ -258,8 +268,9 @@ async fn look_up(updater: &mut Updater, from: &str, changed: &[Changed]) -> Resu
         if found.map_err(|error| failed(id.to_string(), error))? != *source {
             return Err(PublishError::NotFound { from: from.to_owned(), what: format!("{id} as it was signed") });
         }
+        count += 1;
     }
-    Ok(())
+    Ok(count)
 }
 
 /// Reads back what was published, as any client would.
@@ -272,5 +283,5 @@ pub async fn audit(plan: &PublishPlan, start: UpdateStart) -> Result<(), Publish
     let base = directory_url(&plan.destination)?;
     let fetcher = Arc::new(FileFetcher);
     let updater = client(&plan.first_root, &base, scratch.path(), CacheMode::ReadOnly, fetcher, (true, start), from)?;
-    upgrade(updater, from, &plan.versions, None, &[]).await.map(drop)
+    upgrade(updater, from, &plan.versions, None, &[], &mut plan.proof.clone()).await
 }

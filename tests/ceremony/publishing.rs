@@ -402,8 +402,10 @@ fn of_two_publishers_at_once_one_publishes_and_the_other_is_told() {
             let run = |plan: &PublishPlan| {
                 let (plan, barrier) = (plan.clone(), &barrier);
                 scope.spawn(move || {
+                    // Whoever waits for the lock waits for as long as it takes.
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
                     barrier.wait();
-                    block_on(plan.apply())
+                    runtime.block_on(plan.apply())
                 })
             };
             [run(&one), run(&other)].map(|thread| thread.join().unwrap())
