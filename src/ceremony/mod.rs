@@ -22,8 +22,8 @@ mod words;
 
 use crate::metadata::Root;
 
-pub use calendar::{Deadline, Pace, Urgency};
 pub use crate::repository::Keys;
+pub use calendar::{Deadline, Pace, Urgency};
 pub use collect::{Collected, Fate, files_to_collect};
 pub use diff::{Change, Mark};
 pub use error::CeremonyError;

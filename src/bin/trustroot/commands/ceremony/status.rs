@@ -5,9 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trustroot::Printable;
-use trustroot::ceremony::{
-    CeremonyError, EventName, EventState, Sibling, SigningEvent, Status, Under, digest_groups,
-};
+use trustroot::ceremony::{CeremonyError, EventName, EventState, Sibling, SigningEvent, Status, Under, digest_groups};
 use trustroot::crypto::KeyFamily;
 use trustroot::repository::{FamilyCount, SignedState, WorkingCopy};
 use trustroot::trust::{Standing, TallyLine};
