@@ -241,8 +241,22 @@ fn one_key_under_two_keyids_is_one_key_that_can_still_sign() {
         signed["roles"]["root"]["keyids"] = serde_json::json!([keyids[0], "again"]);
         document.to_string()
     });
-    let found = outlook(&registry, &registry.event("root-v1"), &[]);
+    let mut event = registry.event("root-v1");
+    let found = outlook(&registry, &event, &[]);
     assert!(!found.reachable && found.possible == 1, "{found:?}");
+    // What it signed under one of them it has signed, also when it is lost.
+    let holder = found.must_sign.first().cloned().unwrap_or_else(|| {
+        let people = event.people(&registry.signed()).unwrap();
+        people.into_iter().find(|person| registry.sign(&mut event.clone(), person).is_ok()).unwrap()
+    });
+    registry.sign(&mut event, &holder).unwrap();
+    for left in ["again", ""] {
+        let mut event = registry.event("root-v1");
+        event.signatures.retain(|filed| (filed.keyid == "again") == (left == "again"));
+        assert_eq!(event.signatures.len(), 1);
+        let found = outlook(&registry, &event, &[&holder]);
+        assert!(found.possible == 1 && found.lost.is_empty(), "{found:?}");
+    }
 }
 
 #[test]
