@@ -25,9 +25,9 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(feature = "maintainer")]
 pub(crate) fn create_durably(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     let mut file = temporary_beside(path)?;
-    file.write_all(bytes).map_err(|error| with_path(&error, path))?;
-    file.as_file().sync_data().map_err(|error| with_path(&error, path))?;
-    match file.persist_noclobber(path) {
+    file.write_all(bytes)?;
+    file.file.as_file().sync_data().map_err(|error| with_path(&error, path))?;
+    match file.file.persist_noclobber(path) {
         Ok(_) => sync_directory(directory_of(path)).map(|()| true),
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(with_path(&error.error, path)),
