@@ -34,6 +34,22 @@ pub enum CeremonyError {
         /// What is wrong.
         problem: String,
     },
+    /// A merge left a conflict in the proposal.
+    #[error("the signing event `{event}` has two proposals of {role}: `proposal.json` holds the conflict of a merge")]
+    Undecided {
+        /// The event.
+        event: String,
+        /// The role.
+        role: RoleName,
+    },
+    /// The namespace's role is no longer delegated to, so nobody can sign for it.
+    #[error("{role} is no longer delegated to by {by}: nobody can sign for it")]
+    NoLongerDelegated {
+        /// The role.
+        role: RoleName,
+        /// The document that delegates, with its version.
+        by: String,
+    },
     /// The file is not a request, or not one that is taken.
     #[error("this is not a request that is taken: {}", Printable(.problem))]
     MalformedRequest {
@@ -186,6 +202,8 @@ impl CeremonyError {
             Self::Io(_) => "io",
             Self::NoEvent { .. } => "no-event",
             Self::Malformed { .. } => "malformed-event",
+            Self::Undecided { .. } => "undecided-event",
+            Self::NoLongerDelegated { .. } => "no-longer-delegated",
             Self::MalformedRequest { .. } => "malformed-request",
             Self::DamagedRequest => "damaged-request",
             Self::Proposal(_) => "malformed",
@@ -215,6 +233,8 @@ impl CeremonyError {
         matches!(
             self,
             Self::PinNotInChain { .. }
+                | Self::Undecided { .. }
+                | Self::NoLongerDelegated { .. }
                 | Self::MalformedRequest { .. }
                 | Self::DamagedRequest
                 | Self::OtherRepository { .. }

@@ -8,9 +8,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::CeremonyError;
-use super::event::{is_sha256, role_of};
+use super::event::role_of;
 use crate::crypto::{VerifyingKey, metadata_key, random, sha256};
-use crate::metadata::{Occasion, PublicKey, RoleName, Version, canonical_json};
+use crate::metadata::{HashAlgorithm, Occasion, PublicKey, RoleName, Version, canonical_json};
 use crate::printable::{Printable, PrintableLines};
 use crate::signers::{Signer, Task};
 
@@ -200,7 +200,7 @@ impl Invitation {
             return wrong("a role's name has 1 to 64 letters, digits, `.`, `_` and `-`");
         }
         let digests = self.repository.iter().chain([&self.nonce]);
-        if !digests.into_iter().all(|digest| is_sha256(digest)) {
+        if !digests.into_iter().all(|digest| HashAlgorithm::Sha256.is_digest(digest)) {
             return wrong("its nonce, or the digest of its repository, does not have 64 hexadecimal digits");
         }
         if DateTime::parse_from_rfc3339(&self.expires).is_err() {
@@ -386,8 +386,10 @@ impl Vouch {
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let vouch: Self = serde_json::from_slice(bytes).ok()?;
         let time = DateTime::parse_from_rfc3339(&vouch.at).is_ok();
-        let good =
-            vouch.media_type == VOUCH_MEDIA_TYPE && is_sha256(&vouch.answer_sha256) && is_name(&vouch.by) && time;
+        let good = vouch.media_type == VOUCH_MEDIA_TYPE
+            && HashAlgorithm::Sha256.is_digest(&vouch.answer_sha256)
+            && is_name(&vouch.by)
+            && time;
         good.then_some(vouch)
     }
 

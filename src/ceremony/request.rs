@@ -13,12 +13,11 @@ use serde::{Deserialize, Serialize};
 use super::event::role_of;
 use super::introductions::Introductions;
 use super::review::LONGEST_COMPARED;
-use super::rules::Keys;
 use super::{CeremonyError, EventName, Review, Sibling, SigningEvent, Status};
 use crate::crypto::sha256;
 use crate::fs::read_bounded;
 use crate::metadata::{RoleName, TargetPath};
-use crate::repository::{Rehearsal, SignedState, WorkingCopy, file_name};
+use crate::repository::{Keys, Rehearsal, SignedState, WorkingCopy, file_name};
 use crate::trust::UpdateStart;
 
 /// The media type of a request.

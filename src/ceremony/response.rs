@@ -4,9 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::is_sha256;
 use super::{CeremonyError, SigningEvent};
 use crate::crypto::sha256;
+use crate::metadata::HashAlgorithm;
 use crate::repository::SignedState;
 use crate::signers::Signer;
 
@@ -58,9 +58,9 @@ impl Response {
 
     fn is_well_formed(&self) -> bool {
         self.media_type == RESPONSE_MEDIA_TYPE
-            && is_sha256(&self.payload_sha256)
-            && is_sha256(&self.key)
-            && self.repository.as_ref().is_none_or(|digest| is_sha256(digest))
+            && HashAlgorithm::Sha256.is_digest(&self.payload_sha256)
+            && HashAlgorithm::Sha256.is_digest(&self.key)
+            && self.repository.as_ref().is_none_or(|digest| HashAlgorithm::Sha256.is_digest(digest))
     }
 
     /// The response as a file.

@@ -33,6 +33,16 @@ pub enum PublishError {
         /// Its newest version.
         version: Version,
     },
+    /// A document breaks rules that its ceremony would have refused: it was put there by hand.
+    #[error("{role} {version} breaks a rule: {}", crate::printable::PrintableLines(&.problems.join("; ")))]
+    BreaksRules {
+        /// The role.
+        role: RoleName,
+        /// Its version.
+        version: Version,
+        /// What is wrong, one sentence each.
+        problems: Vec<String>,
+    },
     /// Enough keys have signed, but too few of one family.
     #[error(
         "{role} {version} is signed by {} of the {} {} keys it needs under {by}",
@@ -118,6 +128,7 @@ impl PublishError {
             Self::Io(_) => "io",
             Self::NotSigned { .. } => "not-signed",
             Self::SignAgain { .. } => "sign-again",
+            Self::BreaksRules { .. } => "breaks-rules",
             Self::TooFewOfFamily { .. } => "too-few-of-family",
             Self::OnlineKeys { .. } => "online-keys",
             Self::TooLong { .. } => "timestamp-too-long",

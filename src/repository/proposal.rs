@@ -11,7 +11,7 @@ use super::working_copy::HeldKey;
 use super::{FAMILY_THRESHOLDS, RepositoryError, SignedState, WorkingCopy};
 use crate::builders::{Namespace, namespace_patterns};
 use crate::crypto::sha256;
-use crate::metadata::{HashAlgorithm, KeyId, PublicKey, RoleName, TargetPath, Version};
+use crate::metadata::{Expires, HashAlgorithm, KeyId, PublicKey, RoleName, TargetPath, Version};
 
 /// The version of the specification that documents follow.
 pub(crate) const SPEC_VERSION: &str = "1.0.34";
@@ -82,6 +82,15 @@ impl Proposal {
         let document = publishable(&json!({"signatures": [], "signed": signed_value}));
         Ok(Self { role: role.clone(), version, document, targets })
     }
+
+    /// The same proposal, good until then.
+    #[must_use]
+    pub fn good_until(mut self, expires: &Expires) -> Self {
+        let mut document: Value = serde_json::from_slice(&self.document).expect("what we wrote can be read");
+        document["signed"]["expires"] = expires.to_string().into();
+        self.document = publishable(&document);
+        self
+    }
 }
 
 fn delegates_to(targets: &super::SignedRole, name: &str) -> bool {
@@ -90,7 +99,7 @@ fn delegates_to(targets: &super::SignedRole, name: &str) -> bool {
 
 /// When something signed at `now` under this policy expires.
 pub(crate) fn expiry(now: DateTime<Utc>, policy: &Policy) -> String {
-    let expires = now + Duration::days(policy.expires_after_days.into());
+    let expires = now.checked_add_signed(Duration::days(policy.expires_after_days.into())).unwrap_or(now);
     expires.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 

@@ -43,6 +43,8 @@ pub struct SignedState {
     roots: Vec<(Verified<Root>, Vec<u8>)>,
     /// Newest last.
     targets: Vec<SignedRole>,
+    /// Versions of this role from this one on are left out.
+    until: Option<(RoleName, Version)>,
 }
 
 /// Where the files lie.
@@ -88,7 +90,7 @@ impl SignedState {
         start: UpdateStart,
     ) -> Result<Self, RepositoryError> {
         let place = Place::Files(Arc::new(files));
-        Self { place, occasion, roots: Vec::new(), targets: Vec::new() }.verified(start)
+        Self { place, occasion, roots: Vec::new(), targets: Vec::new(), until: None }.verified(start)
     }
 
     /// The same state, which from now on notes every file that is read from its directory.
@@ -145,7 +147,20 @@ impl SignedState {
     /// The state in which nothing is signed yet.
     pub(super) fn none(directory: &Path) -> Self {
         let (place, occasion) = (Place::Directory(directory.to_owned()), Occasion::Real);
-        Self { place, occasion, roots: Vec::new(), targets: Vec::new() }
+        Self { place, occasion, roots: Vec::new(), targets: Vec::new(), until: None }
+    }
+
+    /// The state before this version of a role was signed.
+    #[must_use]
+    pub(crate) fn before(&self, role: &RoleName, version: Version) -> Self {
+        let mut state = self.clone();
+        match role {
+            RoleName::Root => state.roots.retain(|(root, _)| root.version < version),
+            RoleName::Targets => state.targets.retain(|targets| targets.version() < version),
+            _ => {}
+        }
+        state.until = Some((role.clone(), version));
+        state
     }
 
     /// The roots, oldest first, as files.
@@ -231,10 +246,14 @@ impl SignedState {
     /// # Errors
     /// When the directory cannot be read.
     pub fn versions(&self, role: &RoleName) -> Result<Vec<Version>, RepositoryError> {
-        match &self.place {
-            Place::Directory(directory) | Place::Noted(directory, _) => Self::versions_in(directory, role),
-            Place::Files(files) => Ok(versions_among(files.keys().map(String::as_str), role)),
+        let mut versions = match &self.place {
+            Place::Directory(directory) | Place::Noted(directory, _) => Self::versions_in(directory, role)?,
+            Place::Files(files) => versions_among(files.keys().map(String::as_str), role),
+        };
+        if let Some((_, until)) = self.until.as_ref().filter(|(of, _)| of == role) {
+            versions.retain(|version| version < until);
         }
+        Ok(versions)
     }
 
     /// The versions of a role that lie in another directory of the same layout.

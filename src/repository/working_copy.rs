@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::config::place;
 use super::document::{publishable, read_namespace, to_json};
-use super::{Config, NamespaceFile, Rehearsal, RepositoryError, SignedState, rehearsal};
+use super::lint::holds_private_key;
+use super::{Config, NamespaceFile, Rehearsal, RepositoryError, RsaScheme, SignedState, rehearsal};
 use crate::builders::{CATALOG_MEDIA_TYPE, CATALOG_PATH, Catalog, Namespace};
 use crate::crypto::{KeyFamily, VerifyingKey, metadata_key, sha256, spki_from_pem};
 use crate::example_keys::example_key_name;
@@ -107,10 +108,16 @@ impl WorkingCopy {
         let at = format!("{CONFIG_FILE}: people.{person}");
         let held = self.config.people.get(person);
         let held = held.ok_or_else(|| RepositoryError::configuration(at, "there is no such person"))?;
-        held.keys.iter().map(|file| self.read_key(person, file)).collect()
+        let keys: Vec<HeldKey> =
+            held.keys.iter().map(|file| self.read_key(person, file, held.rsa_scheme)).collect::<Result<_, _>>()?;
+        if held.rsa_scheme.is_some() && !keys.iter().any(|key| key.listed.keytype() == "rsa") {
+            let at = format!("{CONFIG_FILE}: people.{person}.rsa-scheme");
+            return Err(RepositoryError::configuration(at, "none of the keys is an RSA key"));
+        }
+        Ok(keys)
     }
 
-    fn read_key(&self, person: &str, file: &Path) -> Result<HeldKey, RepositoryError> {
+    fn read_key(&self, person: &str, file: &Path, scheme: Option<RsaScheme>) -> Result<HeldKey, RepositoryError> {
         let path = self.directory.join(file);
         let wrong = |problem: String| {
             RepositoryError::configuration(format!("{CONFIG_FILE}: people.{person}: {}", file.display()), problem)
@@ -126,8 +133,11 @@ impl WorkingCopy {
                 "holds a SECRET key: take it out of the working copy, and out of its history".to_owned(),
             ));
         }
-        let plain =
+        let mut plain =
             spki_from_pem(&text).and_then(|spki| metadata_key(&spki)).map_err(|problem| wrong(problem.to_string()))?;
+        if let Some(scheme) = scheme.filter(|_| plain.keytype() == "rsa") {
+            plain = PublicKey::new("rsa", scheme.name(), plain.public());
+        }
         let key = VerifyingKey::from_metadata(&plain).map_err(|problem| wrong(problem.to_string()))?;
         self.check_let_in(person, &key)?;
         Ok(HeldKey { holder: person.to_owned(), listed: plain.held_by(person), key })
@@ -262,7 +272,7 @@ impl WorkingCopy {
                     ));
                 }
                 let bytes = read_bounded(entry.path(), LONGEST_TARGET)?.unwrap_or_default();
-                if bytes.windows(11).any(|window| window == b"PRIVATE KEY") {
+                if holds_private_key(&bytes) {
                     return Err(wrong("holds a SECRET key, and would be published".to_owned()));
                 }
                 files.insert(path, bytes);

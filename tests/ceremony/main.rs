@@ -14,6 +14,7 @@ mod collecting;
 mod counting;
 #[cfg(feature = "aws-lc")]
 mod families;
+mod gate;
 mod informed_signing;
 mod invitation;
 mod mistakes;
@@ -22,3 +23,5 @@ mod publishing;
 mod registered_keys;
 mod rehearsal;
 mod rules;
+#[cfg(all(unix, feature = "cli"))]
+mod terminal;

@@ -11,6 +11,7 @@ mod keys;
 mod markdown;
 mod output;
 mod period;
+mod progress;
 mod qr;
 mod registered;
 mod report;

@@ -56,6 +56,11 @@ pub(crate) enum CeremonyCommand {
     /// It is not signed or finished any more. Payload and signatures stay in the event, since nobody can take a signature
     /// back: whatever is proposed next for this version shows them. Start the event again when the configuration is right.
     Withdraw(CeremonyWithdrawOptions),
+    /// Propose over what is signed and configured now, keeping signatures where nothing has moved
+    ///
+    /// For when something else was finished while signatures were collected. Where the payload would be the same, every
+    /// signature stays; else they are over something else, and it says what moved.
+    Rebase(CeremonyRebaseOptions),
     /// Put an event that enough people have signed among what is signed
     Finish(CeremonyFinishOptions),
     /// Invite somebody to hold a key
@@ -106,10 +111,17 @@ pub(crate) struct CeremonyStartOptions {
   $ trustroot ceremony status
 
   Write the comment for a pull request
-  $ trustroot ceremony status --format markdown")]
+  $ trustroot ceremony status --format markdown
+
+  See whether an event can still be finished without Carol's key
+  $ trustroot ceremony status root-v2 --lost carol")]
 pub(crate) struct CeremonyStatusOptions {
     /// Which event [default: all that are not finished]
     pub(crate) event: Option<EventName>,
+
+    /// Somebody whose key is lost: say whether enough others can still sign
+    #[arg(long, value_name = "PERSON", requires = "event")]
+    pub(crate) lost: Vec<String>,
 
     #[command(flatten)]
     pub(crate) working_copy: WorkingCopyOptions,
@@ -256,6 +268,18 @@ pub(crate) struct CeremonyWithdrawOptions {
     /// Why, in a sentence
     #[arg(long, value_name = "TEXT")]
     pub(crate) because: String,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Go on after another root was finished
+  $ trustroot ceremony rebase targets-v2")]
+pub(crate) struct CeremonyRebaseOptions {
+    /// Which event
+    pub(crate) event: EventName,
 
     #[command(flatten)]
     pub(crate) working_copy: WorkingCopyOptions,

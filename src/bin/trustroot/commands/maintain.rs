@@ -32,7 +32,7 @@ pub(super) fn role(name: &str) -> Result<RoleName, Report> {
 
 /// A week from now, at a full hour: what begins then has not begun before a ceremony can be held.
 pub(super) fn in_a_week(now: DateTime<Utc>) -> String {
-    let start = now + TimeDelta::days(7);
+    let start = now.checked_add_signed(TimeDelta::days(7)).unwrap_or(now);
     show_time(start.duration_trunc(TimeDelta::hours(1)).unwrap_or(start))
 }
 
@@ -84,6 +84,15 @@ pub(super) fn ceremony_failed(error: &CeremonyError) -> Report {
         CeremonyError::OtherRepository { .. } => {
             report.still("nothing was signed").hint("never sign it here; ask who sent it")
         }
+        CeremonyError::Undecided { event, role } => report
+            .still(
+                "both proposals are kept, with the signatures over them, in `proposed/` and `signatures/` of the event",
+            )
+            .hint(format!("propose anew what is configured now: `trustroot ceremony start {role} --name {event}`")),
+        CeremonyError::NoLongerDelegated { role, .. } => report
+            .still("what was signed stays in the event")
+            .hint("withdraw the event; or, if the namespace is to come back, delegate to it first")
+            .hint(format!("add `[namespaces.{role}]` to trustroot.toml, then `trustroot ceremony start targets`")),
         CeremonyError::NoEvent { .. } => report.hint("see what there is with `trustroot ceremony status`"),
         CeremonyError::Invitation(error) => {
             let report = report.still("nothing changed");
@@ -164,6 +173,11 @@ pub(super) fn publish_failed(error: &PublishError) -> Report {
         PublishError::NotSigned { role } | PublishError::SignAgain { role, .. } => {
             report.still("nothing was written").hint(format!("`trustroot ceremony start {role}`, and have it signed"))
         }
+        PublishError::BreaksRules { problems, .. } => problems
+            .iter()
+            .fold(report, |report, problem| report.fact("rule", problem.clone()))
+            .still("nothing was written")
+            .hint("no ceremony finishes such a document: find out who put it into the working copy"),
         PublishError::OnlineKeys { tally, .. } => tally
             .lines
             .iter()

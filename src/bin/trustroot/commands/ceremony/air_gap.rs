@@ -10,6 +10,7 @@ use trustroot::ceremony::{CeremonyError, Fate, Request, Response, SigningEvent, 
 use trustroot::client::read_bounded;
 
 use super::super::maintain::{ceremony_failed, open};
+use super::outlook::Prospect;
 use super::read_signed;
 use super::status::{status_json, status_text};
 use crate::args::{CeremonyCollectOptions, CeremonyRequestOptions, CeremonyResponseOptions};
@@ -237,13 +238,14 @@ pub(super) fn collect(session: &Session, options: &CeremonyCollectOptions) -> Re
         }
     }
     let status = event.status(&copy, &signed).map_err(failed)?;
+    let prospect = Prospect::of(session, &copy, &signed, &event, &status, &[]);
     let nothing = !collected.iter().any(|line| line.counts);
     let result = CollectedFrom {
         event: event.name.as_str().to_owned(),
         collected,
         passed_over,
-        status: status_json(&event, &status),
-        status_text: status_text(session, &event, &status),
+        status: status_json(&event, &status, &prospect),
+        status_text: status_text(session, &event, &status, &prospect),
     };
     output::show(session.format, &result)?;
     if nothing {
