@@ -174,6 +174,16 @@ fn the_guide_to_ceremonies_in_branches_works_as_written() {
 }
 
 #[test]
+fn the_guide_to_rehearsals_works_as_written() {
+    run("docs/guides/rehearse-a-ceremony.md", with_example_keys);
+}
+
+#[test]
+fn the_guide_to_inviting_keyholders_works_as_written() {
+    run("docs/guides/invite-a-keyholder.md", with_example_keys);
+}
+
+#[test]
 fn the_guide_for_witnesses_works_as_written() {
     run("docs/guides/witness.md", with_example_keys);
 }

@@ -55,15 +55,17 @@ impl SigningEvent {
         Some(*last - *first).filter(|took| *took > Duration::zero())
     }
 
-    /// Every moment before `now` at which something happened in this event, as its files tell. Nobody has signed any of
-    /// them: when each payload was proposed, which follows from its expiry under today's policy, and when one was
-    /// withdrawn.
+    /// Every moment before `now` at which something happened in this event, as its files tell. Any of them may be made up:
+    /// when each step was recorded, up to the last before publishing, and when a payload was withdrawn. In an event without
+    /// records also when each payload was proposed, which follows from its expiry under today's policy.
     fn moments(&self, policy: &Policy, now: DateTime<Utc>) -> BTreeSet<DateTime<Utc>> {
+        let recorded = self.recorded_moments();
         let period = Duration::days(policy.expires_after_days.into());
-        let payloads = self.every_payload().filter_map(|payload| payload.expires().ok());
+        let payloads =
+            self.every_payload().filter(|_| recorded.is_empty()).filter_map(|payload| payload.expires().ok());
         let proposed = payloads.filter_map(|expires| expires.time().checked_sub_signed(period));
         let withdrawn = self.withdrawn.iter().filter_map(|withdrawn| DateTime::parse_from_rfc3339(&withdrawn.at).ok());
-        let moments = proposed.chain(withdrawn.map(|at| at.to_utc()));
+        let moments = proposed.chain(withdrawn.map(|at| at.to_utc())).chain(recorded.iter().copied());
         moments.filter(|moment| *moment <= now).collect()
     }
 }
@@ -188,7 +190,7 @@ mod tests {
     #[test]
     fn events_that_take_long_open_the_window_earlier_and_a_time_that_was_made_up_no_earlier_than_half_way() {
         assert_eq!(deadline(Some(Duration::days(40))).due(), at("2026-12-11T12:00:00Z"));
-        for days in [91, 400, 36_500_000] {
+        for days in [92, 400, 36_500_000] {
             assert_eq!(deadline(Some(Duration::days(days))).due(), at("2026-08-31T00:00:00Z"), "{days}");
         }
         // What was made up the other way changes nothing.

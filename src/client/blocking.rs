@@ -10,10 +10,11 @@ use std::sync::Arc;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use super::bundle::{self, Answers, BundleError, Exported, Questions};
 use super::{
-    Agreed, AgreedDocument, AgreedRegistry, ConsensusError, Downloaded, Fetcher, Freshness, History, LookupError,
-    MirrorHealth, MultiRepository as AsyncMulti, RepositoryMap, Store, Subject, Traffic, TrustAnchor, UpdateError,
-    Updater as Async, UpdaterSettings,
+    Agreed, AgreedDocument, AgreedRegistry, ConsensusError, Downloaded, Fetcher, Freshness, History, KeptRole,
+    LookupError, MirrorHealth, MultiRepository as AsyncMulti, RepositoryMap, Store, Subject, Traffic, TrustAnchor,
+    UpdateError, Updater as Async, UpdaterSettings,
 };
 use crate::builders::{BuilderId, Found, MapDocument, NamespaceEntry, Realm, Registry};
 use crate::metadata::{RoleName, TargetPath, Version};
@@ -142,6 +143,36 @@ impl Updater {
         limit: u64,
     ) -> Result<Vec<(Realm, FoundTarget, Vec<u8>)>, UpdateError> {
         self.wait(async |updater| updater.time_authorities(entry, limit).await)
+    }
+
+    /// See [`super::Updater::kept_roles`].
+    ///
+    /// # Errors
+    /// See [`UpdateError`].
+    pub fn kept_roles(&mut self) -> Result<Vec<KeptRole>, UpdateError> {
+        self.wait(async |updater| updater.kept_roles().await)
+    }
+
+    /// See [`super::bundle::export()`].
+    ///
+    /// # Errors
+    /// See [`BundleError`]. `destination` then has its old content.
+    pub fn export_bundle(
+        &mut self,
+        questions: &Questions,
+        limit: u64,
+        from_root: Option<&[u8]>,
+        destination: &Path,
+    ) -> Result<Exported, BundleError> {
+        self.wait(async |updater| bundle::export(updater, questions, limit, from_root, destination).await)
+    }
+
+    /// See [`super::bundle::import`].
+    ///
+    /// # Errors
+    /// See [`LookupError`].
+    pub fn import_bundle(&mut self, questions: &Questions, limit: u64) -> Result<Answers, LookupError> {
+        self.wait(async |updater| bundle::import(updater, questions, limit).await)
     }
 
     /// See [`super::Updater::traffic`].

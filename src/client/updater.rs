@@ -54,7 +54,8 @@ pub struct Freshness {
     pub confirmed_at: Option<DateTime<Utc>>,
     /// Why the repository could not be asked, where what is kept is used for that reason.
     pub unreachable: Option<FetchError>,
-    /// The roles that are used although they have expired, and when they did: see [`super::danger::ExpiredGrace`].
+    /// The roles that are used although they have expired, and when they did: see [`super::danger::ExpiredGrace`]. The
+    /// delegated ones among them are those that look-ups have needed so far.
     pub expired: Vec<(RoleName, DateTime<Utc>)>,
 }
 
@@ -117,7 +118,7 @@ impl Updater {
         self.driver.not_indexed.as_ref()
     }
 
-    /// How the last refresh knows that what it trusts is current.
+    /// How the last refresh, and the look-ups since, know that what they trust is current.
     pub fn freshness(&self) -> &Freshness {
         &self.driver.freshness
     }

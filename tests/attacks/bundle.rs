@@ -324,6 +324,23 @@ fn roots_that_begin_too_late_are_told_from_a_chain_that_ends() {
     assert_eq!(scene.apart.trusted(), NOTHING);
 }
 
+/// There is no such file anywhere but in the bundle: a URL would say nothing to anybody.
+#[test]
+fn what_is_missing_from_a_bundle_is_said_in_words_of_the_bundle() {
+    for (missing, trusted) in [
+        ("metadata/timestamp.json", "root 2, timestamp -, snapshot -, targets -"),
+        ("metadata/2.snapshot.json", "root 2, timestamp 2, snapshot -, targets -"),
+        ("metadata/2.team.json", FIRST),
+    ] {
+        let scene = Scene::new();
+        let bundle = Parts::of(&scene.exported()).without(missing).bytes();
+        let error = scene.import(&bundle).unwrap_err();
+        assert_eq!((error.code(), error.is_refusal()), ("absent", false));
+        assert_eq!(error.to_string(), format!("the bundle has no `{missing}`"));
+        assert_eq!(scene.apart.trusted(), trusted);
+    }
+}
+
 #[test]
 fn a_bundle_without_the_newest_root_does_not_undo_it() {
     let scene = Scene::new();

@@ -159,6 +159,8 @@ fn a_step_that_was_killed_anywhere_is_told_after_the_next_run() {
     scene.step(&collect);
     scene.survives("ceremony withdraw root-v1 --because mistake", "root-v1", "withdraw", 3);
     scene.survives("ceremony finish root-v1", "root-v1", "finish", 3);
+    scene.registry.edit("trustroot.toml", |text| text.replacen("threshold = 2", "threshold = 3", 1));
+    scene.survives("ceremony rebase root-v1", "root-v1", "propose", 5);
 }
 
 #[test]

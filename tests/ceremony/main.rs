@@ -14,10 +14,17 @@ mod collecting;
 mod counting;
 #[cfg(feature = "aws-lc")]
 mod families;
+mod gate;
 mod informed_signing;
+mod invitation;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod killed;
 mod mistakes;
 mod publishing;
+#[cfg(feature = "cli")]
+mod registered_keys;
+mod rehearsal;
 mod rules;
+#[cfg(all(unix, feature = "cli"))]
+mod terminal;
 mod transcript;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use trustroot::ceremony::{
-    AcceptedRisks, CeremonyError, Circumstances, EventState, Fate, FiledRecord, Finding, NamedDigest,
+    AcceptedRisks, CeremonyError, Circumstances, EventState, Fate, FiledRecord, FiledSignature, Finding, NamedDigest,
     RECORD_MEDIA_TYPE, RecordSignatures, Replay, Request, SigningEvent, may_publish,
 };
 use trustroot::crypto::sha256;
@@ -677,7 +677,7 @@ fn a_response_carries_its_record_over_the_air_gap() {
 
     // A camera reads the signature alone: that it came without a record is named, and mended when the file arrives.
     let bob = respond("bob", RecordSignatures::Made);
-    let before: BTreeSet<String> = back.signatures.iter().map(trustroot::ceremony::FiledSignature::digest).collect();
+    let before: BTreeSet<String> = back.signatures.iter().map(FiledSignature::digest).collect();
     let fates = back.collect(&registry.signed(), bob.to_line().as_bytes()).unwrap();
     assert_eq!(fates.len(), 1);
     back.record_collected(&registry.signed(), &before, &registry.with()).unwrap();
@@ -966,4 +966,140 @@ fn a_record_is_read_as_it_was_written() {
             assert!(FiledRecord::parse(&bytes[..at]).is_err());
         }
     }
+}
+
+#[test]
+fn a_proposal_that_comes_back_is_told_of_each_time() {
+    let mut registry = Registry::new();
+    registry.start_recorded("root");
+    let (two, three) = ("threshold = 2", "threshold = 3");
+    for (from, to) in [(two, three), (three, two), (two, three)] {
+        minute(&mut registry);
+        registry.edit("trustroot.toml", |text| text.replacen(from, to, 1));
+        let name = "root-v1".parse().unwrap();
+        let rebased = SigningEvent::rebase(&registry.copy(), &registry.signed(), &name, registry.now).unwrap();
+        for _again in 0..2 {
+            rebased.event.record_proposed(&registry.signed(), &registry.with()).unwrap();
+        }
+    }
+    let replay = registry.replay("root-v1");
+    assert_eq!(replay.findings, []);
+    let told: Vec<_> = replay.steps.iter().map(|step| (&step.record.payload_sha256, &step.record.abandons)).collect();
+    let [(first, none), (second, of_second), (third, of_third), (last, of_last)] = told[..] else { panic!("{told:?}") };
+    assert_eq!(((first, second), none.len()), ((third, last), 0));
+    let one = |payload: &String| BTreeSet::from([payload.clone()]);
+    assert_eq!((of_second, of_third, of_last), (&one(first), &one(second), &one(third)));
+}
+
+#[test]
+fn signatures_that_a_rebase_keeps_are_told_of() {
+    let registry = Registry::new();
+    // Held without records so far.
+    let mut event = registry.start("root");
+    registry.sign(&mut event, "alice").unwrap();
+    let name = "root-v1".parse().unwrap();
+    let rebased = SigningEvent::rebase(&registry.copy(), &registry.signed(), &name, registry.now).unwrap();
+    assert!(rebased.moved.is_none());
+    rebased.event.record_proposed(&registry.signed(), &registry.with()).unwrap();
+    assert!(matches!(registry.replay("root-v1").findings[..], [Finding::Untold { .. }]));
+    let there: BTreeSet<String> = rebased.event.signatures.iter().map(FiledSignature::digest).collect();
+    rebased.event.record_collected(&registry.signed(), &there, &registry.with()).unwrap();
+    let replay = registry.replay("root-v1");
+    assert_eq!(replay.findings, []);
+    assert!(replay.deviations[0].contains("came without a record"), "{:?}", replay.deviations);
+}
+
+#[test]
+fn what_happened_to_a_namespace_that_is_gone_is_told_and_replayed() {
+    let mut registry = Registry::with_builder();
+    registry.now += chrono::Duration::days(1);
+    let mut event = registry.start_recorded("oppy");
+    registry.sign_recorded(&mut event, "oppy-dev");
+    registry.edit("trustroot.toml", |text| text[..text.find("[namespaces.oppy]").unwrap()].to_owned());
+    registry.hold("targets", &["alice", "bob"]).unwrap();
+    let mut event = registry.event("oppy-v2");
+    event.withdraw("the namespace is gone", registry.now).unwrap();
+    assert!(!registry.replay("oppy-v2").verified());
+    event.record_withdrawn(&registry.signed(), &registry.with()).unwrap();
+    let replay = registry.replay("oppy-v2");
+    assert_eq!(replay.findings, []);
+    assert_eq!(replay.steps.last().unwrap().record.reason.as_deref(), Some("the namespace is gone"));
+    assert_eq!(replay.status.state, EventState::Withdrawn);
+    // By that nobody signs or finishes anything.
+    assert!(matches!(registry.finish(&event), Err(CeremonyError::NoLongerDelegated { .. })));
+    assert!(event.sign(&registry.signed(), registry.key("oppy-dev")).is_err());
+}
+
+/// Puts all records of an event of one working copy into the event of the same name of another.
+fn carry(from: &Registry, to: &Registry, event: &str) -> usize {
+    let records = from.records(event);
+    records.iter().for_each(|(_, value)| drop(put(to, event, value)));
+    records.len()
+}
+
+fn foreign(replay: &Replay, why: &str) -> usize {
+    let is = |finding: &&Finding| matches!(finding, Finding::Foreign { problem, .. } if problem == why);
+    replay.findings.iter().filter(is).count()
+}
+
+#[test]
+fn records_of_a_rehearsal_and_of_what_is_meant_never_cross_over() {
+    let mut registry = Registry::new();
+    witnessed_by_walter(&mut registry);
+    registry.hold_recorded("root");
+    minute(&mut registry);
+    registry.edit("trustroot.toml", |text| text.replacen("= 365", "= 300", 1));
+    let rehearsal = registry.rehearse();
+    let there = rehearsal.hold_recorded("root");
+    assert!(rehearsal.records("root-v2").iter().all(|(_, value)| value["record"]["rehearsal"] == true));
+    // Who witnesses has another key there, as everybody.
+    let real = there.witness(&rehearsal.signed(), registry.key("walter"), &rehearsal.with());
+    assert!(matches!(real, Err(CeremonyError::RealKey)), "{real:?}");
+    there.witness(&rehearsal.signed(), rehearsal.key("walter"), &rehearsal.with()).unwrap();
+    let replay = rehearsal.replay("root-v2");
+    assert_eq!((&replay.findings[..], replay.witnessed.unwrap().met()), (&[][..], true));
+    let mut meant = registry.hold_recorded("root");
+    assert!(registry.records("root-v2").iter().all(|(_, value)| value["record"].get("rehearsal").is_none()));
+    meant.witness(&registry.signed(), registry.key("walter"), &registry.with()).unwrap();
+    assert!(registry.replay("root-v2").witnessed.unwrap().met());
+    // Neither are they taken in where they are handed over, nor believed where they lie.
+    let rehearsed = rehearsal.files("signing-events/root-v2/records");
+    for file in rehearsed.values() {
+        let fates = meant.collect(&registry.signed(), file).unwrap();
+        assert!(matches!(&fates[0].fate, Fate::Unusable(why) if why.contains("it is of a rehearsal")), "{fates:?}");
+    }
+    let count = carry(&rehearsal, &registry, "root-v2");
+    let replay = registry.replay("root-v2");
+    assert_eq!(foreign(&replay, "it is of a rehearsal"), count);
+    assert!(!replay.witnessed.unwrap().met());
+    let here: Vec<_> =
+        registry.records("root-v2").into_iter().filter(|(_, value)| value["record"]["rehearsal"] != true).collect();
+    here.iter().for_each(|(_, value)| drop(put(&rehearsal, "root-v2", value)));
+    assert_eq!(foreign(&rehearsal.replay("root-v2"), "it is not of a rehearsal"), here.len());
+}
+
+#[test]
+fn a_witness_with_a_real_key_is_none_in_a_rehearsal() {
+    let mut registry = Registry::new();
+    witnessed_by_walter(&mut registry);
+    registry.hold_recorded("root");
+    minute(&mut registry);
+    let rehearsal = registry.rehearse();
+    let asked = rehearsal.signed().root().unwrap().unrecognized["x-trustroot-witnesses"].to_canonical();
+    let key = |registry: &Registry| hex::encode(&registry.key("walter").canonical_spki()[12..]);
+    let asked = String::from_utf8(asked).unwrap();
+    assert!(asked.contains(&key(&rehearsal)) && !asked.contains(&key(&registry)), "{asked}");
+    // A proposal that lists the real one all the same.
+    let event = rehearsal.start("root");
+    let path = "signing-events/root-v2/proposal.json";
+    rehearsal.edit(path, |text| text.replace(&key(&rehearsal), &key(&registry)));
+    let event = rehearsal.event(event.name.as_str());
+    let review = event.review(&rehearsal.copy(), &rehearsal.signed(), rehearsal.now).unwrap();
+    assert!(
+        review
+            .problems
+            .contains(&"the witness walter has a key of the real repository, and this is a rehearsal".to_owned()),
+        "{:?}",
+        review.problems
+    );
 }

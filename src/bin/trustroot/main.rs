@@ -13,6 +13,7 @@ mod output;
 mod period;
 mod progress;
 mod qr;
+mod registered;
 mod report;
 mod ui;
 

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use trustroot::Printable;
@@ -49,8 +49,7 @@ impl Session {
                 .without_time()
                 .init();
         }
-        #[expect(clippy::disallowed_methods, reason = "the edge: the one reading of the clock")]
-        let start = UpdateStart::at(global.at.unwrap_or_else(Utc::now));
+        let start = UpdateStart::at(global.at.unwrap_or_else(now));
         Self {
             format: global.format,
             home: home(global.home),
@@ -280,8 +279,9 @@ pub(crate) fn own_digest() -> Option<[u8; 32]> {
 
 /// The present time, for what goes on.
 pub(crate) fn now() -> DateTime<Utc> {
-    #[expect(clippy::disallowed_methods, reason = "the edge")]
-    Utc::now()
+    // `Utc::now` panics before 1970, which is where a clock without a battery may start.
+    #[expect(clippy::disallowed_methods, reason = "the edge: the one reading of the clock")]
+    SystemTime::now().into()
 }
 
 /// A fetcher for all URLs that we take, set up as the environment says.

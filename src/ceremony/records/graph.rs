@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use fs_err as fs;
 
-use super::{FiledRecord, LONGEST_RECORD, StepKind};
+use super::{FiledRecord, LONGEST_RECORD, Record, StepKind};
 use crate::ceremony::event::json_files;
 use crate::ceremony::{CeremonyError, SigningEvent};
 use crate::fs::{read_bounded, write_durably};
@@ -146,6 +147,16 @@ impl SigningEvent {
             Some(directory) => Transcript::read(&directory),
             None => Ok(Transcript::default()),
         }
+    }
+
+    /// When each step was done that people came together for, as its record says: all but publishing, which may be done
+    /// again much later.
+    pub(in crate::ceremony) fn recorded_moments(&self) -> BTreeSet<DateTime<Utc>> {
+        // A transcript that cannot be read tells nothing.
+        let transcript = self.transcript().unwrap_or_default();
+        let records = transcript.records.values().map(|filed| &filed.record);
+        let steps = records.filter(|record| !record.is(StepKind::Publish) && self.foreign(record, None).is_none());
+        steps.filter_map(Record::time).collect()
     }
 
     /// Files a record, and returns its digest. One that lies here is left as it is.

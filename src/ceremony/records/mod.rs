@@ -177,6 +177,9 @@ pub struct Record {
     /// The SHA-256 of the repository's first root; absent in the event that makes that root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
+    /// Whether it was rehearsed: nothing of it was meant.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rehearsal: bool,
     /// The SHA-256 of the payload that the step was about.
     pub payload_sha256: String,
     /// The digests of the records that it follows.

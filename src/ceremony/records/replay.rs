@@ -263,7 +263,7 @@ impl SigningEvent {
         now: DateTime<Utc>,
     ) -> Result<Replay, CeremonyError> {
         let transcript = self.transcript()?;
-        let status = self.status(copy, signed)?;
+        let status = self.status_told(copy, signed)?;
         let mut judge = Judge::new(self, signed, &transcript)?;
         judge.files();
         let in_order = transcript.in_order();
@@ -296,7 +296,7 @@ impl SigningEvent {
 
     fn ledger(&self, signed: &SignedState) -> Result<Vec<LedgerEntry>, CeremonyError> {
         let entry = |(index, payload): (usize, Self)| {
-            let status = payload.status_among(signed, &[], Vec::new())?;
+            let status = payload.status_told_among(signed, &[], Vec::new())?;
             let digest = hex::encode(payload.digest());
             Ok(LedgerEntry { digest, state: status.state, proposed: index == 0, counts: status.counts })
         };

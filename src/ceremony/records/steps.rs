@@ -97,15 +97,27 @@ impl SigningEvent {
     pub fn record_proposed(&self, signed: &SignedState, with: &Circumstances) -> Result<(), CeremonyError> {
         let transcript = self.transcript()?;
         let own = hex::encode(self.digest());
-        let there: BTreeSet<&String> =
-            transcript.of_kind(StepKind::Propose).flat_map(|filed| &filed.record.abandons).collect();
         let other = self.every_payload().map(|payload| hex::encode(payload.digest())).filter(|digest| *digest != own);
-        let abandons: BTreeSet<String> = other.filter(|digest| !there.contains(digest)).collect();
-        let newest = |filed: &FiledRecord| filed.record.payload_sha256 == own;
-        if abandons.is_empty() && transcript.of_kind(StepKind::Propose).any(newest) {
+        let mut abandons: BTreeSet<String> = other.collect();
+        let mut newest = None;
+        // What was abandoned once may have been proposed again since.
+        for (_, filed) in transcript.in_order().into_iter().filter(|(_, filed)| filed.record.is(StepKind::Propose)) {
+            let payload = &filed.record.payload_sha256;
+            abandons.retain(|digest| !filed.record.abandons.contains(digest));
+            if *payload != own {
+                abandons.insert(payload.clone());
+            }
+            newest = Some(payload);
+        }
+        if abandons.is_empty() && newest == Some(&own) {
             return Ok(());
         }
-        let record = self.draft(StepKind::Propose, signed, &transcript, with, Step { abandons, ..Step::default() })?;
+        let mut with = with.clone();
+        // Answers to invitations, and vouchers' words, about keys that it lists.
+        let introduced = self.introductions.files();
+        let named = |(digest, file): (&String, &Vec<u8>)| NamedDigest::of(&format!("introductions/{digest}"), file);
+        with.inputs.extend(introduced.iter().map(named));
+        let record = self.draft(StepKind::Propose, signed, &transcript, &with, Step { abandons, ..Step::default() })?;
         self.file_record(&FiledRecord::new(record, Vec::new())).map(drop)
     }
 
@@ -126,7 +138,7 @@ impl SigningEvent {
         let digests: BTreeSet<String> = made.iter().map(FiledSignature::digest).collect();
         let mut after = self.clone();
         after.signatures.extend(made.iter().filter(|made| !self.signatures.contains(made)).cloned());
-        let listed = self.listed(signed)?;
+        let listed = self.signing_keys(signed)?;
         let own = hex::encode(sha256(key.canonical_spki()));
         let keys: Vec<PublicKey> = listed.iter().map(|(_, key)| key.clone()).collect();
         let there = transcript.of_kind(StepKind::Sign).any(|filed| {
@@ -159,7 +171,7 @@ impl SigningEvent {
         with: &Circumstances,
     ) -> Result<Response, CeremonyError> {
         let mut response = self.respond(signed, key)?;
-        let listed = self.listed(signed)?;
+        let listed = self.signing_keys(signed)?;
         let own = hex::encode(sha256(key.canonical_spki()));
         let (payload_sha256, sig) = (response.payload_sha256.clone(), response.sig.clone());
         let filed = |keyid: &KeyId| {
@@ -207,7 +219,7 @@ impl SigningEvent {
         }
         let signed_for: BTreeSet<&String> =
             transcript.of_kind(StepKind::Sign).flat_map(|filed| &filed.record.made).collect();
-        let listed = self.listed(signed)?;
+        let listed = self.signing_keys(signed)?;
         let name = |keyid: &str| {
             let key = listed.iter().find(|(listed, _)| listed.as_str() == keyid);
             key.and_then(|(_, key)| fingerprint(key)).unwrap_or_else(|| keyid.to_owned())
@@ -279,13 +291,17 @@ impl SigningEvent {
     /// [`super::Replay`] and had it confirmed. Returns the file.
     ///
     /// # Errors
-    /// When this event asks for no such witness, or the key cannot sign.
+    /// When this event asks for no such witness, or the key cannot sign or is a real one in a rehearsal.
     pub fn witness(
         &self,
         signed: &SignedState,
         key: &dyn Signer,
         with: &Circumstances,
     ) -> Result<std::path::PathBuf, CeremonyError> {
+        // A witness may witness other repositories: a record says of which it is, and is no metadata.
+        if self.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.refuses(key.canonical_spki())) {
+            return Err(CeremonyError::RealKey);
+        }
         let asked = self.witnesses_asked(signed)?;
         let listed: Vec<(KeyId, PublicKey)> = asked.into_iter().flat_map(|asked| asked.keys).map(named).collect();
         let own = hex::encode(sha256(key.canonical_spki()));
@@ -321,6 +337,10 @@ impl SigningEvent {
         if record.role != clipped(self.role.as_str()) {
             return Some("it is about another role".to_owned());
         }
+        if record.rehearsal != self.rehearsal.is_some() {
+            let what = if record.rehearsal { "it is of a rehearsal" } else { "it is not of a rehearsal" };
+            return Some(what.to_owned());
+        }
         // The event that makes the first root is of no repository yet.
         let first = self.role == RoleName::Root && self.version.get() == 1;
         let other = record.repository.as_deref() != repository;
@@ -346,7 +366,7 @@ impl SigningEvent {
     }
 
     /// The keys that may sign this event, as their delegators list them.
-    fn listed(&self, signed: &SignedState) -> Result<Vec<(KeyId, PublicKey)>, CeremonyError> {
+    fn signing_keys(&self, signed: &SignedState) -> Result<Vec<(KeyId, PublicKey)>, CeremonyError> {
         let delegators = self.delegators(signed)?;
         let listed = delegators.iter().flat_map(|delegator| delegator.listed(&self.role));
         Ok(listed.map(|(keyid, key)| (keyid.clone(), key.clone())).collect())
@@ -380,7 +400,7 @@ impl SigningEvent {
         with: &Circumstances,
         step: Step,
     ) -> Result<Record, CeremonyError> {
-        let delegators = self.delegators(signed)?;
+        let delegators = self.delegators_then(signed)?;
         let counts = self.counts_under(&delegators)?;
         let first = self.role == RoleName::Root && self.version.get() == 1;
         let (key, owner) = step.key.map_or((None, None), |(key, owner)| (Some(key), owner));
@@ -392,6 +412,7 @@ impl SigningEvent {
             role: clipped(self.role.as_str()),
             version: self.version.get(),
             repository: signed.digest().filter(|_| !first).map(hex::encode),
+            rehearsal: self.rehearsal.is_some(),
             payload_sha256: hex::encode(self.digest()),
             follows: transcript.to_follow(),
             at: in_words(with.at),

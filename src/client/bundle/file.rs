@@ -269,8 +269,10 @@ impl BundleFetcher {
                 let reason =
                     format!("this root is needed and not in the bundle, whose roots begin with version {first}");
                 FetchError::Transport { url: url.clone(), reason }
-            } else {
+            } else if root_version(name).is_some() {
                 FetchError::Absent { url: url.clone() }
+            } else {
+                FetchError::NotInBundle { name: name.to_owned() }
             });
         };
         let chunks = Part { url: url.clone(), file: Arc::clone(&self.bundle.file), offset, left: length };

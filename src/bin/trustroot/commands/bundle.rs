@@ -316,6 +316,7 @@ fn bad(file: &Path, error: &BundleError) -> Report {
         BundleError::UnrelatedRoot { .. } => {
             report.hint("name a root of this repository, as the other side has pinned it")
         }
+        BundleError::Io(error) => report.hint_by_kind(error.kind()),
         BundleError::Changed => report.hint("another command was at work; run this one again"),
         _ => report,
     }

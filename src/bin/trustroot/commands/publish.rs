@@ -28,6 +28,7 @@ struct Published {
     new: Vec<String>,
     clients: Vec<String>,
     targets_tried: usize,
+    looked_up: usize,
     dry_run: bool,
 }
 
@@ -137,6 +138,7 @@ pub(crate) fn run(session: &Session, options: &PublishOptions) -> Result<(), Rep
         new: plan.objects.iter().map(|object| object.name.clone()).collect(),
         clients: plan.proof.clients.clone(),
         targets_tried: plan.proof.targets,
+        looked_up: plan.proof.looked_up,
         dry_run: options.dry_run,
     };
     output::show(session.format, &published)

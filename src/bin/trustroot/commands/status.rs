@@ -235,7 +235,7 @@ async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName)
         }
     }
     let age = confirmed_at.map(|time| (now - time).num_seconds());
-    if let Some(confirmed_at) = confirmed_at.filter(|time| now + TimeDelta::minutes(5) < *time) {
+    if let Some(confirmed_at) = confirmed_at.filter(|time| TimeDelta::minutes(5) < *time - now) {
         let message =
             format!("the clock says {}, but an update succeeded at {}", show_time(now), show_time(confirmed_at));
         problems.push(Problem { code: Finding::ClockWentBack.code(), message, outcome: Outcome::CouldNotTell });

@@ -13,6 +13,7 @@ use trustroot::ceremony::{
 use trustroot::client::read_bounded;
 
 use super::super::maintain::{ceremony_failed, open};
+use super::outlook::Prospect;
 use super::read_signed;
 use super::status::{status_json, status_text};
 use crate::args::{CeremonyCollectOptions, CeremonyRequestOptions, CeremonyResponseOptions};
@@ -26,6 +27,7 @@ use crate::ui::{Session, read_named, show_path};
 #[serde(rename_all = "camelCase")]
 struct Requested {
     event: String,
+    rehearsal: bool,
     request: ShownPath,
     length: usize,
     payload_sha256: String,
@@ -36,8 +38,12 @@ struct Requested {
 impl Show for Requested {
     fn text(&self) -> String {
         let mut text = format!(
-            "wrote {} ({} bytes) of signing event {}\n  payload  sha256 {}\n",
-            self.request, self.length, self.event, self.payload_sha256
+            "wrote {} ({} bytes) of signing event {}{}\n  payload  sha256 {}\n",
+            self.request,
+            self.length,
+            self.event,
+            if self.rehearsal { ", a REHEARSAL" } else { "" },
+            self.payload_sha256
         );
         for path in &self.left_out {
             let _ = writeln!(text, "  too long, named by its digest only: {path}");
@@ -71,6 +77,7 @@ pub(super) fn request(session: &Session, options: &CeremonyRequestOptions) -> Re
     write_once(&options.output, &bytes)?;
     let result = Requested {
         event: event.name.as_str().to_owned(),
+        rehearsal: event.rehearsal.is_some(),
         request: ShownPath::of(options.output.clone()),
         length: bytes.len(),
         payload_sha256: hex::encode(event.digest()),
@@ -84,6 +91,7 @@ pub(super) fn request(session: &Session, options: &CeremonyRequestOptions) -> Re
 struct ResponseShown {
     #[serde(skip_serializing_if = "Option::is_none")]
     repository: Option<String>,
+    rehearsal: bool,
     payload_sha256: String,
     key: String,
     /// The SHA-256 of the record of how it was made, which travels in the file alone.
@@ -100,9 +108,11 @@ impl Show for ResponseShown {
     fn text(&self) -> String {
         let repository = self.repository.as_deref().unwrap_or("none yet: this signs its first root");
         let mut text = format!(
-            "response, not verified: `ceremony collect` does that\n  first root  sha256 {repository}\n  payload     sha256 {}\n  \
+            "{}response, not verified: `ceremony collect` does that\n  first root  sha256 {repository}\n  payload     sha256 {}\n  \
              key         sha256 {}\n",
-            self.payload_sha256, self.key
+            if self.rehearsal { "REHEARSAL " } else { "" },
+            self.payload_sha256,
+            self.key
         );
         match &self.record {
             Some(digest) => {
@@ -114,6 +124,9 @@ impl Show for ResponseShown {
             let _ = writeln!(text, "  says        {}", Printable(claim));
         }
         if let Some(code) = &self.code {
+            if self.rehearsal {
+                text.push_str("REHEARSAL\n");
+            }
             text.push_str(code);
         }
         text
@@ -150,6 +163,7 @@ pub(super) fn response(session: &Session, options: &CeremonyResponseOptions) -> 
     let said = [&response.signed_at, &response.time_source, &response.made_by];
     let shown = ResponseShown {
         repository: response.repository.clone(),
+        rehearsal: response.rehearsal,
         payload_sha256: response.payload_sha256.clone(),
         key: response.key.clone(),
         record: response.record().and_then(Result::ok).map(|filed| filed.digest()),
@@ -259,14 +273,15 @@ pub(super) fn collect(session: &Session, options: &CeremonyCollectOptions) -> Re
     }
     let status = event.status(&copy, &signed).map_err(failed)?;
     event.record_collected(&signed, &before, &with).map_err(failed)?;
+    let prospect = Prospect::of(session, &copy, &signed, &event, &status, &[]);
     let nothing = !collected.iter().any(|line| line.counts) && records == 0;
     let result = CollectedFrom {
         event: event.name.as_str().to_owned(),
         collected,
         records,
         passed_over,
-        status: status_json(&event, &status),
-        status_text: status_text(session, &event, &status),
+        status: status_json(&event, &status, &prospect),
+        status_text: status_text(session, &event, &status, &prospect),
     };
     output::show(session.format, &result)?;
     if nothing {

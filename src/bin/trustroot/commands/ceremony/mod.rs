@@ -1,7 +1,12 @@
 //! `trustroot ceremony`
 
 mod air_gap;
+mod confirm;
+mod invite;
 mod matter;
+mod outlook;
+mod rebase;
+mod rehearse;
 mod review;
 mod sign;
 mod status;
@@ -21,6 +26,10 @@ use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, own_digest, read_named};
 use air_gap::{collect, request, response};
+use invite::{accept, admit, invite};
+use outlook::check_people;
+use rebase::rebase;
+use rehearse::rehearse;
 use review::review;
 use sign::sign;
 use status::{count, status};
@@ -36,9 +45,14 @@ pub(crate) fn run(session: &Session, command: CeremonyCommand) -> Result<(), Rep
         CeremonyCommand::Response(options) => response(session, &options),
         CeremonyCommand::Collect(options) => collect(session, &options),
         CeremonyCommand::Withdraw(options) => withdraw(session, &options),
+        CeremonyCommand::Rebase(options) => rebase(session, &options),
         CeremonyCommand::Finish(options) => finish(session, &options),
         CeremonyCommand::Replay(options) => replay(session, &options),
         CeremonyCommand::Witness(options) => witness(session, &options),
+        CeremonyCommand::Invite(options) => invite(session, &options),
+        CeremonyCommand::Accept(options) => accept(session, &options),
+        CeremonyCommand::Admit(options) => admit(session, &options),
+        CeremonyCommand::Rehearse(options) => rehearse(session, &options),
     }
 }
 
@@ -63,17 +77,22 @@ fn choose(
     if let Some(name) = named {
         return SigningEvent::open(copy, name).map_err(failed);
     }
-    let mut open = Vec::new();
+    let (mut open, mut skipped) = (Vec::new(), Vec::new());
     for name in SigningEvent::names(copy).map_err(failed)? {
-        // One that cannot be read is said by `status`; it does not stand in the way of the others.
-        let Ok(event) = SigningEvent::open(copy, &name) else { continue };
-        if event.status(copy, signed).is_ok_and(|status| states.contains(&status.state)) {
-            open.push(event);
+        // One that cannot be read does not stand in the way of the others.
+        match SigningEvent::open(copy, &name).and_then(|event| Ok((event.status(copy, signed)?.state, event))) {
+            Ok((state, event)) if states.contains(&state) => open.push(event),
+            Ok(_) => {}
+            Err(error) => skipped.push(format!("{name}: {error}")),
         }
     }
     match open.len() {
         1 => Ok(open.remove(0)),
-        0 => Err(Report::new(Outcome::WrongQuestion, "no-event", "no signing event waits for this")
+        0 => Err(skipped
+            .into_iter()
+            .fold(Report::new(Outcome::WrongQuestion, "no-event", "no signing event waits for this"), |report, why| {
+                report.fact("not read", why)
+            })
             .hint("see where events stand with `trustroot ceremony status NAME`, or start one")),
         _ => {
             let several: Vec<&str> = open.iter().map(|event| event.name.as_str()).collect();
@@ -92,6 +111,8 @@ const LONGEST_CONFIG: u64 = 16 << 20;
 struct Started {
     event: String,
     role: String,
+    #[serde(skip)]
+    proposed: String,
     version: u64,
     payload_sha256: String,
     /// Signatures that no longer count.
@@ -103,12 +124,15 @@ impl Show for Started {
     fn text(&self) -> String {
         let voided = match self.voided {
             0 => String::new(),
-            1 => "the proposal changed: 1 signature collected so far no longer counts\n".to_owned(),
-            n => format!("the proposal changed: {n} signatures collected so far no longer count\n"),
+            1 => "the proposal changed: 1 signature collected so far no longer counts, and cannot be carried over\n"
+                .to_owned(),
+            n => format!(
+                "the proposal changed: {n} signatures collected so far no longer count, and cannot be carried over\n"
+            ),
         };
         format!(
             "proposed {} v{} as signing event {}\n  payload  sha256 {}\n{voided}next: {}\n",
-            self.role, self.version, self.event, self.payload_sha256, self.next
+            self.proposed, self.version, self.event, self.payload_sha256, self.next
         )
     }
 }
@@ -122,26 +146,42 @@ fn start(session: &Session, options: &CeremonyStartOptions) -> Result<(), Report
     let name = options.name.clone().unwrap_or_else(|| EventName::of(&role, proposal.version));
     let failed = |error: CeremonyError| ceremony_failed(&error);
     let event = SigningEvent::start(&copy, &signed, &proposal, &name).map_err(failed)?;
+    if event.withdrawal().is_some() {
+        return Err(ceremony_failed(&CeremonyError::Withdrawn { role, version: event.version })
+            .hint("this is the payload that was withdrawn: change what was wrong with it first"));
+    }
     let voided = event.signatures.len() - event.over_this_payload().count();
-    let review = event.review(&copy, &signed, session.start.time()).map_err(failed)?;
-    let problems = review.problems;
-    let mut with = circumstances(session);
-    with.warnings = problems.iter().chain(&review.notes).cloned().collect();
-    let configuration = read_named(&copy.directory().join(CONFIG_FILE), LONGEST_CONFIG)?;
-    with.inputs.push(NamedDigest::of(CONFIG_FILE, &configuration));
-    event.record_proposed(&signed, &with).map_err(failed)?;
+    let problems = reviewed(session, &copy, &signed, &event)?;
     if !problems.is_empty() {
         return Err(ceremony_failed(&CeremonyError::BreaksRules { problems }));
     }
     let started = Started {
         event: name.as_str().to_owned(),
         role: role.to_string(),
+        proposed: event.role_as_proposed(),
         version: event.version.get(),
         payload_sha256: hex::encode(event.digest()),
         voided,
         next: format!("each signer runs `trustroot ceremony sign {name} --key FILE`"),
     };
     output::show(session.format, &started)
+}
+
+/// Reviews a proposal that was just written, records it, and returns the rules that it breaks.
+fn reviewed(
+    session: &Session,
+    copy: &WorkingCopy,
+    signed: &SignedState,
+    event: &SigningEvent,
+) -> Result<Vec<String>, Report> {
+    let failed = |error: CeremonyError| ceremony_failed(&error);
+    let review = event.review(copy, signed, session.start.time()).map_err(failed)?;
+    let mut with = circumstances(session);
+    with.warnings = review.problems.iter().chain(&review.notes).cloned().collect();
+    let configuration = read_named(&copy.directory().join(CONFIG_FILE), LONGEST_CONFIG)?;
+    with.inputs.push(NamedDigest::of(CONFIG_FILE, &configuration));
+    event.record_proposed(signed, &with).map_err(failed)?;
+    Ok(review.problems)
 }
 
 #[derive(Debug, Serialize)]
@@ -174,13 +214,17 @@ fn withdraw(session: &Session, options: &CeremonyWithdrawOptions) -> Result<(), 
     let copy = open(&options.working_copy)?;
     let signed = read_signed(session, &copy)?;
     let mut event = SigningEvent::open(&copy, &options.event).map_err(failed)?;
-    let status = event.status(&copy, &signed).map_err(failed)?;
     let (role, version) = (event.role.clone(), event.version);
-    match status.state {
-        EventState::Finished => return Err(failed(CeremonyError::Finished { role, version })),
-        EventState::Superseded => return Err(failed(CeremonyError::Superseded { role, version })),
-        _ => {}
-    }
+    let counts = match event.status(&copy, &signed) {
+        // Nobody can sign it any more; what lies there is withdrawn all the same.
+        Err(CeremonyError::NoLongerDelegated { .. }) => Vec::new(),
+        Err(error) => return Err(failed(error)),
+        Ok(status) => match status.state {
+            EventState::Finished => return Err(failed(CeremonyError::Finished { role, version })),
+            EventState::Superseded => return Err(failed(CeremonyError::Superseded { role, version })),
+            _ => status.counts.iter().map(count).collect(),
+        },
+    };
     event.withdraw(&options.because, session.start.time()).map_err(failed)?;
     event.record_withdrawn(&signed, &circumstances(session)).map_err(failed)?;
     let withdrawn = Withdrawn {
@@ -188,7 +232,7 @@ fn withdraw(session: &Session, options: &CeremonyWithdrawOptions) -> Result<(), 
         role: role.to_string(),
         version: version.get(),
         payload_sha256: hex::encode(event.digest()),
-        counts: status.counts.iter().map(count).collect(),
+        counts,
         next: format!("put the configuration right, then `trustroot ceremony start {role}`"),
     };
     output::show(session.format, &withdrawn)
@@ -198,6 +242,8 @@ fn withdraw(session: &Session, options: &CeremonyWithdrawOptions) -> Result<(), 
 #[serde(rename_all = "camelCase")]
 struct Finished {
     role: String,
+    #[serde(skip)]
+    proposed: String,
     version: u64,
     file: ShownPath,
     sha256: String,
@@ -208,7 +254,7 @@ impl Show for Finished {
     fn text(&self) -> String {
         format!(
             "finished {} v{}: {}\n  sha256  {}\nnext: {}\n",
-            self.role, self.version, self.file, self.sha256, self.next
+            self.proposed, self.version, self.file, self.sha256, self.next
         )
     }
 }
@@ -226,6 +272,7 @@ fn finish(session: &Session, options: &CeremonyFinishOptions) -> Result<(), Repo
     let copy = open(&options.working_copy)?;
     let signed = read_signed(session, &copy)?;
     let event = choose(&copy, &signed, options.event.as_ref(), &[EventState::Complete])?;
+    check_people(&event, &signed, &options.lost)?;
     let mut accepted = AcceptedRisks::default();
     accepted.lost.clone_from(&options.lost);
     accepted.siblings = options.accept_sibling.iter().map(hex::encode).collect();
@@ -242,10 +289,12 @@ fn finish(session: &Session, options: &CeremonyFinishOptions) -> Result<(), Repo
         RoleName::Root if signed.targets().is_none_or(|targets| !targets.current) => {
             "`trustroot ceremony start targets`"
         }
+        _ if event.rehearsal.is_some() => "that was the REHEARSAL: hold the ceremony where it is meant",
         _ => "`trustroot publish`",
     };
     let finished = Finished {
         role: event.role.to_string(),
+        proposed: event.role_as_proposed(),
         version: version.get(),
         file: ShownPath::of(copy.signed_directory().join(event.file_name())),
         sha256: hex::encode(sha256(&bytes)),

@@ -5,17 +5,21 @@ use std::io::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
-use trustroot::ceremony::{CeremonyError, Challenge, Circumstances, EventState, NamedDigest, RecordSignatures};
-use trustroot::signers::{KeyReference, Signer};
+use trustroot::ceremony::{CeremonyError, Circumstances, EventState, NamedDigest, RecordSignatures};
+use trustroot::crypto::sha256;
+use trustroot::metadata::Envelope;
+use trustroot::signers::KeyReference;
 
 use super::super::maintain::ceremony_failed;
 use super::air_gap::exists;
+use super::confirm::{Shown, confirm};
 use super::matter::{Matter, matter, time_source};
 use super::review::review_text;
 use super::status::count;
 use crate::args::CeremonySignOptions;
 use crate::keys::{create_public, open_key, reference};
 use crate::output::{self, Show, ShownPath};
+use crate::registered::{Purpose, register};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, note, read_named, show_path, show_time, warn};
 
@@ -27,6 +31,8 @@ const LONGEST_INPUT: u64 = 64 << 20;
 struct Signed {
     event: String,
     role: String,
+    #[serde(skip)]
+    proposed: String,
     version: u64,
     payload_sha256: String,
     files: Vec<ShownPath>,
@@ -39,7 +45,7 @@ impl Show for Signed {
     fn text(&self) -> String {
         let counts = if self.counts.is_empty() { String::new() } else { format!(" ({})", self.counts.join("; ")) };
         let files: Vec<String> = self.files.iter().map(ToString::to_string).collect();
-        let mut text = format!("signed {} v{}{counts}: {}\n", self.role, self.version, files.join(", "));
+        let mut text = format!("signed {} v{}{counts}: {}\n", self.proposed, self.version, files.join(", "));
         if let Some(next) = &self.next {
             let _ = writeln!(text, "next: {next}");
         }
@@ -71,9 +77,7 @@ pub(super) fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(
         }
         _ => {}
     }
-    let (digest, given) = (matter.review.digest, options.payload_sha256);
-    let confirmed = confirm(session, &digest, given.as_ref()).and_then(|()| open_key(session, &options.key));
-    match confirmed.and_then(|key| sign_with(session, options, &mut matter, &*key)) {
+    match confirm_and_sign(session, options, &mut matter) {
         Ok(answer) => output::show(session.format, &answer),
         Err(report) => {
             // A question that was wrong is no step of the ceremony.
@@ -89,14 +93,20 @@ pub(super) fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(
     }
 }
 
-/// Signs what has been confirmed.
-fn sign_with(
-    session: &Session,
-    options: &CeremonySignOptions,
-    matter: &mut Matter,
-    key: &dyn Signer,
-) -> Result<Signed, Report> {
+/// Has what was shown confirmed, and signs it.
+fn confirm_and_sign(session: &Session, options: &CeremonySignOptions, matter: &mut Matter) -> Result<Signed, Report> {
     let failed = |error: CeremonyError| ceremony_failed(&error);
+    let shown = Shown {
+        digest: &matter.review.digest,
+        what: "payload",
+        rehearsal: matter.review.rehearsal.is_some(),
+        elsewhere: "a second machine",
+        words: "as the second machine shows them",
+        option: "--payload-sha256",
+    };
+    confirm(session, &shown, options.payload_sha256.as_ref())?;
+    let key = open_key(session, &options.key)?;
+    register(session, key.canonical_spki(), &purpose(matter))?;
     let record = if options.no_record_signature { RecordSignatures::LeftOut } else { RecordSignatures::Made };
     let in_file = matches!(reference(&options.key.key)?, KeyReference::File(_));
     if record == RecordSignatures::Made && !in_file {
@@ -112,7 +122,7 @@ fn sign_with(
     }
     let event = &mut matter.event;
     let (files, counts, next) = if let Some(file) = &options.output {
-        let response = event.respond_recorded(&matter.signed, key, record, &matter.follows, &with);
+        let response = event.respond_recorded(&matter.signed, &*key, record, &matter.follows, &with);
         let mut response = response.map_err(failed)?;
         response.signed_at = Some(show_time(session.start.time()));
         response.time_source = Some(time_source(session).to_owned());
@@ -121,13 +131,14 @@ fn sign_with(
         let next = format!("where the event is, `trustroot ceremony collect {} {}`", event.name, show_path(file));
         (vec![ShownPath::of(file.clone())], Vec::new(), Some(next))
     } else {
-        let files = event.sign_recorded(&matter.signed, key, record, &with).map_err(failed)?;
+        let files = event.sign_recorded(&matter.signed, &*key, record, &with).map_err(failed)?;
         let counts = event.counts(&matter.signed).map_err(failed)?;
         (files.into_iter().map(ShownPath::of).collect(), counts.iter().map(count).collect(), None)
     };
     Ok(Signed {
         event: event.name.as_str().to_owned(),
         role: event.role.to_string(),
+        proposed: event.role_as_proposed(),
         version: event.version.get(),
         payload_sha256: hex::encode(event.digest()),
         files,
@@ -145,32 +156,12 @@ fn circumstances(session: &Session, matter: &Matter) -> Circumstances {
     with
 }
 
-/// Has the signer confirm the payload: by its digest from a second machine, or by four of its words.
-pub(super) fn confirm(session: &Session, digest: &[u8; 32], given: Option<&[u8; 32]>) -> Result<(), Report> {
-    let failed = |error: CeremonyError| ceremony_failed(&error);
-    if let Some(given) = given {
-        return if given == digest {
-            Ok(())
-        } else {
-            let report = failed(CeremonyError::NotConfirmed);
-            Err(report.fact("given", hex::encode(given)).fact("payload", hex::encode(digest)))
-        };
+fn purpose(matter: &Matter) -> Purpose {
+    let first_root = matter.signed.roots().next().and_then(|(_, bytes)| Envelope::parse(bytes).ok());
+    Purpose {
+        repository: matter.signed.digest(),
+        first_root: first_root.map(|first| sha256(first.signed_bytes())),
+        payload: matter.event.digest(),
+        rehearsal: matter.event.rehearsal.is_some(),
     }
-    if !session.interactive {
-        return Err(Report::new(
-            Outcome::WrongQuestion,
-            "no-terminal",
-            "the payload has to be confirmed, and there is no terminal to ask on",
-        )
-        .still("nothing was signed")
-        .hint("compare the digest with a second machine, and give it with `--payload-sha256`"));
-    }
-    let challenge = Challenge::random().map_err(|error| failed(error.into()))?;
-    let places: Vec<String> = challenge.places().iter().map(|place| (place + 1).to_string()).collect();
-    let _ =
-        write!(anstream::stderr(), "\ntype the words number {}, as the second machine shows them: ", places.join(", "));
-    let _ = anstream::stderr().flush();
-    let mut typed = String::new();
-    std::io::stdin().read_line(&mut typed).map_err(|error| Report::io(&error))?;
-    if challenge.is_met(digest, &typed) { Ok(()) } else { Err(failed(CeremonyError::NotConfirmed)) }
 }

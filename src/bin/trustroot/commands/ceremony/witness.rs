@@ -13,8 +13,8 @@ use trustroot::ceremony::{
 use trustroot::repository::SignedState;
 
 use super::super::maintain::{ceremony_failed, open};
+use super::confirm::{Shown, confirm};
 use super::matter::{TrustedFrom, check_pin, time_source};
-use super::sign::confirm;
 use super::status::{count, state_name};
 use super::{circumstances, read_signed};
 use crate::args::{CeremonyReplayOptions, CeremonyWitnessOptions, PinOptions, WorkingCopyOptions};
@@ -120,7 +120,15 @@ pub(super) fn witness(session: &Session, options: &CeremonyWitnessOptions) -> Re
     let _ = anstream::stderr().write_all(replay_text(session, &replayed).as_bytes());
     verified(&replayed)?;
     reference(&options.key.key)?;
-    confirm(session, &replayed.event.digest(), options.payload_sha256.as_ref())?;
+    let shown = Shown {
+        digest: &replayed.event.digest(),
+        what: "payload",
+        rehearsal: replayed.event.rehearsal.is_some(),
+        elsewhere: "a second machine",
+        words: "as the second machine shows them",
+        option: "--payload-sha256",
+    };
+    confirm(session, &shown, options.payload_sha256.as_ref())?;
     let key = open_key(session, &options.key)?;
     let mut with = circumstances(session);
     with.pin = replayed.trusted_from.as_ref().map(|from| from.digest);
