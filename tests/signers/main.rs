@@ -8,7 +8,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(all(feature = "kms-aws", feature = "aws-lc"))]
+mod aws_kms;
 mod exec;
+#[cfg(all(feature = "kms-aws", feature = "aws-lc"))]
+mod kms_server;
 #[cfg(all(unix, feature = "pkcs11"))]
 mod pkcs11;
 mod promises;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::prelude::*;
 use trustroot::Printable;
 use trustroot::client::bundle::{Bundle, BundleFetcher};
 use trustroot::client::danger::VerifiedIndex;
@@ -45,6 +47,9 @@ impl Session {
                 .with_ansi(std::io::stderr().is_terminal())
                 .with_target(false)
                 .without_time()
+                .finish()
+                // Its SDK tells of every step, and some are about credentials.
+                .with(filter_fn(|metadata| !metadata.target().starts_with("aws_")))
                 .init();
         }
         #[expect(clippy::disallowed_methods, reason = "the edge: the one reading of the clock")]

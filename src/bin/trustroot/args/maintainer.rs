@@ -326,6 +326,8 @@ const KEY_REFERENCES: &str = "Keys:
   ssh-agent:COMMENT         the same, by its comment
   pkcs11:URI                a key in a token, by a PKCS#11 URI (RFC 7512), such as
                             'pkcs11:serial=...;object=...?module-path=/usr/lib/...'
+  awskms://[HOST]/KEY       a key in AWS KMS: its identifier, alias/NAME, or the ARN of either.
+                            Credentials are found where every AWS tool finds them
   exec:key=FILE COMMAND...  a command that signs, and the file with its public key.
                             It reads what is to be signed, and writes the bytes of the signature.
                             There is no shell; a JSON array of strings holds words with spaces
