@@ -52,6 +52,8 @@ pub mod example_keys;
 #[cfg(feature = "client")]
 mod fs;
 mod input;
+#[cfg(feature = "maintainer")]
+pub mod key_attestation;
 #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "the client alone keeps outlines"))]
 pub mod metadata;
 mod printable;

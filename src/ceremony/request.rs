@@ -16,6 +16,7 @@ use super::rules::Keys;
 use super::{CeremonyError, EventName, Review, Sibling, SigningEvent, Status};
 use crate::crypto::sha256;
 use crate::fs::read_bounded;
+use crate::key_attestation::Evidence;
 use crate::metadata::{RoleName, TargetPath};
 use crate::repository::{SignedState, WorkingCopy, file_name};
 use crate::trust::UpdateStart;
@@ -68,6 +69,8 @@ pub struct Request {
     pub signed: SignedState,
     /// What whoever made the request says that it is for. Attacker-controlled text.
     pub purpose: Option<String>,
+    /// What devices say of keys: certificates, which the review verifies.
+    evidence: Evidence,
     siblings: Vec<SigningEvent>,
     unknown_siblings: Vec<String>,
 }
@@ -105,6 +108,10 @@ impl Request {
             if judged || bytes.len() as u64 <= LONGEST_COMPARED {
                 files.insert(format!("{TARGETS}{path}"), bytes.clone());
             }
+        }
+        let evidence = copy.evidence()?;
+        for (prefix, some) in [(ATTESTATIONS, evidence.chains), (ATTESTATION_ROOTS, evidence.roots)] {
+            files.extend(some.into_iter().map(|(name, bytes)| (format!("{prefix}{name}"), bytes)));
         }
         let mut unknown_siblings = Vec::new();
         for sibling in &status.siblings {
@@ -176,12 +183,17 @@ impl Request {
         }
         let proposal = files.remove(PROPOSAL).ok_or_else(|| malformed(format!("`{PROPOSAL}` is missing")))?;
         let (mut signed, mut targets, mut siblings) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let mut evidence = Evidence::default();
         for (file, content) in files {
             if let Some(name) = file.strip_prefix(SIGNED) {
                 signed.insert(name.to_owned(), content);
             } else if let Some(path) = file.strip_prefix(TARGETS) {
                 let path = TargetPath::new(path).map_err(|error| malformed(error.to_string()))?;
                 targets.insert(path, content);
+            } else if let Some(name) = file.strip_prefix(ATTESTATIONS) {
+                evidence.chains.insert(name.to_owned(), content);
+            } else if let Some(name) = file.strip_prefix(ATTESTATION_ROOTS) {
+                evidence.roots.insert(name.to_owned(), content);
             } else if file.starts_with(SIBLINGS) {
                 siblings.push(content);
             } else {
@@ -204,7 +216,7 @@ impl Request {
         }
         let siblings: Vec<SigningEvent> =
             siblings.iter().map(|document| event.beside(document)).collect::<Result<_, _>>()?;
-        Ok(Self { event, signed, purpose: index.purpose, siblings, unknown_siblings: index.unknown_siblings })
+        Ok(Self { event, signed, purpose: index.purpose, evidence, siblings, unknown_siblings: index.unknown_siblings })
     }
 
     /// Compares the proposal with what was signed last.
@@ -212,7 +224,7 @@ impl Request {
     /// # Errors
     /// When either cannot be read.
     pub fn event_review(&self, keys: Keys, now: DateTime<Utc>) -> Result<Review, CeremonyError> {
-        self.event.review_with(keys, &self.signed, now)
+        self.event.review_with(keys, &self.evidence, &self.signed, now)
     }
 
     /// Where the event stood when the request was written, as far as that is in it: what else has been signed for this
@@ -238,6 +250,8 @@ const PROPOSAL: &str = "proposal.json";
 const SIGNED: &str = "signed/";
 const TARGETS: &str = "targets/";
 const SIBLINGS: &str = "siblings/";
+const ATTESTATIONS: &str = "attestations/";
+const ATTESTATION_ROOTS: &str = "attestation-roots/";
 
 fn malformed(problem: impl Into<String>) -> CeremonyError {
     CeremonyError::MalformedRequest { problem: problem.into() }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::diff::{self, Change, Mark, add_roles, keys_and_roles};
 use super::rules::{self, Keys};
 use super::{CeremonyError, SigningEvent, digest_groups, digest_words};
+use crate::key_attestation::Evidence;
 use crate::metadata::{Document, Expires, HashAlgorithm, RoleName, Root, TargetFile, TargetPath, Targets, Version};
 use crate::printable::Printable;
 use crate::repository::{FAMILY_THRESHOLDS, SignedRole, SignedState, WorkingCopy};
@@ -65,22 +66,30 @@ impl SigningEvent {
         signed: &SignedState,
         now: DateTime<Utc>,
     ) -> Result<Review, CeremonyError> {
-        self.review_with(if copy.config().trial { Keys::Throwaway } else { Keys::Real }, signed, now)
+        let keys = if copy.config().trial { Keys::Throwaway } else { Keys::Real };
+        self.review_with(keys, &copy.evidence()?, signed, now)
     }
 
     pub(super) fn review_with(
         &self,
         keys: Keys,
+        evidence: &Evidence,
         signed: &SignedState,
         now: DateTime<Utc>,
     ) -> Result<Review, CeremonyError> {
+        let judged = evidence.judge(now);
+        // Where nobody uses attestations there is nothing to say of each key.
+        let known = |key: &diff::Physical| match judged.of(key) {
+            Some(attested) => Some(format!("attested: {attested}")),
+            None => judged.any.then(|| "no attestation: nothing proves that it was made in a device".to_owned()),
+        };
         let mut alike = Vec::new();
         let (compared_with, expiry, changes) = match &self.role {
             RoleName::Root => {
                 let new: Root = self.envelope.unverified()?;
                 let before = signed.roots().rev().find(|(root, _)| root.version < new.version);
                 let old = before.map(|(root, _)| &**root);
-                let mut changes = diff::roots(old, &new);
+                let mut changes = diff::roots(old, &new, &known);
                 alike.extend(diff::lookalikes(new.keys.values().chain(old.iter().flat_map(|old| old.keys.values()))));
                 changes.extend(
                     self.raw_changes(before.map(|(_, bytes)| bytes), &["expires", "version", FAMILY_THRESHOLDS]),
@@ -90,7 +99,7 @@ impl SigningEvent {
             role => {
                 let new: Targets = self.envelope.unverified()?;
                 let before = signed.role(role)?.filter(|before| before.version() < new.version());
-                let changes = self.target_changes(signed, before.as_ref(), &new)?;
+                let changes = self.target_changes(signed, before.as_ref(), &new, &known)?;
                 let old = before.as_ref().map(|before| &*before.document);
                 let delegations = [Some(&new), old].into_iter().flatten().filter_map(|all| all.delegations.as_ref());
                 alike.extend(diff::lookalikes(delegations.flat_map(|all| all.keys.values())));
@@ -105,6 +114,9 @@ impl SigningEvent {
         };
         let mut findings = rules::judge(self, keys, signed, now)?;
         findings.notes.extend(alike);
+        for (file, problem) in &judged.problems {
+            findings.problems.push(format!("the attestation `{}` proves nothing: {problem}", Printable(file)));
+        }
         if changes.len() > MOST_CHANGES {
             findings.problems.push(format!("it changes {} things, more than anybody can check at once", changes.len()));
         }
@@ -149,6 +161,7 @@ impl SigningEvent {
         signed: &SignedState,
         before: Option<&SignedRole>,
         new: &Targets,
+        known: &diff::Known<'_>,
     ) -> Result<Vec<Change>, CeremonyError> {
         let mut changes = Vec::new();
         let old = before.map(|before| &*before.document);
@@ -179,7 +192,7 @@ impl SigningEvent {
             changes.push(Change::new(Mark::Removed, format!("namespace {}: no longer delegated to", gone.role)));
         }
         changes.extend(diff::families(old.map(|old| &old.unrecognized), &new.unrecognized));
-        changes.extend(keys_and_roles(&keys_of(old), &keys_of(Some(new))));
+        changes.extend(keys_and_roles(&keys_of(old), &keys_of(Some(new)), known));
         changes.extend(self.file_changes(signed, old, new)?);
         let bytes = before.map(|before| before.bytes.as_slice());
         changes.extend(self.raw_changes(bytes, &["expires", "version", FAMILY_THRESHOLDS]));

@@ -30,6 +30,10 @@ pub struct Config {
     /// Denials of the catalog: builder IDs, verifier IDs and keys that are refused whatever their namespace says.
     #[serde(default)]
     pub denials: Vec<toml::Value>,
+    /// Files with certificates that are believed about devices, besides those that the program knows, relative to the
+    /// working copy.
+    #[serde(default)]
+    pub attestation_roots: Vec<PathBuf>,
 }
 
 /// Somebody, or some machine, that holds keys.
@@ -39,6 +43,9 @@ pub struct Config {
 pub struct Person {
     /// Files with public keys in PEM, relative to the working copy.
     pub keys: Vec<PathBuf>,
+    /// Files with what devices say of these keys, certificates in PEM, relative to the working copy.
+    #[serde(default)]
+    pub attestations: Vec<PathBuf>,
 }
 
 /// The policies of the four top-level roles.

@@ -28,4 +28,4 @@ pub use family_thresholds::{FAMILY_THRESHOLDS, FamilyCount, FamilyThresholds};
 pub use proposal::Proposal;
 pub(crate) use proposal::{SPEC_VERSION, expiry};
 pub use signed::{SignedRole, SignedState, file_name};
-pub use working_copy::{CONFIG_FILE, HeldKey, SIGNED_DIRECTORY, WorkingCopy};
+pub use working_copy::{CONFIG_FILE, HeldKey, SIGNED_DIRECTORY, WorkingCopy, evidence_name};

@@ -291,6 +291,11 @@ pub(crate) struct CheckOptions {
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub(crate) enum KeyCommand {
+    /// Check that a key was made in a YubiKey, by what the device says of it
+    ///
+    /// A YubiKey's PIV application certifies the keys that it has made, with a key that Yubico has certified. Says which
+    /// device, which slot, and when it asks for PIN and touch. It does not say who holds it.
+    Attested(KeyAttestedOptions),
     /// Make a secret key
     ///
     /// Writes the secret key, encrypted and for its owner alone, and its public half with the ending `.pub`. A file that
@@ -317,6 +322,31 @@ pub(crate) struct KeyListOptions {
     /// Where to look: `ssh-agent`, or `pkcs11:` and the file of a module
     #[arg(long, value_name = "WHERE")]
     pub(crate) from: String,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Check what `yubico-piv-tool -a attest -s 9c` and `-a read-certificate -s f9` wrote
+  $ trustroot key attested alice.pub --attestation 9c.pem --intermediate f9.pem")]
+pub(crate) struct KeyAttestedOptions {
+    /// The public key that is asked about, as a PEM file
+    pub(crate) file: PathBuf,
+
+    /// What the device says of it: a certificate in PEM, which those that lead to a root may follow
+    #[arg(long, value_name = "FILE")]
+    pub(crate) attestation: PathBuf,
+
+    /// Certificates between that and a root, in PEM: that of the device's slot f9 [may be given several times]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) intermediate: Vec<PathBuf>,
+
+    /// A root to believe besides Yubico's of 2016, in PEM, that you have from its maker [may be given several times]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root: Vec<PathBuf>,
+
+    /// A root or targets file in which the key is looked up, unverified
+    #[arg(long, value_name = "METADATA")]
+    pub(crate) delegator: Option<PathBuf>,
 }
 
 /// The ways to name a key.
