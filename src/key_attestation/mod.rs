@@ -28,8 +28,7 @@ const MOST_CERTIFICATES: usize = 16;
 const MOST_CHAINS: usize = 1000;
 const TOO_MANY_CHAINS: &str = "there are more of its kind than are looked at, 1000";
 
-/// Yubico's root for attestations of the PIV application, serial number 263751, with which YubiKeys before firmware 5.7
-/// leave the factory.
+/// Yubico's root for attestations of the PIV application, of 2016, serial number 263751.
 const YUBICO_PIV_ROOT: &str = include_str!("yubico_piv_root_ca_263751.pem");
 
 /// The authorities that are believed about devices.

@@ -92,7 +92,7 @@ impl Shape {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, self.name);
-        params.is_ca = self.ca.clone().map_or(IsCa::NoCa, IsCa::Ca);
+        params.is_ca = self.ca.map_or(IsCa::NoCa, IsCa::Ca);
         params.key_usages.clone_from(&self.usages);
         params.not_before = date_time_ymd(self.years.0, 1, 1);
         params.not_after = date_time_ymd(self.years.1, 1, 1);
@@ -532,9 +532,18 @@ fn the_command_compares_the_attested_key_with_the_one_that_is_asked_about() {
     assert_eq!(status, 2);
 }
 
+/// What a real device says of a key.
+struct RealChain {
+    /// The serial number under which it is filed.
+    serial: String,
+    attestation: PathBuf,
+    intermediate: PathBuf,
+    public: Option<PathBuf>,
+}
+
 /// The attestations of two real ceremonies, each beside its device's certificate; with the file of the public key where
 /// there is one.
-fn real_chains() -> Option<Vec<(String, PathBuf, PathBuf, Option<PathBuf>)>> {
+fn real_chains() -> Option<Vec<RealChain>> {
     let base = crate::realdata::path("tuf/hsm-attestations")?;
     let mut chains = Vec::new();
     for entry in walkdir::WalkDir::new(&base).sort_by_file_name() {
@@ -543,10 +552,12 @@ fn real_chains() -> Option<Vec<(String, PathBuf, PathBuf, Option<PathBuf>)>> {
         let directory = path.parent().unwrap();
         let serial = directory.file_name().unwrap().to_str().unwrap().to_owned();
         if name == "Slot9CAttestation.pem" {
-            chains.push((serial, path.clone(), directory.join("SlotF9Intermediate.pem"), None));
+            let intermediate = directory.join("SlotF9Intermediate.pem");
+            chains.push(RealChain { serial, attestation: path.clone(), intermediate, public: None });
         } else if let Some(stem) = name.strip_suffix("_key_cert.pem") {
             let beside = |suffix: &str| directory.join(format!("{stem}{suffix}"));
-            chains.push((serial, path.clone(), beside("_device_cert.pem"), Some(beside("_pubkey.pem"))));
+            let (intermediate, public) = (beside("_device_cert.pem"), Some(beside("_pubkey.pem")));
+            chains.push(RealChain { serial, attestation: path.clone(), intermediate, public });
         }
     }
     Some(chains)
@@ -558,7 +569,7 @@ fn every_real_chain_leads_to_yubico_and_names_the_device_that_it_is_filed_under(
     assert_eq!(chains.len(), 22);
     let read = |path: &Path| fs_err::read(path).unwrap();
     let mut listed = 0;
-    for (serial, attestation, intermediate, public) in &chains {
+    for RealChain { serial, attestation, intermediate, public } in &chains {
         let (leaf, device) = (read(attestation), read(intermediate));
         let proved = verify_attestation(&[&leaf, &device], &DeviceRoots::built_in(), now()).unwrap();
         assert!(proved.root_is_built_in && proved.root.contains("Yubico PIV Root CA"), "{proved}");
@@ -571,7 +582,7 @@ fn every_real_chain_leads_to_yubico_and_names_the_device_that_it_is_filed_under(
         }
         // Devices of a batch share a certificate. Those of other batches are of the same name, and did not sign this.
         let der = |pem: &[u8]| pem::parse(pem).unwrap().into_contents();
-        let all = chains.iter().map(|(_, _, intermediate, _)| (der(&read(intermediate)), read(intermediate)));
+        let all = chains.iter().map(|chain| read(&chain.intermediate)).map(|pem| (der(&pem), pem));
         let mut batches: std::collections::BTreeMap<Vec<u8>, Vec<u8>> = all.collect();
         batches.remove(&der(&device)).unwrap();
         assert_eq!(batches.len(), 5);

@@ -287,7 +287,7 @@ fn inspect(session: &Session, options: &KeyInspectOptions) -> Result<(), Report>
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Attested {
+struct MadeInDevice {
     file: ShownPath,
     #[serde(flatten)]
     key: KeyFacts,
@@ -333,7 +333,7 @@ impl Device {
     }
 }
 
-impl Show for Attested {
+impl Show for MadeInDevice {
     fn text(&self) -> String {
         let device = &self.attested;
         let told = |what: Option<String>| what.unwrap_or_else(|| "not told".to_owned());
@@ -366,17 +366,11 @@ impl Show for Attested {
 
 fn attested(session: &Session, options: &KeyAttestedOptions) -> Result<(), Report> {
     let text = keys::read_key_file(&options.file)?;
-    let public = match KeyFile::read(&text).map_err(|error| keys::bad_key_file(&options.file, &error))? {
-        KeyFile::Public(public) => public,
-        _ => {
-            return Err(Report::new(
-                Outcome::WrongQuestion,
-                "not-a-public-key",
-                "a secret key in a file is in no device",
-            )
+    let read = KeyFile::read(&text).map_err(|error| keys::bad_key_file(&options.file, &error))?;
+    let KeyFile::Public(public) = read else {
+        return Err(Report::new(Outcome::WrongQuestion, "not-a-public-key", "a secret key in a file is in no device")
             .fact("file", show_path(&options.file))
             .hint("name the file with the public half of the key in the device"));
-        }
     };
     let refused = |error: &AttestationError, path: &Path| {
         let outcome = if error.code() == "attestation-malformed" { Outcome::WrongQuestion } else { Outcome::No };
@@ -386,7 +380,7 @@ fn attested(session: &Session, options: &KeyAttestedOptions) -> Result<(), Repor
                 .hint(
                     "`--intermediate` names the certificate of the device's slot f9: `yubico-piv-tool -a read-certificate -s f9`",
                 )
-                .hint("devices since firmware 5.7 have another root: get it from Yubico, and name it with `--root`"),
+                .hint("a device of another root needs `--root`: get that from its maker, and compare it with what others publish"),
             _ => report,
         }
     };
@@ -417,7 +411,8 @@ fn attested(session: &Session, options: &KeyAttestedOptions) -> Result<(), Repor
     }
     let listed = options.delegator.as_deref().map(|delegator| listed(delegator, &public)).transpose()?;
     let facts = KeyFacts::of(&public)?;
-    let attested = Attested { file: ShownPath::of(&options.file), key: facts, attested: Device::of(&proved), listed };
+    let attested =
+        MadeInDevice { file: ShownPath::of(&options.file), key: facts, attested: Device::of(&proved), listed };
     output::show(session.format, &attested)
 }
 
