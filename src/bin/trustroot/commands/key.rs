@@ -346,7 +346,7 @@ impl Show for MadeInDevice {
         for (name, what) in [
             ("serial", told(device.serial.map(|serial| serial.to_string()))),
             ("slot", told(device.slot.clone())),
-            ("firmware", device.firmware.clone()),
+            ("version", device.firmware.clone()),
             ("form", format!("{}{}", device.form, if device.fips { ", FIPS series" } else { "" })),
             ("PIN", device.pin.clone()),
             ("touch", device.touch.clone()),
