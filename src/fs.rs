@@ -1,8 +1,8 @@
 //! Writes files so that a reader sees the old content or the new, never a part; and locks directories.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::io::{self, Read as _, Write};
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
@@ -20,6 +20,20 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_directory(directory_of(path))
 }
 
+/// Like [`write_durably`], for a file that must not be there yet. Returns whether it was not: one that is there stays as
+/// it is.
+#[cfg(feature = "maintainer")]
+pub(crate) fn create_durably(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let mut file = temporary_beside(path)?;
+    file.write_all(bytes)?;
+    file.file.as_file().sync_data().map_err(|error| with_path(&error, path))?;
+    match file.file.persist_noclobber(path) {
+        Ok(_) => sync_directory(directory_of(path)).map(|()| true),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(with_path(&error.error, path)),
+    }
+}
+
 /// Like [`write_durably`], for a file that only its owner may read.
 ///
 /// # Errors
@@ -28,7 +42,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     spare_special_files(path)?;
     // Without permissions of our own choice a temporary file is its owner's alone.
     let mut file = temporary_in(path, tempfile::Builder::new().prefix(TEMPORARY))?;
-    file.write_all(bytes).map_err(|error| with_path(&error, path))?;
+    file.write_all(bytes)?;
     persist(file, path, Survives::PowerFailure)
 }
 
@@ -45,8 +59,8 @@ pub(crate) enum Survives {
 /// file has no business there, and gives way.
 pub(crate) fn replace(path: &Path, bytes: &[u8], survives: Survives) -> io::Result<()> {
     let mut file = temporary_beside(path)?;
-    file.write_all(bytes).map_err(|error| with_path(&error, path))?;
-    rename(file, path, survives)
+    file.write_all(bytes)?;
+    rename(file.into(), path, survives)
 }
 
 /// Removes the temporary files that killed processes left in a directory, as far as that can be done. Those of a process
@@ -78,15 +92,48 @@ fn is_temporary(name: &str) -> bool {
     random.is_some_and(|random| random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
+/// A file that becomes another one, of which alone its errors speak.
+#[derive(Debug)]
+pub(crate) struct Temporary {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl Temporary {
+    pub(crate) fn into_parts(self) -> (File, tempfile::TempPath) {
+        self.file.into_parts()
+    }
+}
+
+impl From<Temporary> for tempfile::NamedTempFile {
+    fn from(temporary: Temporary) -> Self {
+        temporary.file
+    }
+}
+
+impl Write for Temporary {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // The file itself: `NamedTempFile` would put its own name into the error.
+        self.file.as_file_mut().write(bytes).map_err(|error| with_path(&error, &self.path))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_file_mut().flush().map_err(|error| with_path(&error, &self.path))
+    }
+}
+
 /// A temporary file beside `path`, locked for as long as this process has it open, where files can be locked.
-fn temporary_in(path: &Path, builder: &tempfile::Builder<'_, '_>) -> io::Result<tempfile::NamedTempFile> {
+fn temporary_in(path: &Path, builder: &tempfile::Builder<'_, '_>) -> io::Result<Temporary> {
     loop {
         let file = builder.tempfile_in(directory_of(path)).map_err(|error| with_path(&error, path))?;
-        match file.as_file().try_lock() {
+        let usable = match file.as_file().try_lock() {
             // Before it was locked, somebody may have taken it for left over.
-            Ok(()) if fs::symlink_metadata(file.path()).is_ok() => return Ok(file),
-            Ok(()) | Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(_)) => return Ok(file),
+            Ok(()) => fs::symlink_metadata(file.path()).is_ok(),
+            Err(TryLockError::WouldBlock) => false,
+            Err(TryLockError::Error(_)) => true,
+        };
+        if usable {
+            return Ok(Temporary { file, path: path.to_owned() });
         }
     }
 }
@@ -102,13 +149,13 @@ fn spare_special_files(path: &Path) -> io::Result<()> {
 }
 
 /// A temporary file for what the user wants at `path`, unless something stands there that is not a regular file.
-pub(crate) fn temporary_for(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+pub(crate) fn temporary_for(path: &Path) -> io::Result<Temporary> {
     spare_special_files(path)?;
     temporary_beside(path)
 }
 
 /// A temporary file that [`persist`] can rename to `path`.
-fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+fn temporary_beside(path: &Path) -> io::Result<Temporary> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY);
     #[cfg(unix)]
@@ -121,8 +168,8 @@ fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
 }
 
 /// Makes a temporary file the content of `path`.
-pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path, survives: Survives) -> io::Result<()> {
-    rename(file, path, survives)?;
+pub(crate) fn persist(file: impl Into<tempfile::NamedTempFile>, path: &Path, survives: Survives) -> io::Result<()> {
+    rename(file.into(), path, survives)?;
     if survives == Survives::PowerFailure { sync_directory(directory_of(path)) } else { Ok(()) }
 }
 
@@ -144,8 +191,17 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
 
 /// The error with the file that was meant. The name of a temporary one, which would stand in it, says nothing to anybody.
 pub(crate) fn with_path(error: &io::Error, path: &Path) -> io::Error {
-    let reason =
-        error.get_ref().and_then(std::error::Error::source).map_or_else(|| error.to_string(), ToString::to_string);
+    let said = error.to_string();
+    let reason = match error.get_ref() {
+        // An error of the system's, which names no file.
+        None => said,
+        Some(error) => match error.source() {
+            // The file's own error, below that of `fs_err`.
+            Some(source) => source.to_string(),
+            // That of `tempfile` hides it, and says where at its end.
+            None => said.split_once(" at path \"").map_or(said.as_str(), |(reason, _)| reason).to_owned(),
+        },
+    };
     io::Error::new(error.kind(), format!("cannot write `{}`: {reason}", path.display()))
 }
 
@@ -288,6 +344,31 @@ mod tests {
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3);
     }
 
+    /// Their names say nothing to anybody, and are another each time.
+    #[cfg(unix)]
+    #[test]
+    fn errors_name_the_file_that_was_meant_and_no_temporary_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("absent").join("file");
+        for error in [write_durably(&path, b"new").unwrap_err(), write_private(&path, b"new").unwrap_err()] {
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+            let meant = format!("cannot write `{}`: No such file or directory (os error 2)", path.display());
+            assert_eq!(error.to_string(), meant);
+        }
+        // Linux has a device that is always full.
+        if let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") {
+            let path = directory.path().join("file");
+            let (_, name) = temporary_beside(&path).unwrap().into_parts();
+            let mut file = Temporary { file: tempfile::NamedTempFile::from_parts(full, name), path: path.clone() };
+            let error = file.write_all(b"new").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+            let meant = format!("cannot write `{}`: No space left on device (os error 28)", path.display());
+            assert_eq!(error.to_string(), meant);
+            drop(file);
+        }
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
     #[test]
     fn what_killed_processes_left_is_removed_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
@@ -302,7 +383,7 @@ mod tests {
         left.sort();
         let stay = stay.iter().map(|name| directory.path().join(name));
         let mut expected: Vec<_> = stay.chain([directory.path().join(".trustroot-direct")]).collect();
-        expected.push(of_the_living.path().to_owned());
+        expected.push(of_the_living.file.path().to_owned());
         expected.sort();
         assert_eq!(left, expected);
     }

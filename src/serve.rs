@@ -356,9 +356,8 @@ fn never_changes(name: &str, beside_timestamp: bool) -> bool {
     let Some((first, rest)) = name.split_once('.') else { return false };
     let is_version = !first.starts_with('0') && !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit());
     let is_role = rest.strip_suffix(".json").is_some_and(|role| !role.is_empty());
-    let lower_hex = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let is_digest = matches!(first.len(), 64 | 96 | 128) && first.bytes().all(lower_hex) && !rest.is_empty();
-    is_digest || (beside_timestamp && is_version && is_role)
+    let is_digest = HashAlgorithm::ALL.iter().any(|algorithm| algorithm.is_digest(first));
+    (is_digest && !rest.is_empty()) || (beside_timestamp && is_version && is_role)
 }
 
 /// Never a type that a browser would run: targets are whatever somebody signed for.

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 /// `tests/guides.rs` runs these.
-const NEED_A_SHELL: [&str; 7] = [
+const NEED_A_SHELL: [&str; 9] = [
     "hardware-keys.md",
     "first-trust-root.md",
     "post-quantum-root.md",
@@ -26,6 +26,8 @@ const NEED_A_SHELL: [&str; 7] = [
     "air-gap-ceremony.md",
     "ceremony-in-ci.md",
     "when-a-ceremony-goes-wrong.md",
+    "rehearse-a-ceremony.md",
+    "invite-a-keyholder.md",
 ];
 
 /// The files whose commands are run.

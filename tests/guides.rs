@@ -173,6 +173,16 @@ fn the_guide_to_ceremonies_in_branches_works_as_written() {
     run("docs/guides/ceremony-in-ci.md", with_example_keys);
 }
 
+#[test]
+fn the_guide_to_rehearsals_works_as_written() {
+    run("docs/guides/rehearse-a-ceremony.md", with_example_keys);
+}
+
+#[test]
+fn the_guide_to_inviting_keyholders_works_as_written() {
+    run("docs/guides/invite-a-keyholder.md", with_example_keys);
+}
+
 fn two_hours_ago() -> chrono::DateTime<chrono::Utc> {
     #[expect(clippy::disallowed_methods, reason = "the commands of guides run now")]
     let now = chrono::Utc::now();

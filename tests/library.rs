@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use demo_repository::support::{OPPY, Registry, SimRepository, block_on};
+use trustroot::builders;
 use trustroot::client::blocking;
 use trustroot::client::*;
 use trustroot::metadata::TargetPath;
 use trustroot::serve::{ServeLimits, Server};
-use trustroot::trust::UpdateStart;
+use trustroot::trust::{FoundTarget, UpdateStart};
 
 #[allow(dead_code, reason = "its `main` is for the command line")]
 #[path = "../examples/admission_controller.rs"]
@@ -70,8 +71,37 @@ fn the_blocking_client_does_what_the_async_one_does() {
     assert_eq!((progress, std::fs::read(&destination).unwrap().as_slice()), (12, b"hello, world".as_slice()));
     assert!(updater.find(&TargetPath::new("absent").unwrap()).unwrap().is_none());
     assert_eq!(updater.registry().unwrap_err().code(), "no-catalog");
+    assert_eq!(updater.kept_roles().unwrap(), []);
     let asked = repository.shelf().take_requests().len() as u64;
     assert_eq!(updater.traffic().requests, asked);
+}
+
+#[test]
+fn the_blocking_client_carries_a_bundle() {
+    let repository = repository();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("bundle");
+    let hello = TargetPath::new("hello").unwrap();
+    let questions = bundle::Questions { targets: [hello.clone()].into(), ..bundle::Questions::default() };
+    let base = SafeUrl::parse(demo_repository::support::BASE).unwrap();
+    let settings = UpdaterSettings::new(base.below("metadata"), base.below("targets"));
+    let keeping = settings.clone().kept_targets(KeptTargets::In(directory.path().join("targets")));
+    let root = || TrustAnchor::Pinned(repository.shelf().get("metadata/1.root.json").unwrap());
+    let start = UpdateStart::at(repository.shelf().now());
+    let (store, shelf) = (MemoryStore::default(), repository.shelf().clone());
+    let mut exporting = blocking::Updater::new(root(), keeping, store, shelf, start).unwrap();
+    let exported = exporting.export_bundle(&questions, 1 << 20, None, &file).unwrap();
+    assert_eq!(exported.answers.targets, questions.targets);
+    repository.shelf().take_requests();
+
+    let bundle = bundle::Bundle::open(&file).unwrap();
+    let mut settings = settings;
+    bundle.carry_over(&mut settings);
+    let (store, fetcher) = (MemoryStore::default(), Arc::new(bundle::BundleFetcher::new(bundle)));
+    let mut importing = blocking::Updater::new(root(), settings, store, fetcher, start).unwrap();
+    assert_eq!(importing.import_bundle(&questions, 1 << 20).unwrap().targets, questions.targets);
+    assert!(importing.find(&hello).unwrap().is_some());
+    assert!(repository.shelf().take_requests().is_empty());
 }
 
 #[test]
@@ -153,7 +183,6 @@ fn the_blocking_client_refuses_to_stop_an_async_runtime() {
 fn clients_may_be_sent_and_shared_between_threads() {
     fn is<T: Send + Sync>() {}
     fn is_sent<T: Send>() {}
-    fn future_is_sent<T: Send>(_: &T) {}
     is::<Updater>();
     is::<blocking::Updater>();
     is::<UpdaterSettings>();
@@ -197,15 +226,78 @@ fn clients_may_be_sent_and_shared_between_threads() {
     is_sent::<Body>();
     is_sent::<Answer>();
     is_sent::<StoreLock>();
-    // What multi-threaded runtimes ask of tasks.
-    let repository = repository();
-    let base = SafeUrl::parse(demo_repository::support::BASE).unwrap();
-    let (settings, root) = (UpdaterSettings::new(base.clone(), base), TrustAnchor::Pinned(Vec::new()));
-    let start = UpdateStart::at(spring());
-    let mut updater = Updater::new(root, settings, MemoryStore::default(), repository.shelf().clone(), start).unwrap();
-    future_is_sent(&updater.refresh());
-    future_is_sent(&updater.find(&TargetPath::new("hello").unwrap()));
-    future_is_sent(&updater.registry());
+}
+
+/// What multi-threaded runtimes ask of tasks: it need not run, as it does not compile where a future stays on its thread.
+#[expect(clippy::too_many_arguments, reason = "one of each that some function wants")]
+fn every_future_is_sent(
+    (updater, multi): (&mut Updater, &mut MultiRepository),
+    (found, agreed): (&FoundTarget, &Agreed),
+    (registry, agreed_registry): (&builders::Registry, &AgreedRegistry),
+    (id, entry): (&builders::BuilderId, &builders::NamespaceEntry),
+    (path, file): (&TargetPath, &Path),
+    (fetcher, url, bodies): (&dyn Fetcher, &SafeUrl, [Body; 2]),
+    questions: &bundle::Questions,
+    (server, limits): (Server, ServeLimits),
+) {
+    fn sent(_: impl Send) {}
+    fn look_up<T: builders::MapDocument>(
+        updater: &mut Updater,
+        multi: &mut MultiRepository,
+        (registry, agreed): (&builders::Registry, &AgreedRegistry),
+        id: &builders::BuilderId,
+    ) {
+        sent(updater.look_up::<T>(registry, id));
+        sent(multi.look_up::<T>(agreed, id));
+    }
+    look_up::<builders::Builder>(updater, multi, (registry, agreed_registry), id);
+    look_up::<builders::Verifier>(updater, multi, (registry, agreed_registry), id);
+    sent(updater.refresh());
+    sent(updater.find(path));
+    sent(updater.download(found, file, None, |_| {}));
+    sent(updater.target_bytes(found, None));
+    sent(updater.registry());
+    sent(updater.refresh_documents());
+    sent(updater.time_authorities(entry, 1));
+    sent(updater.kept_roles());
+    sent(bundle::export(updater, questions, 1, None, file));
+    sent(bundle::import(updater, questions, 1));
+    sent(multi.find(path));
+    sent(multi.download(agreed, file, None, |_| {}));
+    sent(multi.target_bytes(agreed, None));
+    sent(multi.registry());
+    sent(multi.time_authorities(entry, 1));
+    let [body_for_bytes, body_for_stream] = bodies;
+    sent(body_for_bytes.bytes(1));
+    sent(body_for_stream.stream(1, |_| Ok::<_, FetchError>(())));
+    sent(Retries::NONE.fetch(fetcher, url, 1, &mut Traffic::default()));
+    sent(Server::bind(file, "127.0.0.1:0".parse().unwrap(), limits));
+    sent(server.run(std::future::pending()));
+}
+
+#[test]
+fn every_public_future_is_among_those_that_are_checked() {
+    let _ = every_future_is_sent;
+    let checked = include_str!("library.rs");
+    let public = include_str!("../docs/public-api.txt").lines().filter(|line| line.contains(": async fn "));
+    // Publishing is no work for a server.
+    let public = public.filter(|line| !line.starts_with("publish::"));
+    let not_checked: Vec<&str> = public
+        .filter(|line| {
+            let path: Vec<&str> = line.split(": async fn").next().unwrap().split("::").collect();
+            let (owner, name) = (path[path.len() - 2], path[path.len() - 1]);
+            let called = match owner {
+                "MultiRepository" => format!("multi.{name}"),
+                "Updater" => format!("updater.{name}"),
+                "Body" => format!("body_for_{name}.{name}("),
+                "Retries" => format!("Retries::NONE.{name}("),
+                "Server" if name == "run" => format!("server.{name}("),
+                owner => format!("{owner}::{name}("),
+            };
+            !checked.contains(&format!("sent({called}"))
+        })
+        .collect();
+    assert!(not_checked.is_empty(), "{not_checked:#?}");
 }
 
 /// The demo repository, and the directory with everything.
@@ -272,7 +364,7 @@ fn the_admission_controller_allows_only_what_the_builder_built() {
     let controller = admission_controller::Controller::new(root, &url, cache, Arc::new(FileFetcher));
     let decide = |artifact: &[u8], attestation: &str, builder: &str, now| {
         let decided = block_on(controller.decide(artifact, attestation.as_bytes(), builder, now));
-        decided.map(trustroot::builders::BuildLevel::as_short).map_err(|error| error.to_string())
+        decided.map(builders::BuildLevel::as_short).map_err(|error| error.to_string())
     };
     assert_eq!(decide(artifact, &good, OPPY, now).unwrap_err(), "nothing is trusted yet");
     block_on(controller.refresh(now)).unwrap();

@@ -184,7 +184,7 @@ impl RegistryError {
 }
 
 /// A kind of document that namespaces sign: [`Builder`] or [`Verifier`].
-pub trait MapDocument: Sized + fmt::Debug + sealed::Sealed {
+pub trait MapDocument: Sized + fmt::Debug + Send + Sync + sealed::Sealed {
     /// Reads the document.
     ///
     /// # Errors

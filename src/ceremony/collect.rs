@@ -149,6 +149,16 @@ impl SigningEvent {
     }
 
     fn collect_response(&mut self, signed: &SignedState, response: &Response) -> Result<Vec<Collected>, CeremonyError> {
+        match (response.rehearsal, self.rehearsal.is_some()) {
+            (true, false) => return Ok(vec![uncounted(response.key.clone(), "made in a rehearsal")]),
+            (false, true) => {
+                return Ok(vec![uncounted(
+                    response.key.clone(),
+                    "made for an event that is meant, and this is a rehearsal",
+                )]);
+            }
+            _ => {}
+        }
         if response.repository != signed.digest().map(hex::encode) {
             return Ok(vec![uncounted(response.key.clone(), "made for another repository")]);
         }

@@ -8,7 +8,7 @@ use super::wording::{Step, words};
 use crate::crypto::{VerifyingKey, sha256};
 use crate::metadata::{KeyId, PublicKey, RoleKeys, RoleName, Root, Unrecognized};
 use crate::printable::Printable;
-use crate::repository::FamilyThresholds;
+use crate::repository::{FamilyThresholds, same_name};
 
 /// What kind of change a line shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -293,15 +293,30 @@ fn by_name(items: &[Value]) -> BTreeMap<String, &Value> {
 
 /// Names of keyholders that people could take for one another, each group once (Unicode Technical Standard 39, section 4).
 pub(super) fn lookalikes<'a>(keys: impl Iterator<Item = &'a PublicKey>) -> Vec<String> {
-    let mut alike: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for owner in keys.filter_map(PublicKey::owner) {
-        let skeleton: String = unicode_security::confusable_detection::skeleton(owner.trim()).collect();
-        alike.entry(skeleton.to_lowercase()).or_default().insert(owner);
+    let owners: BTreeSet<String> = keys.filter_map(PublicKey::owner).map(str::to_owned).collect();
+    new_lookalikes("keyholders", &BTreeSet::new(), &owners)
+}
+
+/// Most groups of names that look alike of which each is pointed out.
+const MOST_ALIKE: usize = 20;
+
+/// Names that people could take for one another, where at least one of them is new.
+pub(super) fn new_lookalikes(kind: &str, before: &BTreeSet<String>, after: &BTreeSet<String>) -> Vec<String> {
+    let mut alike: BTreeMap<String, BTreeSet<&String>> = BTreeMap::new();
+    for name in before.union(after) {
+        alike.entry(same_name(name)).or_default().insert(name);
     }
-    let groups = alike.into_values().filter(|names| names.len() > 1);
-    let quoted = |names: BTreeSet<&str>| names.into_iter().map(|name| format!("`{}`", Printable(name))).collect();
-    let say = |names: Vec<String>| {
-        format!("these names of keyholders look alike, and are not the same: {}", names.join(", "))
+    let groups: Vec<BTreeSet<&String>> = alike
+        .into_values()
+        .filter(|names| names.len() > 1 && names.iter().any(|name| !before.contains(*name)))
+        .collect();
+    let say = |names: &BTreeSet<&String>| {
+        let quoted: Vec<String> = names.iter().map(|name| format!("`{}`", Printable(name))).collect();
+        format!("these names of {kind} look alike, and are not the same: {}", quoted.join(", "))
     };
-    groups.map(quoted).map(say).collect()
+    let mut said: Vec<String> = groups.iter().take(MOST_ALIKE).map(say).collect();
+    if groups.len() > MOST_ALIKE {
+        said.push(format!("{} more groups of names of {kind} look alike", groups.len() - MOST_ALIKE));
+    }
+    said
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::InvitationError;
 use crate::crypto::SigningError;
 use crate::metadata::{FormatError, RoleName, Version};
 use crate::printable::{Printable, PrintableLines};
@@ -32,6 +33,22 @@ pub enum CeremonyError {
         event: String,
         /// What is wrong.
         problem: String,
+    },
+    /// A merge left a conflict in the proposal.
+    #[error("the signing event `{event}` has two proposals of {role}: `proposal.json` holds the conflict of a merge")]
+    Undecided {
+        /// The event.
+        event: String,
+        /// The role.
+        role: RoleName,
+    },
+    /// The namespace's role is no longer delegated to, so nobody can sign for it.
+    #[error("{role} is no longer delegated to by {by}: nobody can sign for it")]
+    NoLongerDelegated {
+        /// The role.
+        role: RoleName,
+        /// The document that delegates, with its version.
+        by: String,
     },
     /// The file is not a request, or not one that is taken.
     #[error("this is not a request that is taken: {}", Printable(.problem))]
@@ -76,6 +93,9 @@ pub enum CeremonyError {
         /// The role.
         role: RoleName,
     },
+    /// A key of the real repository, in a rehearsal of it.
+    #[error("this is a rehearsal, and the key is one of the real repository's")]
+    RealKey,
     /// The words or the digest that confirm do not belong to this payload.
     #[error("that does not belong to this payload: nothing is signed")]
     NotConfirmed,
@@ -166,6 +186,9 @@ pub enum CeremonyError {
         /// When.
         expires: String,
     },
+    /// An invitation, an answer to it or a voucher's word is not taken.
+    #[error(transparent)]
+    Invitation(#[from] InvitationError),
     /// The key could not sign.
     #[error("the key could not sign: {0}")]
     Signing(#[from] SignerError),
@@ -179,6 +202,8 @@ impl CeremonyError {
             Self::Io(_) => "io",
             Self::NoEvent { .. } => "no-event",
             Self::Malformed { .. } => "malformed-event",
+            Self::Undecided { .. } => "undecided-event",
+            Self::NoLongerDelegated { .. } => "no-longer-delegated",
             Self::MalformedRequest { .. } => "malformed-request",
             Self::DamagedRequest => "damaged-request",
             Self::Proposal(_) => "malformed",
@@ -187,6 +212,7 @@ impl CeremonyError {
             Self::NoPin => "no-pin",
             Self::BreaksRules { .. } => "breaks-rules",
             Self::NotASigner { .. } => "not-a-signer",
+            Self::RealKey => "real-key",
             Self::NotConfirmed => "not-confirmed",
             Self::TooFewSignatures { .. } => "too-few-signatures",
             Self::TooFewOfFamily { .. } => "too-few-of-family",
@@ -197,6 +223,7 @@ impl CeremonyError {
             Self::Superseded { .. } => "superseded",
             Self::Withdrawn { .. } => "withdrawn",
             Self::Expired { .. } => "expired",
+            Self::Invitation(error) => error.code(),
             Self::Signing(error) => error.code(),
         }
     }
@@ -206,12 +233,16 @@ impl CeremonyError {
         matches!(
             self,
             Self::PinNotInChain { .. }
+                | Self::Undecided { .. }
+                | Self::NoLongerDelegated { .. }
                 | Self::MalformedRequest { .. }
                 | Self::DamagedRequest
                 | Self::OtherRepository { .. }
                 | Self::BreaksRules { .. }
                 | Self::NotASigner { .. }
+                | Self::RealKey
                 | Self::NotConfirmed
+                | Self::Invitation(_)
                 | Self::TooFewSignatures { .. }
                 | Self::TooFewOfFamily { .. }
                 | Self::OutgoingKeyMissing { .. }

@@ -14,12 +14,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::CeremonyError;
+use super::introductions::Introductions;
 use crate::crypto::sha256;
-use crate::fs::{read_bounded, write_durably};
+use crate::fs::{read_bounded, remove_leftovers, write_durably};
 use crate::metadata::{
-    Document, EncodedName, Envelope, Expires, KeyId, RoleName, Root, Signature, TargetPath, Targets, Version,
+    Document, EncodedName, Envelope, Expires, HashAlgorithm, KeyId, Occasion, RoleName, Root, Signature, TargetPath,
+    Targets, Version,
 };
-use crate::repository::{Proposal, SignedState, WorkingCopy, file_name};
+use crate::repository::{Proposal, Rehearsal, SignedState, WorkingCopy, file_name};
 
 /// Longest proposal, and longest file that a proposal names, in bytes.
 pub(super) const LONGEST: u64 = 512_000_000;
@@ -101,7 +103,7 @@ impl FiledSignature {
     }
 
     pub(super) fn is_well_formed(&self) -> bool {
-        is_sha256(&self.payload_sha256) && !self.keyid.is_empty()
+        HashAlgorithm::Sha256.is_digest(&self.payload_sha256) && !self.keyid.is_empty()
     }
 }
 
@@ -129,11 +131,6 @@ impl Withdrawal {
 /// Longest reason for a withdrawal, in bytes.
 const LONGEST_REASON: usize = 1000;
 
-/// Whether this is a SHA-256 as we write it.
-pub(super) fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-}
-
 /// A signing event, as it lies on disk.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -152,11 +149,15 @@ pub struct SigningEvent {
     pub signatures: Vec<FiledSignature>,
     /// Files that should be signatures and are not, with why.
     pub unreadable: Vec<(String, String)>,
+    /// What is rehearsed; `None` where the event is meant.
+    pub rehearsal: Option<Rehearsal>,
+    /// How those came here who have new keys.
+    pub(super) introductions: Introductions,
     pub(super) document: Vec<u8>,
     /// Payloads that were withdrawn.
     pub withdrawn: Vec<Withdrawal>,
-    /// Earlier proposals: a signature stays valid for ever, so the payload that it is over is kept.
-    superseded: Vec<Vec<u8>>,
+    /// Every payload that was ever proposed here: a signature stays valid for ever, so what it is over is kept.
+    proposed: Vec<Vec<u8>>,
     /// Absent for one that lies nowhere.
     directory: Option<PathBuf>,
 }
@@ -175,14 +176,20 @@ impl SigningEvent {
     ) -> Result<Self, CeremonyError> {
         let directory = copy.events_directory().join(name.as_str());
         let file = EventFile { role: proposal.role.as_str().to_owned(), repository: signed.digest().map(hex::encode) };
-        if let Some(there) = read_event_file(&directory, name)?
+        // Where a merge left a conflict in it, this decides.
+        let undecided =
+            read_bounded(&directory.join("event.json"), LONGEST_SIGNATURE)?.is_some_and(|it| conflicts(&it));
+        if !undecided
+            && let Some(there) = read_event_file(&directory, name)?
             && there.role != file.role
         {
             let problem = format!("it is about {}, not about {}", there.role, file.role);
             return Err(malformed(name, problem));
         }
         fs::create_dir_all(directory.join("signatures"))?;
-        keep_payload(&directory, &proposal.document)?;
+        keep_payload(&directory, read_bounded(&directory.join("proposal.json"), LONGEST)?.as_deref())?;
+        // Named by its digest, so that it outlives a merge in which two branches each proposed something.
+        keep_payload(&directory, Some(&proposal.document))?;
         let staged = directory.join("targets");
         if staged.exists() {
             fs::remove_dir_all(&staged)?;
@@ -193,9 +200,9 @@ impl SigningEvent {
             write_durably(&file, bytes)?;
         }
         let text = serde_json::to_vec_pretty(&file).map_err(|error| malformed(name, error.to_string()))?;
-        write_durably(&directory.join("event.json"), &text)?;
+        write(&directory, "event.json", &text)?;
         // Until this is written the event has its old proposal, whose files may be gone: running it again mends that.
-        write_durably(&directory.join("proposal.json"), &proposal.document)?;
+        write(&directory, "proposal.json", &proposal.document)?;
         Self::open(copy, name)
     }
 
@@ -204,22 +211,37 @@ impl SigningEvent {
     /// # Errors
     /// When there is none, or its proposal cannot be read.
     pub fn open(copy: &WorkingCopy, name: &EventName) -> Result<Self, CeremonyError> {
+        let event = Self::read(copy, name)?;
+        event.check_targets(Content::Complete)?;
+        Ok(event)
+    }
+
+    /// Whether every file that the proposal names lies here, and no other.
+    pub(super) fn is_whole(&self) -> bool {
+        self.check_targets(Content::Complete).is_ok()
+    }
+
+    /// Reads an event, also one whose start was interrupted.
+    pub(super) fn read(copy: &WorkingCopy, name: &EventName) -> Result<Self, CeremonyError> {
         let directory = copy.events_directory().join(name.as_str());
         let file = read_event_file(&directory, name)?
             .ok_or_else(|| CeremonyError::NoEvent { name: name.as_str().to_owned() })?;
         let role = role_of(&file.role).ok_or_else(|| malformed(name, "its role is not signed in events"))?;
         let document = read_bounded(&directory.join("proposal.json"), LONGEST)?
             .ok_or_else(|| malformed(name, "`proposal.json` is missing"))?;
-        let envelope = Envelope::parse(&document)?;
+        if conflicts(&document) {
+            return Err(CeremonyError::Undecided { event: name.as_str().to_owned(), role });
+        }
+        let envelope = Envelope::parse_for(copy.occasion(), &document)?;
         let version = version_of(&role, &envelope)?;
         let targets = read_targets(&directory.join("targets"), name)?;
         let digest = hex::encode(sha256(envelope.signed_bytes()));
         let (signatures, unreadable) = read_signatures(&directory.join("signatures"), &digest)?;
-        let superseded = read_superseded(&directory.join("superseded"))?;
+        let proposed = read_proposed(&directory.join("proposed"))?;
         let withdrawn = read_withdrawn(&directory.join("withdrawn"))?;
         let name = name.clone();
         let directory = Some(directory);
-        let event = Self {
+        let mut event = Self {
             name,
             role,
             version,
@@ -227,13 +249,15 @@ impl SigningEvent {
             targets,
             signatures,
             unreadable,
+            rehearsal: copy.config().rehearsal.clone(),
+            introductions: Introductions::default(),
             document,
             withdrawn,
-            superseded,
+            proposed,
             directory,
         };
         event.check_repository(copy, file.repository.as_deref())?;
-        event.check_targets(Content::Complete)?;
+        event.introductions = Introductions::read(copy, &event.listed_fingerprints()?)?;
         Ok(event)
     }
 
@@ -248,7 +272,19 @@ impl SigningEvent {
         document: &[u8],
         targets: BTreeMap<TargetPath, Vec<u8>>,
     ) -> Result<Self, CeremonyError> {
-        let envelope = Envelope::parse(document)?;
+        Self::of_document_for(None, name, role, document, targets)
+    }
+
+    /// As [`SigningEvent::of_document`], also of a rehearsal.
+    pub(super) fn of_document_for(
+        rehearsal: Option<Rehearsal>,
+        name: &EventName,
+        role: &RoleName,
+        document: &[u8],
+        targets: BTreeMap<TargetPath, Vec<u8>>,
+    ) -> Result<Self, CeremonyError> {
+        let occasion = if rehearsal.is_some() { Occasion::Rehearsal } else { Occasion::Real };
+        let envelope = Envelope::parse_for(occasion, document)?;
         let payload_sha256 = hex::encode(sha256(envelope.signed_bytes()));
         let filed = |(keyid, signature): (&KeyId, &Signature)| FiledSignature {
             payload_sha256: payload_sha256.clone(),
@@ -266,9 +302,11 @@ impl SigningEvent {
             targets,
             signatures,
             unreadable: Vec::new(),
+            rehearsal,
+            introductions: Introductions::default(),
             document,
             withdrawn: Vec::new(),
-            superseded: Vec::new(),
+            proposed: Vec::new(),
             directory: None,
         };
         event.check_targets(Content::Partial)?;
@@ -298,8 +336,15 @@ impl SigningEvent {
     /// Every payload that this event proposes or has proposed, each as an event of its own. Those that cannot be read
     /// are left out: nobody can publish them.
     pub fn every_payload(&self) -> impl Iterator<Item = Self> {
-        let earlier = self.superseded.iter().filter_map(|document| self.with_document(document).ok());
-        std::iter::once(self.clone()).chain(earlier)
+        let own = self.digest();
+        let kept = self.proposed.iter().filter_map(|document| self.with_document(document).ok());
+        std::iter::once(self.clone()).chain(kept.filter(move |other| other.digest() != own))
+    }
+
+    /// The role as people are told of it: with a word before it where nothing is meant.
+    pub fn proposed(&self) -> String {
+        let occasion = if self.rehearsal.is_some() { "REHEARSAL " } else { "" };
+        format!("{occasion}{}", self.role)
     }
 
     /// The SHA-256 of the payload: what signatures are over, and what people compare.
@@ -351,7 +396,7 @@ impl SigningEvent {
     /// # Errors
     /// When it is not a document of this role.
     pub(super) fn beside(&self, document: &[u8]) -> Result<Self, CeremonyError> {
-        Self::of_document(&self.name, &self.role, document, BTreeMap::new())
+        Self::of_document_for(self.rehearsal.clone(), &self.name, &self.role, document, BTreeMap::new())
     }
 
     /// The document with these signatures, by keyid.
@@ -374,11 +419,9 @@ impl SigningEvent {
     pub(super) fn file(&mut self, filed: FiledSignature) -> Result<PathBuf, CeremonyError> {
         let path = PathBuf::from("signatures").join(filed.file_name());
         if let Some(directory) = &self.directory {
-            let path = directory.join(&path);
-            fs::create_dir_all(directory.join("signatures"))?;
             // What lies there under this name is this signature, or was damaged.
             let text = serde_json::to_vec_pretty(&filed).map_err(|error| malformed(&self.name, error.to_string()))?;
-            write_durably(&path, &text)?;
+            write(&directory.join("signatures"), &filed.file_name(), &text)?;
         }
         if !self.signatures.contains(&filed) {
             self.signatures.push(filed);
@@ -393,11 +436,9 @@ impl SigningEvent {
     pub(super) fn keep(&mut self, other: &Self) -> Result<(), CeremonyError> {
         let document = other.assembled(&BTreeMap::new())?;
         if let Some(directory) = &self.directory {
-            let kept = directory.join("superseded");
-            fs::create_dir_all(&kept)?;
-            write_durably(&kept.join(format!("{}.json", hex::encode(other.digest()))), &document)?;
+            keep_payload(directory, Some(&document))?;
         }
-        self.superseded.push(document);
+        self.proposed.push(document);
         Ok(())
     }
 
@@ -425,10 +466,9 @@ impl SigningEvent {
             at: now.to_rfc3339_opts(SecondsFormat::Secs, true),
         };
         if let Some(directory) = self.directory.as_ref().map(|directory| directory.join("withdrawn")) {
-            fs::create_dir_all(&directory)?;
             let text =
                 serde_json::to_vec_pretty(&withdrawn).map_err(|error| malformed(&self.name, error.to_string()))?;
-            write_durably(&directory.join(withdrawn.file_name()), &text)?;
+            write(&directory, &withdrawn.file_name(), &text)?;
         }
         self.withdrawn.push(withdrawn);
         Ok(())
@@ -450,7 +490,7 @@ impl SigningEvent {
     /// # Errors
     /// When it is not a document of this role.
     pub(super) fn with_document(&self, document: &[u8]) -> Result<Self, CeremonyError> {
-        let envelope = Envelope::parse(document)?;
+        let envelope = Envelope::parse_for(self.envelope.occasion(), document)?;
         let version = version_of(&self.role, &envelope)?;
         Ok(Self { version, envelope, document: document.to_owned(), ..self.clone() })
     }
@@ -533,6 +573,13 @@ fn malformed(name: &EventName, problem: impl Into<String>) -> CeremonyError {
 
 fn read_event_file(directory: &Path, name: &EventName) -> Result<Option<EventFile>, CeremonyError> {
     let Some(bytes) = read_bounded(&directory.join("event.json"), LONGEST_SIGNATURE)? else { return Ok(None) };
+    if conflicts(&bytes) {
+        return Err(malformed(
+            name,
+            "`event.json` holds the conflict of a merge: two branches each started an event of \
+                                    this name; `trustroot ceremony start ROLE --name NAME` decides which it is",
+        ));
+    }
     serde_json::from_slice(&bytes).map(Some).map_err(|error| malformed(name, format!("`event.json`: {error}")))
 }
 
@@ -554,25 +601,40 @@ fn read_targets(directory: &Path, name: &EventName) -> Result<BTreeMap<TargetPat
     Ok(targets)
 }
 
-/// Keeps a proposal that is about to be replaced: somebody may have signed it in a copy that has not come back yet.
-fn keep_payload(directory: &Path, next: &[u8]) -> Result<(), CeremonyError> {
-    let Some(document) = read_bounded(&directory.join("proposal.json"), LONGEST)? else { return Ok(()) };
-    let Ok(envelope) = Envelope::parse(&document) else { return Ok(()) };
-    let digest = hex::encode(sha256(envelope.signed_bytes()));
-    if document != next {
-        let kept = directory.join("superseded");
-        fs::create_dir_all(&kept)?;
-        write_durably(&kept.join(format!("{digest}.json")), &document)?;
+/// Keeps a payload under its digest: somebody may sign it in a copy that has not come back yet. What is no document is
+/// nothing that anybody could sign.
+fn keep_payload(directory: &Path, document: Option<&[u8]>) -> Result<(), CeremonyError> {
+    let Some((document, Ok(envelope))) = document.map(|document| (document, Envelope::parse(document))) else {
+        return Ok(());
+    };
+    let name = format!("{}.json", hex::encode(sha256(envelope.signed_bytes())));
+    let kept = directory.join("proposed");
+    let there = read_bounded(&kept.join(&name), LONGEST).ok().flatten().and_then(|there| Envelope::parse(&there).ok());
+    if there.is_some_and(|there| there.signed_bytes() == envelope.signed_bytes()) {
+        return Ok(());
     }
-    Ok(())
+    write(&kept, &name, document)
 }
 
-/// Most earlier proposals of one event that are read.
-const MOST_SUPERSEDED: usize = 100;
+/// Writes a file of an event, and clears away what a killed process left beside it.
+fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), CeremonyError> {
+    fs::create_dir_all(directory)?;
+    remove_leftovers(directory);
+    Ok(write_durably(&directory.join(name), bytes)?)
+}
 
-fn read_superseded(directory: &Path) -> Result<Vec<Vec<u8>>, CeremonyError> {
+/// Whether git left the conflict of a merge in this file.
+fn conflicts(bytes: &[u8]) -> bool {
+    let has = |mark: &[u8]| bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(mark));
+    has(b"<<<<<<< ") && has(b">>>>>>> ")
+}
+
+/// Most payloads of one event that are read.
+const MOST_PROPOSED: usize = 100;
+
+fn read_proposed(directory: &Path) -> Result<Vec<Vec<u8>>, CeremonyError> {
     let mut documents = Vec::new();
-    for path in json_files(directory)?.into_iter().take(MOST_SUPERSEDED) {
+    for path in json_files(directory)?.into_iter().take(MOST_PROPOSED) {
         documents.extend(read_bounded(&path, LONGEST)?);
     }
     Ok(documents)
@@ -581,10 +643,10 @@ fn read_superseded(directory: &Path) -> Result<Vec<Vec<u8>>, CeremonyError> {
 /// Withdrawals that can be read; whoever writes others achieves nothing.
 fn read_withdrawn(directory: &Path) -> Result<Vec<Withdrawal>, CeremonyError> {
     let mut withdrawn = Vec::new();
-    for path in json_files(directory)?.into_iter().take(MOST_SUPERSEDED) {
+    for path in json_files(directory)?.into_iter().take(MOST_PROPOSED) {
         let Ok(Some(bytes)) = read_bounded(&path, LONGEST_SIGNATURE) else { continue };
         let Ok(read) = serde_json::from_slice::<Withdrawal>(&bytes) else { continue };
-        withdrawn.extend(Some(read).filter(|read| is_sha256(&read.payload_sha256)));
+        withdrawn.extend(Some(read).filter(|read| HashAlgorithm::Sha256.is_digest(&read.payload_sha256)));
     }
     Ok(withdrawn)
 }

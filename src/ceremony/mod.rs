@@ -10,25 +10,37 @@ mod collect;
 mod diff;
 mod error;
 mod event;
+mod introductions;
+mod invitation;
+mod outgoing;
+mod outlook;
+mod rebase;
+mod rehearsal;
 mod request;
 mod response;
 mod review;
-mod rules;
 mod status;
 mod wording;
 mod words;
 
 use crate::metadata::Root;
 
+pub use crate::repository::Keys;
 pub use calendar::{Deadline, Pace, Urgency};
 pub use collect::{Collected, Fate, files_to_collect};
 pub use diff::{Change, Mark};
 pub use error::CeremonyError;
 pub use event::{EventName, FiledSignature, SigningEvent, Withdrawal};
+pub use introductions::{Admitted, admit, invite};
+pub use invitation::{
+    ANSWER_MEDIA_TYPE, Answer, INVITATION_MEDIA_TYPE, Invitation, InvitationError, VOUCH_MEDIA_TYPE, Vouch,
+};
+pub use outlook::Outlook;
+pub use rebase::Rebased;
+pub use rehearsal::{Rehearsed, StandIn, rehearse};
 pub use request::{REQUEST_MEDIA_TYPE, Request};
 pub use response::{RESPONSE_MEDIA_TYPE, Response};
 pub use review::Review;
-pub use rules::Keys;
 pub use status::{AcceptedRisks, EventState, Sibling, Status, Uncounted, Under};
 pub use words::{Challenge, digest_groups, digest_words};
 

@@ -11,14 +11,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::event::role_of;
+use super::introductions::Introductions;
 use super::review::LONGEST_COMPARED;
-use super::rules::Keys;
 use super::{CeremonyError, EventName, Review, Sibling, SigningEvent, Status};
 use crate::crypto::sha256;
 use crate::fs::read_bounded;
 use crate::key_attestation::Evidence;
 use crate::metadata::{RoleName, TargetPath};
-use crate::repository::{SignedState, WorkingCopy, file_name};
+use crate::repository::{Keys, Rehearsal, SignedState, WorkingCopy, file_name};
 use crate::trust::UpdateStart;
 
 /// The media type of a request.
@@ -42,6 +42,9 @@ struct Index {
     /// The SHA-256 of the repository's first root; absent where that is what is proposed.
     #[serde(skip_serializing_if = "Option::is_none")]
     repository: Option<String>,
+    /// What is rehearsed; absent where the event is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rehearsal: Option<Rehearsal>,
     payload_sha256: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     purpose: Option<String>,
@@ -109,6 +112,9 @@ impl Request {
                 files.insert(format!("{TARGETS}{path}"), bytes.clone());
             }
         }
+        for (digest, file) in event.introductions.files() {
+            files.insert(format!("{INTRODUCTIONS}{digest}.json"), file.clone());
+        }
         let evidence = copy.evidence()?;
         for (prefix, some) in [(ATTESTATIONS, evidence.chains), (ATTESTATION_ROOTS, evidence.roots)] {
             files.extend(some.into_iter().map(|(name, bytes)| (format!("{prefix}{name}"), bytes)));
@@ -125,6 +131,7 @@ impl Request {
             event: event.name.as_str().to_owned(),
             role: event.role.as_str().to_owned(),
             repository: signed.digest().map(hex::encode),
+            rehearsal: event.rehearsal.clone(),
             payload_sha256: hex::encode(event.digest()),
             purpose: purpose.map(str::to_owned),
             unknown_siblings: unknown_siblings.clone(),
@@ -182,7 +189,8 @@ impl Request {
             return Err(malformed(format!("its purpose is longer than {LONGEST_PURPOSE} characters")));
         }
         let proposal = files.remove(PROPOSAL).ok_or_else(|| malformed(format!("`{PROPOSAL}` is missing")))?;
-        let (mut signed, mut targets, mut siblings) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let (mut signed, mut targets) = (BTreeMap::new(), BTreeMap::new());
+        let (mut siblings, mut introductions) = (Vec::new(), Vec::new());
         let mut evidence = Evidence::default();
         for (file, content) in files {
             if let Some(name) = file.strip_prefix(SIGNED) {
@@ -196,12 +204,18 @@ impl Request {
                 evidence.roots.insert(name.to_owned(), content);
             } else if file.starts_with(SIBLINGS) {
                 siblings.push(content);
+            } else if file.starts_with(INTRODUCTIONS) {
+                introductions.push(content);
             } else {
                 return Err(malformed(format!("it has a file called `{file}`")));
             }
         }
-        let signed = SignedState::of_files(signed, start)?;
-        let event = SigningEvent::of_document(&name, &role, &proposal, targets)?;
+        if let Some(Err(problem)) = index.rehearsal.as_ref().map(Rehearsal::check) {
+            return Err(malformed(format!("what it rehearses cannot be read: {problem}")));
+        }
+        let mut event = SigningEvent::of_document_for(index.rehearsal, &name, &role, &proposal, targets)?;
+        event.introductions = Introductions::of(introductions, &event.listed_fingerprints()?);
+        let signed = SignedState::of_files_for(event.envelope.occasion(), signed, start)?;
         let (offered, expected) = (index.repository, signed.digest().map(hex::encode));
         let first = event.role == RoleName::Root && event.version.get() == 1;
         if offered != expected || (expected.is_none() && !first) {
@@ -249,6 +263,7 @@ fn here_keys(copy: &WorkingCopy) -> Keys {
 const PROPOSAL: &str = "proposal.json";
 const SIGNED: &str = "signed/";
 const TARGETS: &str = "targets/";
+const INTRODUCTIONS: &str = "introductions/";
 const SIBLINGS: &str = "siblings/";
 const ATTESTATIONS: &str = "attestations/";
 const ATTESTATION_ROOTS: &str = "attestation-roots/";

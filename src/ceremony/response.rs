@@ -4,9 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::is_sha256;
 use super::{CeremonyError, SigningEvent};
 use crate::crypto::sha256;
+use crate::metadata::HashAlgorithm;
 use crate::repository::SignedState;
 use crate::signers::Signer;
 
@@ -15,6 +15,8 @@ pub const RESPONSE_MEDIA_TYPE: &str = "application/vnd.trustroot.response.v1";
 
 /// How the line of a QR code begins.
 const LINE: &str = "TRUSTROOT-RESPONSE/1:";
+/// The same of a rehearsal.
+const REHEARSAL_LINE: &str = "TRUSTROOT-REHEARSAL/1:";
 /// Longest text of a scanner that is read, in bytes.
 const LONGEST_LINES: usize = 1 << 20;
 
@@ -27,6 +29,9 @@ pub struct Response {
     /// The SHA-256 of the repository's first root, in hexadecimal; absent where that is what was signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
+    /// Whether it was made in a rehearsal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rehearsal: bool,
     /// The SHA-256 of the payload, in hexadecimal.
     pub payload_sha256: String,
     /// The SHA-256 of the key's canonical SubjectPublicKeyInfo, in hexadecimal.
@@ -53,9 +58,9 @@ impl Response {
 
     fn is_well_formed(&self) -> bool {
         self.media_type == RESPONSE_MEDIA_TYPE
-            && is_sha256(&self.payload_sha256)
-            && is_sha256(&self.key)
-            && self.repository.as_ref().is_none_or(|digest| is_sha256(digest))
+            && HashAlgorithm::Sha256.is_digest(&self.payload_sha256)
+            && HashAlgorithm::Sha256.is_digest(&self.key)
+            && self.repository.as_ref().is_none_or(|digest| HashAlgorithm::Sha256.is_digest(digest))
     }
 
     /// The response as a file.
@@ -69,18 +74,22 @@ impl Response {
     /// the signer's machine says.
     pub fn to_line(&self) -> String {
         let repository = self.repository.as_deref().unwrap_or("-");
-        format!("{LINE}{repository}:{}:{}:{}", self.payload_sha256, self.key, self.sig).to_uppercase()
+        let start = if self.rehearsal { REHEARSAL_LINE } else { LINE };
+        format!("{start}{repository}:{}:{}:{}", self.payload_sha256, self.key, self.sig).to_uppercase()
     }
 
     /// Reads the line of a QR code, as a scanner prints it.
     pub fn parse_line(line: &str) -> Option<Self> {
         // ZBar says what kind of code it saw.
         let line = line.trim().strip_prefix("QR-Code:").unwrap_or(line.trim());
-        let fields: Vec<String> = line.strip_prefix(LINE)?.split(':').map(str::to_ascii_lowercase).collect();
+        let rehearsed = line.strip_prefix(REHEARSAL_LINE);
+        let fields: Vec<String> =
+            rehearsed.or_else(|| line.strip_prefix(LINE))?.split(':').map(str::to_ascii_lowercase).collect();
         let [repository, payload_sha256, key, sig] = <[String; 4]>::try_from(fields).ok()?;
         let response = Self {
             media_type: RESPONSE_MEDIA_TYPE.to_owned(),
             repository: Some(repository).filter(|repository| repository != "-"),
+            rehearsal: rehearsed.is_some(),
             payload_sha256,
             key,
             sig,
@@ -123,6 +132,7 @@ impl SigningEvent {
         Ok(Response {
             media_type: RESPONSE_MEDIA_TYPE.to_owned(),
             repository: signed.digest().map(hex::encode),
+            rehearsal: self.rehearsal.is_some(),
             payload_sha256: hex::encode(self.digest()),
             key: hex::encode(sha256(key.canonical_spki())),
             sig: hex::encode(sig),

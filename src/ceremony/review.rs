@@ -1,18 +1,22 @@
 //! What a keyholder sees before a key is touched: computed here, from the last signed version and the proposed bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::diff::{self, Change, Mark, add_roles, keys_and_roles};
-use super::rules::{self, Keys};
+use super::outgoing::{self, Outgoing};
 use super::{CeremonyError, SigningEvent, digest_groups, digest_words};
 use crate::key_attestation::Evidence;
-use crate::metadata::{Document, Expires, HashAlgorithm, RoleName, Root, TargetFile, TargetPath, Targets, Version};
+use crate::metadata::{
+    DelegationRule, Document, Expires, HashAlgorithm, RoleName, Root, TargetFile, TargetPath, Targets, Version,
+};
 use crate::printable::Printable;
-use crate::repository::{FAMILY_THRESHOLDS, SignedRole, SignedState, WorkingCopy};
+use crate::repository::{
+    FAMILY_THRESHOLDS, Keys, Moment, Offered, Rehearsal, SignedRole, SignedState, WorkingCopy, judge,
+};
 
 /// Most changes that one event may hold: what nobody reads must not be signed.
 const MOST_CHANGES: usize = 10_000;
@@ -23,6 +27,8 @@ const MOST_CHANGES: usize = 10_000;
 pub struct Review {
     /// The SHA-256 of the repository's first root; `None` where that is what is proposed.
     pub repository: Option<[u8; 32]>,
+    /// What is rehearsed; `None` where the event is meant.
+    pub rehearsal: Option<Rehearsal>,
     /// The file that would be published.
     pub file: String,
     /// The role.
@@ -83,14 +89,16 @@ impl SigningEvent {
             Some(attested) => Some(format!("attested: {attested}")),
             None => judged.any.then(|| "no attestation: nothing proves that it was made in a device".to_owned()),
         };
-        let mut alike = Vec::new();
-        let (compared_with, expiry, changes) = match &self.role {
+        let mut notes = Vec::new();
+        let (compared_with, expiry, mut changes) = match &self.role {
             RoleName::Root => {
                 let new: Root = self.envelope.unverified()?;
                 let before = signed.roots().rev().find(|(root, _)| root.version < new.version);
                 let old = before.map(|(root, _)| &**root);
+                let outgoing = old.map(|old| outgoing::of_roots(old, &new)).unwrap_or_default();
+                notes.extend(outgoing.iter().filter(|one| one.signs_as.is_empty()).map(Outgoing::note));
                 let mut changes = diff::roots(old, &new, &known);
-                alike.extend(diff::lookalikes(new.keys.values().chain(old.iter().flat_map(|old| old.keys.values()))));
+                notes.extend(diff::lookalikes(new.keys.values().chain(old.iter().flat_map(|old| old.keys.values()))));
                 changes.extend(
                     self.raw_changes(before.map(|(_, bytes)| bytes), &["expires", "version", FAMILY_THRESHOLDS]),
                 );
@@ -102,7 +110,17 @@ impl SigningEvent {
                 let changes = self.target_changes(signed, before.as_ref(), &new, &known)?;
                 let old = before.as_ref().map(|before| &*before.document);
                 let delegations = [Some(&new), old].into_iter().flatten().filter_map(|all| all.delegations.as_ref());
-                alike.extend(diff::lookalikes(delegations.flat_map(|all| all.keys.values())));
+                let of_root = signed.root().into_iter().flat_map(|root| root.keys.values());
+                notes.extend(diff::lookalikes(delegations.flat_map(|all| all.keys.values()).chain(of_root)));
+                notes.extend(self.lookalikes(signed, old, &new));
+                let delegations = |targets: &Targets| targets.delegations.clone();
+                if let (Some(old), Some(new)) = (old.and_then(delegations), delegations(&new)) {
+                    let roles: Vec<RoleName> = match &new.rule {
+                        DelegationRule::Roles(roles) => roles.iter().map(|delegation| delegation.role).collect(),
+                        DelegationRule::Bins(_) => Vec::new(),
+                    };
+                    notes.extend(outgoing::of_delegations(&old, &new, &roles).iter().map(Outgoing::note));
+                }
                 let mut with = name(role.as_str(), old.map(Targets::version));
                 if before.as_ref().is_some_and(|before| !before.current) {
                     with.push_str(
@@ -112,8 +130,9 @@ impl SigningEvent {
                 (with, expiry(now, &new.expires, old.map(|old| &old.expires)), changes)
             }
         };
-        let mut findings = rules::judge(self, keys, signed, now)?;
-        findings.notes.extend(alike);
+        self.introduce(signed, &mut changes)?;
+        let mut findings = judge(&self.offered(), keys, signed, Moment::Signing(now))?;
+        findings.notes.extend(notes);
         for (file, problem) in &judged.problems {
             findings.problems.push(format!("the attestation `{}` proves nothing: {problem}", Printable(file)));
         }
@@ -122,6 +141,7 @@ impl SigningEvent {
         }
         Ok(Review {
             repository: signed.digest(),
+            rehearsal: self.rehearsal.clone(),
             file: self.file_name(),
             role: self.role.clone(),
             version: self.version,
@@ -134,8 +154,20 @@ impl SigningEvent {
         })
     }
 
+    fn offered(&self) -> Offered<'_> {
+        Offered {
+            role: &self.role,
+            version: self.version,
+            envelope: &self.envelope,
+            document: &self.document,
+            targets: &self.targets,
+            left_out: self.left_out(),
+            rehearsal: self.rehearsal.as_ref(),
+        }
+    }
+
     /// Differences for which there are no words above, shown raw.
-    fn raw_changes(&self, before: Option<&[u8]>, with_words: &[&str]) -> Vec<Change> {
+    pub(super) fn raw_changes(&self, before: Option<&[u8]>, with_words: &[&str]) -> Vec<Change> {
         let signed_part = |bytes: &[u8]| {
             let mut value: Value = serde_json::from_slice(bytes).unwrap_or_default();
             let mut signed = value["signed"].take();
@@ -154,6 +186,54 @@ impl SigningEvent {
         };
         let old = before.map(signed_part);
         diff::raw("signed", old.as_ref(), Some(&signed_part(&self.document)))
+    }
+
+    /// Files, namespaces and builders that people could take for others that are there, or that come with them.
+    fn lookalikes(&self, signed: &SignedState, old: Option<&Targets>, new: &Targets) -> Vec<String> {
+        let roles = |targets: Option<&Targets>| {
+            delegations(targets).iter().map(|delegation| delegation.role.as_str().to_owned()).collect::<BTreeSet<_>>()
+        };
+        // What lies below `slsa/` is called by digests.
+        let files = |targets: Option<&Targets>| {
+            let paths = targets.into_iter().flat_map(Targets::iter).map(|(path, _)| path);
+            paths.filter(|path| !path.starts_with("slsa/")).collect::<BTreeSet<_>>()
+        };
+        let mut notes = diff::new_lookalikes("namespaces", &roles(old), &roles(Some(new)));
+        notes.extend(diff::new_lookalikes("files", &files(old), &files(Some(new))));
+        if self.role == RoleName::Targets {
+            return notes;
+        }
+        // Builders of all namespaces: who is taken for another is often another's.
+        let all = delegations(signed.targets().map(|targets| &*targets.document));
+        let mut before = Vec::new();
+        for role in all.iter().map(|delegation| &delegation.role) {
+            // What cannot be read here is no name that anybody sees.
+            let Ok(Some(document)) = signed.role(role) else { continue };
+            for (path, entry) in document.document.iter() {
+                let (Ok(path), Ok(entry)) = (TargetPath::new(&path), entry) else { continue };
+                before.extend(signed.target(&path, &entry).ok().and_then(|bytes| read(&bytes)));
+            }
+        }
+        let after: Vec<Value> = self.targets.values().filter_map(|bytes| read(bytes)).collect();
+        for (field, kind) in [("displayName", "builders"), ("builderId", "builders"), ("verifierId", "verifiers")] {
+            let names = |documents: &[Value]| {
+                documents.iter().filter_map(|one| one.get(field)?.as_str().map(str::to_owned)).collect::<BTreeSet<_>>()
+            };
+            notes.extend(diff::new_lookalikes(kind, &names(&before), &names(&after)));
+        }
+        notes
+    }
+
+    /// Every difference from another document of the role but in these fields, in words where there are any.
+    pub(super) fn changes_of_document(&self, before: &[u8], but: &[&str]) -> Vec<Change> {
+        let part = |bytes: &[u8]| {
+            let mut signed = read(bytes).map(|mut value| value["signed"].take()).unwrap_or_default();
+            if let Value::Object(members) = &mut signed {
+                members.retain(|field, _| !but.contains(&field.as_str()));
+            }
+            signed
+        };
+        diff::raw("signed", Some(&part(before)), Some(&part(&self.document)))
     }
 
     fn target_changes(
@@ -242,7 +322,7 @@ impl SigningEvent {
 /// Longest file whose content is compared, in bytes; of a longer one length and digests are shown.
 pub(super) const LONGEST_COMPARED: u64 = 1 << 20;
 
-fn read(bytes: &[u8]) -> Option<Value> {
+pub(super) fn read(bytes: &[u8]) -> Option<Value> {
     serde_json::from_slice(bytes).ok()
 }
 
@@ -273,8 +353,8 @@ fn forget(value: &mut Value, fields: &[&str]) -> bool {
 /// Leaves out of a delegator's keys and roles what the lines about keys have said, and entries of which nothing is left.
 /// Those lines are about keys that a role lists, and of root about the four roles.
 fn without_worded_keys(delegator: &mut Value) {
-    let mut listed = std::collections::BTreeSet::new();
-    let list = |role: &Value, listed: &mut std::collections::BTreeSet<String>| {
+    let mut listed = BTreeSet::new();
+    let list = |role: &Value, listed: &mut BTreeSet<String>| {
         let keyids = role.get("keyids").and_then(Value::as_array).into_iter().flatten();
         listed.extend(keyids.filter_map(Value::as_str).map(str::to_owned));
     };
@@ -309,7 +389,7 @@ fn without_worded_keys(delegator: &mut Value) {
 
 fn delegations(targets: Option<&Targets>) -> Vec<crate::metadata::Delegation> {
     match targets.and_then(|targets| targets.delegations.as_ref()).map(|all| &all.rule) {
-        Some(crate::metadata::DelegationRule::Roles(roles)) => roles.iter().collect(),
+        Some(DelegationRule::Roles(roles)) => roles.iter().collect(),
         _ => Vec::new(),
     }
 }

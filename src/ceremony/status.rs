@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::outgoing::{self, Outgoing};
 use super::{CeremonyError, EventName, FiledSignature, SigningEvent};
 use crate::crypto::{VerifyingKey, sha256};
-use crate::fs::write_durably;
+use crate::fs::{create_durably, remove_leftovers, write_durably};
 use crate::metadata::{
-    Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Unrecognized, Version,
+    Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Targets,
+    Unrecognized, Version,
 };
 use crate::repository::{FamilyCount, FamilyThresholds, RepositoryError, SignedState, WorkingCopy};
 use crate::signers::Signer;
@@ -133,15 +135,39 @@ impl Delegator {
     }
 
     /// The keyids that may sign, with the keys that they stand for.
-    fn listed(&self, role: &RoleName) -> impl Iterator<Item = (&KeyId, &PublicKey)> {
+    pub(super) fn listed(&self, role: &RoleName) -> impl Iterator<Item = (&KeyId, &PublicKey)> {
         let (keys, role_keys) = self.keys(role).unzip();
         let keyids = role_keys.into_iter().flat_map(|role| &role.keyids);
         keyids.filter_map(move |keyid| Some((keyid, keys?.get(keyid)?)))
     }
 }
 
+/// Whether an earlier version of top-level targets delegated to this role.
+fn delegated_to_before(signed: &SignedState, role: &RoleName) -> bool {
+    signed.all_targets().any(|(_, bytes)| {
+        let document = Envelope::parse(bytes).and_then(|envelope| envelope.unverified::<Targets>());
+        let delegations = document.ok().and_then(|document| document.delegations);
+        delegations.is_some_and(|delegations| delegations.to_role(role.as_str()).is_some())
+    })
+}
+
 fn pairs<'a>(filed: &[&'a FiledSignature]) -> Vec<(&'a str, &'a str)> {
     filed.iter().map(|filed| (filed.keyid.as_str(), filed.sig.as_str())).collect()
+}
+
+/// People who are to have another key in a role of root, and whose key of before could sign and has not.
+fn outgoing_missing(delegators: &[Delegator], counts: &[Under]) -> BTreeSet<String> {
+    let ([before, after], [under_before, _]) = (delegators, counts) else { return BTreeSet::new() };
+    let (Source::Root(before), Source::Root(after)) = (&before.source, &after.source) else {
+        return BTreeSet::new();
+    };
+    let signed = |line: &TallyLine| matches!(line.standing, Standing::Valid | Standing::SameKey);
+    let lines = &under_before.tally.lines;
+    let has_signed =
+        |outgoing: &Outgoing| lines.iter().any(|line| signed(line) && outgoing.signs_as.contains(&line.keyid));
+    let outgoing = outgoing::of_roots(before, after);
+    let missing = outgoing.into_iter().filter(|one| !one.signs_as.is_empty() && !has_signed(one));
+    missing.map(|outgoing| outgoing.owner).collect()
 }
 
 /// Why a signature over the right payload counts for nothing.
@@ -184,7 +210,14 @@ impl SigningEvent {
                 let targets = &signed.targets().ok_or_else(|| not_yet(RoleName::Targets))?.document;
                 let delegations = targets.delegations.as_ref();
                 let found = delegations.and_then(|all| Some((all.clone(), all.to_role(role.as_str())?)));
-                let (delegations, delegation) = found.ok_or_else(|| not_yet(RoleName::Targets))?;
+                let (delegations, delegation) = match found {
+                    Some(found) => found,
+                    None if delegated_to_before(signed, role) => {
+                        let (role, by) = (role.clone(), format!("targets {}", targets.version()));
+                        return Err(CeremonyError::NoLongerDelegated { role, by });
+                    }
+                    None => return Err(not_yet(RoleName::Targets).into()),
+                };
                 let source = Source::Targets(Box::new(delegations), Box::new(delegation));
                 let by = format!("targets {}", targets.version());
                 let families = families(&by, &targets.unrecognized)?;
@@ -223,7 +256,7 @@ impl SigningEvent {
             uncounted: self.uncounted(&delegators, &counts)?,
             siblings: self.siblings(signed, payloads)?,
             unreadable_events,
-            outgoing_missing: self.outgoing_missing(&delegators, &counts),
+            outgoing_missing: outgoing_missing(&delegators, &counts),
             counts,
         })
     }
@@ -402,34 +435,6 @@ impl SigningEvent {
         Ok(siblings)
     }
 
-    /// People who are to have another key in a role of root, and whose key of before has not signed.
-    fn outgoing_missing(&self, delegators: &[Delegator], counts: &[Under]) -> BTreeSet<String> {
-        let ([before, after], [under_before, _]) = (delegators, counts) else { return BTreeSet::new() };
-        let (Some((old_keys, old)), Some((new_keys, new))) = (before.keys(&self.role), after.keys(&self.role)) else {
-            return BTreeSet::new();
-        };
-        let spki = |key: &PublicKey| VerifyingKey::from_metadata(key).ok().map(|key| key.canonical_spki().to_vec());
-        let stays: BTreeSet<_> = new.keyids.iter().filter_map(|keyid| spki(new_keys.get(keyid)?)).collect();
-        // However the name is spelled.
-        let spelled = |owner: &str| owner.trim().to_lowercase();
-        let has_new: BTreeSet<String> =
-            new.keyids.iter().filter_map(|keyid| new_keys.get(keyid)?.owner()).map(spelled).collect();
-        let mut missing = BTreeSet::new();
-        for keyid in &old.keyids {
-            let Some(key) = old_keys.get(keyid) else { continue };
-            let (Some(owner), Some(spki)) = (key.owner(), spki(key)) else { continue };
-            let signed = under_before
-                .tally
-                .lines
-                .iter()
-                .any(|line| line.keyid == *keyid && matches!(line.standing, Standing::Valid | Standing::SameKey));
-            if has_new.contains(&spelled(owner)) && !stays.contains(&spki) && !signed {
-                missing.insert(owner.to_owned());
-            }
-        }
-        missing
-    }
-
     /// The keyids under which the physical key with this fingerprint may sign, with whoever may say so.
     ///
     /// # Errors
@@ -485,6 +490,9 @@ impl SigningEvent {
         signed: &SignedState,
         key: &dyn Signer,
     ) -> Result<BTreeMap<KeyId, Vec<u8>>, CeremonyError> {
+        if self.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.refuses(key.canonical_spki())) {
+            return Err(CeremonyError::RealKey);
+        }
         let delegators = self.delegators(signed)?;
         let listed = delegators.iter().flat_map(|delegator| delegator.listed(&self.role));
         let signatures = key.sign_as_listed(&self.role, self.version, self.envelope.signed_bytes(), listed)?;
@@ -554,7 +562,9 @@ impl SigningEvent {
         for (path, bytes) in &self.targets {
             let name = path.url_path(Some(&sha256(bytes)));
             let file = directory.join("targets").join(name);
-            fs_err::create_dir_all(file.parent().unwrap_or(&directory))?;
+            let parent = file.parent().unwrap_or(&directory);
+            fs_err::create_dir_all(parent)?;
+            remove_leftovers(parent);
             write_durably(&file, bytes)?;
         }
         let lines = || status.counts.iter().flat_map(|under| &under.tally.lines);
@@ -562,7 +572,14 @@ impl SigningEvent {
         counted
             .retain(|keyid, _| lines().any(|line| line.standing == Standing::Valid && line.keyid.as_str() == *keyid));
         fs_err::create_dir_all(&directory)?;
-        write_durably(&directory.join(self.file_name()), &self.assembled(&counted)?)?;
-        Ok(())
+        remove_leftovers(&directory);
+        let created = create_durably(&directory.join(self.file_name()), &self.assembled(&counted)?)?;
+        match self.finished_as(signed)? {
+            // Somebody else has finished another event over this version since we looked.
+            Some(false) if !created => {
+                Err(CeremonyError::Superseded { role: self.role.clone(), version: self.version })
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -6,7 +6,46 @@ const WORDS: &[(&str, &str)] = &[
     // Root and targets (TUF specification sections 4.3 and 4.5).
     ("signed._type", "kind of document"),
     ("signed.spec_version", "version of the specification that it follows"),
+    ("signed.version", "version"),
+    ("signed.expires", "good until"),
     ("signed.consistent_snapshot", "consistent snapshots"),
+    ("signed.x-trustroot-family-thresholds.*.*", "role {1}: {2} keys that must sign, at least"),
+    ("signed.x-trustroot-family-thresholds", "keys of each family that must sign"),
+    ("signed.keys.*.keytype", "key {1}: its type"),
+    ("signed.keys.*.scheme", "key {1}: how it signs"),
+    ("signed.keys.*.keyval.public", "key {1}: its public half"),
+    ("signed.keys.*.keyval.*", "key {1}: SECRET or needless beside its public half, {2}"),
+    ("signed.keys.*.keyid_hash_algorithms[*]", "key {1}: a hash by which its keyid was computed once"),
+    ("signed.keys.*.x-tuf-on-ci-keyowner", "key {1}: who holds it"),
+    ("signed.keys.*.x-tuf-on-ci-online-uri", "key {1}: where a machine signs with it"),
+    ("signed.keys.*.*", "key {1}: a field of which clients make nothing, {2}"),
+    ("signed.keys", "keys"),
+    ("signed.roles.*.keyids[*]", "role {1}: may be signed with the key"),
+    ("signed.roles.*.threshold", "role {1}: keys that must sign"),
+    ("signed.roles", "roles"),
+    ("signed.delegations.keys.*.keytype", "delegated key {1}: its type"),
+    ("signed.delegations.keys.*.scheme", "delegated key {1}: how it signs"),
+    ("signed.delegations.keys.*.keyval.public", "delegated key {1}: its public half"),
+    ("signed.delegations.keys.*.keyval.*", "delegated key {1}: SECRET or needless beside its public half, {2}"),
+    (
+        "signed.delegations.keys.*.keyid_hash_algorithms[*]",
+        "delegated key {1}: a hash by which its keyid was computed once",
+    ),
+    ("signed.delegations.keys.*.x-tuf-on-ci-keyowner", "delegated key {1}: who holds it"),
+    ("signed.delegations.keys.*.x-tuf-on-ci-online-uri", "delegated key {1}: where a machine signs with it"),
+    ("signed.delegations.keys.*.*", "delegated key {1}: a field of which clients make nothing, {2}"),
+    ("signed.delegations.keys", "delegated keys"),
+    ("signed.delegations.roles", "delegated roles"),
+    ("signed.delegations.roles[*].keyids[*]", "role {1}: may be signed with the key"),
+    ("signed.delegations.roles[*].threshold", "role {1}: keys that must sign"),
+    ("signed.delegations.succinct_roles.name_prefix", "hash bins: what their names begin with"),
+    ("signed.delegations.succinct_roles.bit_length", "hash bins: how many bits of a path's hash choose one"),
+    ("signed.delegations.succinct_roles.keyids[*]", "hash bins: each may be signed with the key"),
+    ("signed.delegations.succinct_roles.threshold", "hash bins: keys that must sign each"),
+    ("signed.delegations", "delegations"),
+    ("signed.targets.*.length", "file {1}: its length in bytes"),
+    ("signed.targets.*.hashes.*", "file {1}: its {2}"),
+    ("signed.targets", "files"),
     ("signed.delegations.roles[*].name", "role {1}: its name"),
     ("signed.delegations.roles[*].terminating", "role {1}: whether a search that reaches it ends there"),
     ("signed.delegations.roles[*].paths[*]", "role {1}: may name files that match"),
@@ -170,6 +209,49 @@ mod tests {
         fields
     }
 
+    /// The names of the fields of root and targets metadata, as their readers and writers have them.
+    fn fields_of_metadata() -> BTreeSet<String> {
+        let sources = [
+            include_str!("../metadata/root.rs"),
+            include_str!("../metadata/targets.rs"),
+            include_str!("../metadata/target_file.rs"),
+            include_str!("../metadata/delegations.rs"),
+            include_str!("../metadata/key.rs"),
+            include_str!("../metadata/role.rs"),
+            include_str!("../metadata/fields.rs"),
+        ];
+        // `fields.optional("scheme")` reads one, `("scheme", Json::from(…))` writes it; texts for people have spaces.
+        let mut fields = BTreeSet::new();
+        for source in sources {
+            let code = source.split("#[cfg(test)]\nmod tests").next().unwrap();
+            for (at, _) in code.match_indices("(\"") {
+                let Some((name, after)) = code[at + 2..].split_once('"') else { continue };
+                let reads = ["required", "optional", "object", "array", "string", "strings", "boolean", "unsigned"];
+                let is_read = reads.iter().any(|method| code[..at].ends_with(&format!(".{method}")));
+                let is_written = after.starts_with(", ") && !code[..at].ends_with(|c: char| c.is_alphanumeric());
+                let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+                if is_name && (is_read || is_written) {
+                    fields.insert(name.to_owned());
+                }
+            }
+        }
+        // Roles are data here, as namespaces are.
+        fields.retain(|field| !["root", "targets_of", "snapshot", "timestamp"].contains(&field.as_str()));
+        fields
+    }
+
+    #[test]
+    fn every_field_of_metadata_has_words() {
+        let patterns = WORDS.iter().filter(|(pattern, _)| pattern.starts_with("signed"));
+        let named: BTreeSet<&str> = patterns.flat_map(|(pattern, _)| pattern.split(['.', '[', ']'])).collect();
+        let fields = fields_of_metadata();
+        for known in ["expires", "succinct_roles", "bit_length", "keyids", "threshold", "paths", "scheme", "custom"] {
+            assert!(fields.contains(known) || known == "custom", "{known} is not found in {fields:?}");
+        }
+        let without: Vec<&String> = fields.iter().filter(|field| !named.contains(field.as_str())).collect();
+        assert!(without.is_empty(), "no words for a change of {without:?}");
+    }
+
     #[test]
     fn every_field_that_a_document_may_have_has_words() {
         let named: BTreeSet<&str> =
@@ -206,9 +288,18 @@ mod tests {
                 "scopes": {"packages": ["p"], "sourceRepositories": ["s"], "resources": ["r"],
                     "buildTypes": {"bt": {"parameters": {"required": ["x"], "ignorable": ["y"]}}}}}),
             json!({"signed": {"_type": "targets", "spec_version": "1.0", "consistent_snapshot": true,
-                "delegations": {"roles": [{"name": "n", "terminating": true, "paths": ["p"],
-                    "path_hash_prefixes": ["0a"]}]},
-                "targets": {"f": {"custom": "c"}}}}),
+                "version": 1, "expires": "e", "x-trustroot-family-thresholds": {"root": {"classical": 1}},
+                "keys": {"k": {"keytype": "t", "scheme": "s", "keyval": {"public": "p", "private": "p"},
+                    "keyid_hash_algorithms": ["sha256"], "x-tuf-on-ci-keyowner": "o", "x-tuf-on-ci-online-uri": "u",
+                    "x-other": "o"}},
+                "roles": {"mirrors": {"keyids": ["k"], "threshold": 1}},
+                "delegations": {"keys": {"k": {"keytype": "t", "scheme": "s", "keyval": {"public": "p", "private": "p"},
+                    "keyid_hash_algorithms": ["sha256"], "x-tuf-on-ci-keyowner": "o", "x-tuf-on-ci-online-uri": "u",
+                    "x-other": "o"}},
+                    "roles": [{"name": "n", "terminating": true, "paths": ["p"], "path_hash_prefixes": ["0a"],
+                    "keyids": ["k"], "threshold": 1}],
+                    "succinct_roles": {"name_prefix": "n", "bit_length": 4, "keyids": ["k"], "threshold": 1}},
+                "targets": {"f": {"custom": "c", "length": 1, "hashes": {"sha256": "0a"}}}}}),
         ]
     }
 

@@ -171,7 +171,7 @@ impl MultiRepository {
             let (path, length) = (path.clone(), agreed.found.file.length);
             return Err(UpdateError::TargetTooLarge { path, length, limit }.into());
         }
-        let bytes = self.first_to_give(&agreed, async |updater| updater.kept_target(&agreed.found).await).await?;
+        let bytes = self.kept_target(&agreed).await?;
         Ok((agreed, bytes))
     }
 

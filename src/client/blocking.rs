@@ -2,16 +2,19 @@
 //! [`MultiRepository`](super::MultiRepository).
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
 
+use super::bundle::{self, Answers, BundleError, Exported, Questions};
 use super::{
-    Agreed, AgreedDocument, AgreedRegistry, ConsensusError, Downloaded, Fetcher, Freshness, History, LookupError,
-    MirrorHealth, MultiRepository as AsyncMulti, RepositoryMap, Store, Subject, Traffic, TrustAnchor, UpdateError,
-    Updater as Async, UpdaterSettings,
+    Agreed, AgreedDocument, AgreedRegistry, ConsensusError, Downloaded, Fetcher, Freshness, History, KeptRole,
+    LookupError, MirrorHealth, MultiRepository as AsyncMulti, RepositoryMap, Store, Subject, Traffic, TrustAnchor,
+    UpdateError, Updater as Async, UpdaterSettings,
 };
 use crate::builders::{BuilderId, Found, MapDocument, NamespaceEntry, Realm, Registry};
 use crate::metadata::{RoleName, TargetPath, Version};
@@ -142,6 +145,36 @@ impl Updater {
         self.wait(async |updater| updater.time_authorities(entry, limit).await)
     }
 
+    /// See [`super::Updater::kept_roles`].
+    ///
+    /// # Errors
+    /// See [`UpdateError`].
+    pub fn kept_roles(&mut self) -> Result<Vec<KeptRole>, UpdateError> {
+        self.wait(async |updater| updater.kept_roles().await)
+    }
+
+    /// See [`super::bundle::export()`].
+    ///
+    /// # Errors
+    /// See [`BundleError`]. `destination` then has its old content.
+    pub fn export_bundle(
+        &mut self,
+        questions: &Questions,
+        limit: u64,
+        from_root: Option<&[u8]>,
+        destination: &Path,
+    ) -> Result<Exported, BundleError> {
+        self.wait(async |updater| bundle::export(updater, questions, limit, from_root, destination).await)
+    }
+
+    /// See [`super::bundle::import`].
+    ///
+    /// # Errors
+    /// See [`LookupError`].
+    pub fn import_bundle(&mut self, questions: &Questions, limit: u64) -> Result<Answers, LookupError> {
+        self.wait(async |updater| bundle::import(updater, questions, limit).await)
+    }
+
     /// See [`super::Updater::traffic`].
     pub fn traffic(&self) -> Traffic {
         self.updater.traffic()
@@ -155,6 +188,11 @@ impl Updater {
     /// See [`super::Updater::not_kept`].
     pub fn not_kept(&self) -> Option<&io::Error> {
         self.updater.not_kept()
+    }
+
+    /// See [`super::Updater::not_indexed`].
+    pub fn not_indexed(&self) -> Option<&io::Error> {
+        self.updater.not_indexed()
     }
 
     /// See [`super::Updater::freshness`].
@@ -290,28 +328,29 @@ impl MultiRepository {
 /// may be in use by whoever shares the fetcher.
 #[derive(Debug)]
 struct Waiting {
-    /// `None` only while it is dropped.
-    runtime: Option<Runtime>,
+    runtime: Handle,
+    /// Dropped with this, which ends the thread and with it the runtime. Nobody waits for that, so that this may be dropped
+    /// anywhere: a runtime that is dropped within another one panics.
+    _in_use: oneshot::Sender<Infallible>,
 }
 
 impl Waiting {
     fn new() -> Result<Self, UpdateError> {
         refuse_inside_runtime()?;
-        Ok(Self { runtime: Some(Builder::new_multi_thread().worker_threads(1).enable_all().build()?) })
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (in_use, unused) = oneshot::channel();
+        std::thread::Builder::new().name("trustroot".to_owned()).spawn(move || {
+            let _ = runtime.block_on(unused);
+            // What still blocks a thread is not waited for.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { runtime: handle, _in_use: in_use })
     }
 
     fn wait<T, E: From<UpdateError>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         refuse_inside_runtime()?;
-        self.runtime.as_ref().expect("it is there until the drop").block_on(work)
-    }
-}
-
-impl Drop for Waiting {
-    /// Waits for nothing, so that it may be dropped anywhere: dropped as it is, a runtime panics within another one.
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.runtime.block_on(work)
     }
 }
 

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use super::map::{Mapping, RepositoryMap};
 use super::{Downloaded, UpdateError, Updater};
 use crate::builders::RegistryError;
-use crate::metadata::{Envelope, Hashes, Root, TargetPath};
+use crate::metadata::{Envelope, HashAlgorithm, Hashes, Root, TargetPath};
 use crate::trust::{FoundTarget, have_signers_in_common};
 
 /// Several repositories, and the map that says which of them must agree about which targets.
@@ -37,9 +37,11 @@ pub struct MultiRepository {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Agreed {
-    /// The target as the first of them names it, with the hashes that any of them gives: all must match.
+    /// The target as the first of them names it, with the hashes that what is fetched must have: the one that all of them
+    /// give, and those others without whose givers too few would agree.
     pub found: FoundTarget,
-    /// The repositories that agree, in the order of the mapping, with what each of them says.
+    /// The repositories that agree, in the order of the mapping, with what each of them says: one length, and one digest
+    /// that all of them give.
     pub by: Vec<(String, FoundTarget)>,
     /// How many had to.
     pub threshold: usize,
@@ -260,13 +262,12 @@ impl MultiRepository {
         path: &TargetPath,
         may_count: &impl Fn(&str, &FoundTarget) -> Result<(), ConsensusError>,
     ) -> Result<Option<Agreed>, ConsensusError> {
-        let mut answers = BTreeMap::new();
-        let wanted = self.updaters.iter_mut().filter(|(name, _)| mapping.repositories.contains(name));
-        for (name, answer) in
-            join_all(wanted.map(|(name, updater)| async { (name.clone(), updater.find(path).await) })).await
-        {
-            answers.insert(name, answer);
+        let mut answers: BTreeMap<String, _> = BTreeMap::new();
+        let mut asking = Vec::new();
+        for (name, updater) in self.updaters.iter_mut().filter(|(name, _)| mapping.repositories.contains(name)) {
+            asking.push(async move { (name.clone(), updater.find(path).await) });
         }
+        answers.extend(join_all(asking).await);
         let (mut said, mut others, mut failure) = (Vec::new(), Vec::new(), None);
         for name in &mapping.repositories {
             let answer = answers.remove(name).expect("every repository of a mapping has an updater");
@@ -283,10 +284,13 @@ impl MultiRepository {
         self.refuse_same_repository(&said)?;
         let found: Vec<(String, FoundTarget)> =
             said.iter().filter_map(|(name, found)| Some((name.clone(), found.clone()?))).collect();
-        let by = largest_agreement(&found);
-        if by.len() >= mapping.threshold {
+        let agreement = largest_agreement(&found, mapping.threshold);
+        let agree = agreement.as_ref().map_or(0, |(by, _)| by.len());
+        if let Some((by, hashes)) = agreement
+            && agree >= mapping.threshold
+        {
             let mut first = by[0].1.clone();
-            first.file.hashes = joined(&by).expect("they agree");
+            first.file.hashes = hashes;
             for (name, found) in said.iter().filter(|(name, _)| by.iter().all(|(agreeing, _)| agreeing != name)) {
                 others.push((name.clone(), if found.is_some() { Dissent::OtherContent } else { Dissent::NotNamed }));
             }
@@ -297,7 +301,8 @@ impl MultiRepository {
             Some(failure) => Err(failure),
             None if found.is_empty() => Ok(None),
             None => {
-                let (agree, threshold) = (by.len(), mapping.threshold);
+                // Two that contradict each other agree with themselves.
+                let (agree, threshold) = (agree.max(1), mapping.threshold);
                 Err(ConsensusError::Disagree { path: path.clone(), said, agree, threshold })
             }
         }
@@ -324,11 +329,12 @@ impl MultiRepository {
         Ok(())
     }
 
-    /// Downloads a target from the first of the repositories that agree about it and has it. What arrives must have every
-    /// hash that any of them gives. See [`Updater::download`].
+    /// Downloads a target from the first of the repositories that agree about it and has it. What arrives must have the
+    /// hashes of [`Agreed::found`]. See [`Updater::download`].
     ///
     /// # Errors
-    /// The failure of the first repository, where no other one has the target either.
+    /// The failure of the first repository, where no other one has the target either. That what it gave lacks a hash that
+    /// only others name is said of those.
     pub async fn download(
         &mut self,
         agreed: &Agreed,
@@ -336,9 +342,14 @@ impl MultiRepository {
         copy: Option<&Path>,
         mut progress: impl FnMut(u64),
     ) -> Result<Downloaded, ConsensusError> {
-        let found = agreed.found.clone();
-        self.first_to_give(agreed, async |updater| updater.download(&found, destination, copy, &mut progress).await)
-            .await
+        let mut failure = None;
+        for (name, _) in &agreed.by {
+            let given = self.updater(name).download(&agreed.found, destination, copy, &mut progress).await;
+            if let Some(downloaded) = agreed.given(name, given, &mut failure)? {
+                return Ok(downloaded);
+            }
+        }
+        Err(failure.expect("at least one repository agrees"))
     }
 
     /// Fetches a target into memory, like [`MultiRepository::download`].
@@ -346,64 +357,113 @@ impl MultiRepository {
     /// # Errors
     /// The failure of the first repository, where no other one has the target either.
     pub async fn target_bytes(&mut self, agreed: &Agreed, copy: Option<&Path>) -> Result<Vec<u8>, ConsensusError> {
-        self.first_to_give(agreed, async |updater| updater.target_bytes(&agreed.found, copy).await).await
-    }
-
-    /// Fetches from the first of the repositories that agree and can give it. An error of this machine ends it: it would
-    /// be the same with the next one.
-    pub(super) async fn first_to_give<T>(
-        &mut self,
-        agreed: &Agreed,
-        mut fetch: impl AsyncFnMut(&mut Updater) -> Result<T, UpdateError>,
-    ) -> Result<T, ConsensusError> {
         let mut failure = None;
         for (name, _) in &agreed.by {
-            let updater = self.updaters.get_mut(name).expect("who agrees has an updater");
-            match fetch(updater).await {
-                Ok(fetched) => return Ok(fetched),
-                Err(error @ UpdateError::Io(_)) => return Err(error.into()),
-                Err(error) => {
-                    failure.get_or_insert(ConsensusError::of(name, error));
-                }
+            let given = self.updater(name).target_bytes(&agreed.found, copy).await;
+            if let Some(bytes) = agreed.given(name, given, &mut failure)? {
+                return Ok(bytes);
             }
         }
         Err(failure.expect("at least one repository agrees"))
     }
-}
 
-/// The most repositories that agree, counting from each of them in turn; the first where there are several such groups.
-///
-/// Who joins agrees with the hashes of all that are in. Since what is downloaded must have all of those hashes, everyone
-/// in a group vouches for the bytes, also where two of them give no hash in common.
-fn largest_agreement(found: &[(String, FoundTarget)]) -> Vec<(String, FoundTarget)> {
-    let mut largest: Vec<(String, FoundTarget)> = Vec::new();
-    for first in found {
-        let mut group = vec![first.clone()];
-        let mut hashes = first.1.file.hashes.clone();
-        for other in found.iter().filter(|other| other.0 != first.0) {
-            if other.1.file.length == first.1.file.length
-                && let Some(joined) = hashes.join(&other.1.file.hashes)
-            {
-                hashes = joined;
-                group.push(other.clone());
+    /// Fetches a target into memory, or reads it from where the repositories' targets are kept.
+    pub(super) async fn kept_target(&mut self, agreed: &Agreed) -> Result<Vec<u8>, ConsensusError> {
+        let mut failure = None;
+        for (name, _) in &agreed.by {
+            let given = self.updater(name).kept_target(&agreed.found).await;
+            if let Some(bytes) = agreed.given(name, given, &mut failure)? {
+                return Ok(bytes);
             }
         }
-        if group.len() > largest.len() {
-            group.sort_by_key(|(name, _)| found.iter().position(|(other, _)| other == name));
-            largest = group;
+        Err(failure.expect("at least one repository agrees"))
+    }
+
+    fn updater(&mut self, name: &str) -> &mut Updater {
+        self.updaters.get_mut(name).expect("who agrees has an updater")
+    }
+}
+
+impl Agreed {
+    /// What a repository gave. `None` where it gave nothing and the next one is to be asked: an error of this machine ends
+    /// it, since it would be the same with the next one.
+    fn given<T>(
+        &self,
+        name: &str,
+        given: Result<T, UpdateError>,
+        failure: &mut Option<ConsensusError>,
+    ) -> Result<Option<T>, ConsensusError> {
+        match given {
+            Ok(given) => Ok(Some(given)),
+            Err(error @ UpdateError::Io(_)) => Err(error.into()),
+            Err(error) => {
+                failure.get_or_insert_with(|| self.blame(name, error));
+                Ok(None)
+            }
+        }
+    }
+
+    /// A failure with whom it speaks against: where what a repository gave has not the hash that others name and it does
+    /// not, that is their word.
+    fn blame(&self, asked: &str, error: UpdateError) -> ConsensusError {
+        let UpdateError::WrongTargetHash { from, algorithm, role } = error else {
+            return ConsensusError::of(asked, error);
+        };
+        let names_it = |found: &FoundTarget| found.file.hashes.get(algorithm).is_some();
+        let asked_first = self.by.iter().filter(|(name, _)| name == asked).chain(&self.by);
+        let (name, role) = match asked_first.clone().find(|(_, found)| names_it(found)) {
+            Some((name, found)) => (name.as_str(), found.role.clone()),
+            None => (asked, role),
+        };
+        ConsensusError::of(name, UpdateError::WrongTargetHash { from, role, algorithm })
+    }
+}
+
+/// The most repositories that agree about one content, the first where there are several such groups, and the hashes that
+/// what is fetched must have.
+///
+/// Those agree who name one length and one digest: as long as fewer than `threshold` lie, no file but the right one can be
+/// named so by enough. What else they name is asked for where fewer than `threshold` would be left without those who name
+/// it, so that everyone who is needed is taken at all of their word; and it is passed over where enough others are left, so
+/// that nobody can spoil an agreement by naming, beside the digest of all, another one that no file has.
+fn largest_agreement(
+    found: &[(String, FoundTarget)],
+    threshold: usize,
+) -> Option<(Vec<(String, FoundTarget)>, Hashes)> {
+    let mut largest: Option<(Vec<_>, Hashes)> = None;
+    for (_, first) in found {
+        for digest in first.file.hashes.iter() {
+            let agreement = agreement_about(first.file.length, digest, found, threshold);
+            if largest.as_ref().is_none_or(|(by, _)| agreement.0.len() > by.len()) {
+                largest = Some(agreement);
+            }
         }
     }
     largest
 }
 
-/// The hashes of a group that agrees. They are joined in any order that works.
-fn joined(group: &[(String, FoundTarget)]) -> Option<Hashes> {
-    let (first, rest) = group.split_first()?;
-    let mut hashes = first.1.file.hashes.clone();
-    let mut left: Vec<&Hashes> = rest.iter().map(|(_, found)| &found.file.hashes).collect();
-    while !left.is_empty() {
-        let position = left.iter().position(|other| hashes.join(other).is_some())?;
-        hashes = hashes.join(left.remove(position))?;
+fn agreement_about(
+    length: u64,
+    (algorithm, digest): (HashAlgorithm, &[u8]),
+    found: &[(String, FoundTarget)],
+    threshold: usize,
+) -> (Vec<(String, FoundTarget)>, Hashes) {
+    let agrees =
+        |target: &FoundTarget| target.file.length == length && target.file.hashes.get(algorithm) == Some(digest);
+    let mut by: Vec<&(String, FoundTarget)> = found.iter().filter(|(_, target)| agrees(target)).collect();
+    loop {
+        let mut named: BTreeMap<(HashAlgorithm, &[u8]), usize> = BTreeMap::new();
+        for digest in by.iter().flat_map(|(_, target)| target.file.hashes.iter()) {
+            *named.entry(digest).or_default() += 1;
+        }
+        named.retain(|_, names_it| by.len() < threshold.saturating_add(*names_it));
+        let fits = |target: &FoundTarget| {
+            named.keys().all(|(algorithm, digest)| target.file.hashes.get(*algorithm).is_none_or(|own| own == *digest))
+        };
+        let before = by.len();
+        by.retain(|(_, target)| fits(target));
+        if by.len() == before {
+            return (by.into_iter().cloned().collect(), Hashes::of(named.into_keys()));
+        }
     }
-    Some(hashes)
 }

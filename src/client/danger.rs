@@ -24,10 +24,11 @@ impl ExpiredGrace {
     }
 }
 
-/// That a verified index may stand beside what a [`super::LocalCache`] keeps of large targets documents, so that a look-up
-/// need not verify all of a document again that was verified before: see [`super::LocalCache::indexed`].
+/// That a verified index may stand beside what a [`super::LocalCache`] keeps of large targets documents and of the chain of
+/// roots, so that a look-up need not verify all of a document again, nor each root, that was verified before: see
+/// [`super::LocalCache::indexed`].
 ///
-/// Whoever can write to the cache can then make a client trust any target. So it is for where they could as well replace
+/// Whoever can write to the cache can then make a client trust any target, and any root. So it is for where they could as well replace
 /// the root that the client is given, and for nowhere else: not under a root that is part of the program, and not under one
 /// that another user pinned. Before anything is read or written, the cache sees whether it is still so: the directory of
 /// the pin, that of the cache and each file must have one owner, and nobody else may write to any of them: no group either,

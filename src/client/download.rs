@@ -253,7 +253,7 @@ impl Updater {
             let mut request = FetchRequest { compressed: false, ..FetchRequest::whole(url.clone()) };
             request.resume = resume.map(|part| (part.length, part.tag.clone()));
             match self.driver.meter.ask(&*self.driver.fetcher, &request).await {
-                Err(FetchError::Absent { .. }) if hashes.peek().is_some() => {}
+                Err(FetchError::Absent { .. } | FetchError::NotInBundle { .. }) if hashes.peek().is_some() => {}
                 Err(error) => return Err(error),
                 Ok(Answer::Body(body)) => return Ok((url, body)),
                 Ok(Answer::Unchanged) => {

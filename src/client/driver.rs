@@ -19,10 +19,9 @@ use super::store::{Store, StoredFile};
 use super::updater::Freshness;
 use super::{SafeUrl, UpdateError};
 use crate::example_keys::{refuse_delegation_to_example_keys, refuse_example_keys};
-use crate::metadata::{Document, RoleName, TargetPath, Version};
+use crate::metadata::{RoleName, TargetPath, Version};
 use crate::trust::{
     Basis, Connectivity, FoundTarget, LocalFile, Received, Refusal, Request, Step, TrustedSet, Update, UpdateStart,
-    Verified,
 };
 
 /// All of an updater but what is trusted, so that a look-up that is given up leaves that where it is.
@@ -48,10 +47,13 @@ pub(super) struct Driver {
     pub(super) order: Vec<usize>,
     pub(super) kept: Vec<(RoleName, Version)>,
     pub(super) not_kept: Option<io::Error>,
+    pub(super) not_indexed: Option<io::Error>,
     /// Whether what an index says may be believed.
     pub(super) believes_indexes: bool,
     /// For which documents an index was to be written.
     pub(super) wrote_indexes: BTreeSet<Basis>,
+    /// The root that the last update ended its chain with.
+    pub(super) newest_root: Option<Arc<Vec<u8>>>,
     pub(super) meter: Meter,
 }
 
@@ -88,8 +90,10 @@ impl Driver {
             order,
             kept: Vec::new(),
             not_kept: None,
+            not_indexed: None,
             believes_indexes: true,
             wrote_indexes: BTreeSet::new(),
+            newest_root: None,
             meter,
         }
     }
@@ -104,6 +108,7 @@ impl Driver {
         };
         let trusted = refreshed.map_err(|error| self.with_kept(error))?;
         self.write_indexes(&trusted);
+        self.write_chain_index();
         Ok(trusted)
     }
 
@@ -123,6 +128,7 @@ impl Driver {
         self.staged.look_up();
         let committed = self.commit(None).await;
         self.staged.give_up();
+        self.freshness.expired = trusted.expired();
         let found = found.map_err(|error| self.with_kept(error))?;
         committed?;
         self.write_indexes(trusted);
@@ -143,7 +149,7 @@ impl Driver {
             && let Some(confirmed_at) = self.notes.confirmed_at
         {
             let now = self.start.time();
-            if now + CLOCK_STEP < confirmed_at {
+            if confirmed_at - now > CLOCK_STEP {
                 return Err(UpdateError::ClockWentBack { now, confirmed_at });
             }
             self.start = self.start.max(UpdateStart::at(confirmed_at));
@@ -213,18 +219,7 @@ impl Driver {
         let kept = match self.settings.when_unreachable {
             WhenUnreachable::Fail => return Err(reason.into()),
             WhenUnreachable::UseKept => self.use_kept(self.start).await,
-            WhenUnreachable::UseExpired(grace) => match self.use_kept(self.start).await {
-                Err(now) if has_expired(&now) => {
-                    let grace = chrono::TimeDelta::from_std(grace.duration()).unwrap_or(chrono::TimeDelta::zero());
-                    let earlier = self.start.time().checked_sub_signed(grace).unwrap_or(self.start.time());
-                    match self.use_kept(UpdateStart::at(earlier)).await {
-                        // What is said names the time that it is.
-                        Err(then) if has_expired(&then) => Err(now),
-                        other => other,
-                    }
-                }
-                other => other,
-            },
+            WhenUnreachable::UseExpired(grace) => self.use_kept(self.start.with_expired_grace(grace.duration())).await,
         };
         let trusted = match kept {
             // That the repository cannot be reached is the news; what is kept does not help.
@@ -235,12 +230,12 @@ impl Driver {
             other => other?,
         };
         self.freshness.unreachable = Some(reason);
-        self.freshness.expired = expired(&trusted, self.start);
+        self.freshness.expired = trusted.expired();
         self.settings.connectivity = Connectivity::Offline;
         Ok(trusted)
     }
 
-    /// Trusts what is kept, as of `start`, without asking anybody.
+    /// Trusts what is kept without asking anybody, as `start` says.
     async fn use_kept(&mut self, start: UpdateStart) -> Result<TrustedSet, UpdateError> {
         if let Some(limit) = self.settings.max_staleness {
             let confirmed_at = self.notes.confirmed_at;
@@ -339,7 +334,13 @@ impl Driver {
                         continue;
                     }
                     let cached = self.staged.read(&*self.store, &file)?;
+                    let chain = cached.as_ref().and_then(|cached| self.indexed_chain(&file, cached));
                     update.recalled(cached).map_err(|refusal| refused(refusal, None, connectivity))?;
+                    if let Some(before) = chain
+                        && update.recalled_chain(&before)
+                    {
+                        self.wrote_indexes.insert(Basis::of_chain(&self.anchor, update.newest_root().1));
+                    }
                 }
                 Step::Need(request) => {
                     if connectivity == Connectivity::Offline {
@@ -396,6 +397,7 @@ impl Driver {
                 }
                 Step::Done(trusted) => {
                     self.keep_root(update.newest_root())?;
+                    self.newest_root = Some(Arc::clone(update.newest_root().1));
                     return Ok(trusted);
                 }
             }
@@ -452,7 +454,10 @@ impl Driver {
                 }
                 Step::Need(request) => {
                     if connectivity == Connectivity::Offline {
-                        return Err(self.not_asked(UpdateError::Offline { role: request.role }));
+                        return Err(match walk.kept_has_expired() {
+                            Some(expired) => self.kept_unusable(refused(expired.clone(), None, connectivity)),
+                            None => self.not_asked(UpdateError::Offline { role: request.role }),
+                        });
                     }
                     let received =
                         self.fetch_with(&mirror, &request, Vec::new(), &mut Ahead::default(), retries).await?;
@@ -531,6 +536,14 @@ impl Driver {
         }
     }
 
+    /// What to say where what is kept does not serve: where nobody could be reached, that first.
+    fn kept_unusable(&self, kept: UpdateError) -> UpdateError {
+        match &self.freshness.unreachable {
+            Some(reason) => UpdateError::KeptUnusable { reason: Box::new(reason.clone()), kept: Box::new(kept) },
+            None => kept,
+        }
+    }
+
     /// A refusal with what had passed its checks before it.
     fn with_kept(&self, error: UpdateError) -> UpdateError {
         match error {
@@ -590,19 +603,4 @@ fn metadata_url(mirror: &Mirror, request: &Request) -> SafeUrl {
 /// Whether another mirror may do what this one did not: what is wrong with this machine is wrong with all of them.
 fn another_mirror_may_help(error: &UpdateError) -> bool {
     matches!(error, UpdateError::Refused { .. } | UpdateError::Fetch(_))
-}
-
-/// The top-level roles that have expired by `start`.
-fn expired(trusted: &TrustedSet, start: UpdateStart) -> Vec<(RoleName, DateTime<Utc>)> {
-    fn one<T: Document>(document: &Verified<T>, start: UpdateStart) -> Option<(RoleName, DateTime<Utc>)> {
-        let expires = document.expires();
-        expires.is_past(start.time()).then(|| (document.role().clone(), expires.time()))
-    }
-    let roles = [
-        one(trusted.root(), start),
-        one(trusted.timestamp(), start),
-        one(trusted.snapshot(), start),
-        one(&**trusted.targets(), start),
-    ];
-    roles.into_iter().flatten().collect()
 }

@@ -15,6 +15,7 @@ use percent_encoding::percent_decode_str;
 
 use super::asking::Waiting;
 use super::{HttpFetcher, HttpSettings, SafeUrl};
+use crate::printable::Printable;
 
 /// Asks for files by URL. What comes back is not trusted.
 ///
@@ -192,6 +193,11 @@ impl Body {
         Self::new(url, Some(bytes.len() as u64), Box::new(Whole(Some(bytes))))
     }
 
+    /// The same body, its pieces handed out by what `wrap` makes of them.
+    pub(super) fn through(self, wrap: impl FnOnce(Box<dyn Chunks>) -> Box<dyn Chunks>) -> Self {
+        Self { chunks: wrap(self.chunks), ..self }
+    }
+
     /// Hands the pieces to `sink` until the end, refusing to take more than `limit` bytes.
     ///
     /// A sender who claims too much is refused at once. One who is too slow is refused as well: less than
@@ -285,6 +291,12 @@ pub enum FetchError {
         /// The URL.
         url: SafeUrl,
     },
+    /// The bundle that stands for the repository has no such file.
+    #[error("the bundle has no `{}`", Printable(.name))]
+    NotInBundle {
+        /// Its name in a bundle.
+        name: String,
+    },
     /// The server answered with an error.
     #[error("{url} answered with HTTP status {status}")]
     Status {
@@ -358,7 +370,7 @@ impl FetchError {
     /// The stable name of this kind of error, for programs.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Absent { .. } => "absent",
+            Self::Absent { .. } | Self::NotInBundle { .. } => "absent",
             Self::Status { .. } => "http-status",
             Self::Transport { .. } => "transport",
             Self::TimedOut { .. } => "timed-out",

@@ -4,7 +4,7 @@
 //! a history. What is shown from it is read again from documents that have the digest which was noted when TUF had
 //! verified them; where one does not, it counts as gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store::{Store, StoredFile};
 use crate::crypto::sha256;
-use crate::metadata::{RoleName, Version};
+use crate::metadata::{HashAlgorithm, RoleName, Version};
 use crate::trust::LocalFile;
 
 /// What changed.
@@ -100,6 +100,8 @@ impl History {
     pub const MOST_VERSIONS: usize = 64;
     /// Most versions altogether.
     pub const MOST_EVENTS: usize = 2048;
+    /// Most builders and verifiers that are looked up again; the newest event of each stays.
+    pub(super) const MOST_LOOKED_UP: usize = 256;
     /// Longest document that is kept, in bytes; a longer one is noted by its version alone.
     pub const LONGEST_DOCUMENT: usize = 1 << 20;
     /// Most bytes of documents that are kept.
@@ -218,36 +220,77 @@ impl History {
         Ok(())
     }
 
-    /// Drops what is beyond the limits, the oldest first, but never the newest event. Returns the files that it frees.
+    /// Drops what is beyond the limits, the oldest first, but never the newest event, nor the newest of the builders and
+    /// verifiers that [`Self::looked_up`] names: they are what is asked about again, and a flood of other events must not
+    /// make anybody deaf to them. Of those, at least the event stays; its bytes where they fit. Returns the files that it
+    /// frees.
     fn drop_oldest(&mut self) -> Vec<u16> {
+        let stays = self.newest_of_looked_up();
+        let (mut events, mut journal) = stays
+            .iter()
+            .fold((0, 0), |(events, lines), event| (events + 1, lines + self.events[*event].longest_line()));
         let mut versions: BTreeMap<Subject, usize> = BTreeMap::new();
-        let (mut bytes, mut events, mut journal) = (0, 0, 0);
+        let mut bytes = 0;
         let mut freed = Vec::new();
         let mut kept: Vec<HistoryEvent> = Vec::new();
-        for event in self.events.drain(..).rev() {
+        for (position, mut event) in std::mem::take(&mut self.events).into_iter().enumerate().rev() {
+            let (stays, newest) = (stays.contains(&position), kept.is_empty());
             let versions = versions.entry(event.subject.clone()).or_default();
-            let newest = events == 0;
-            let fits = *versions < Self::MOST_VERSIONS
+            let has_room = bytes + event.length <= Self::MOST_BYTES;
+            let fits = has_room
+                && *versions < Self::MOST_VERSIONS
                 && events < Self::MOST_EVENTS
-                && bytes + event.length <= Self::MOST_BYTES
                 && journal + event.longest_line() <= Self::LONGEST_JOURNAL;
-            if newest || fits {
-                *versions += 1;
-                events += 1;
-                bytes += event.length;
-                journal += event.longest_line();
-                kept.push(event);
-            } else {
+            if !(newest || stays || fits) {
                 freed.extend(event.slot);
+                continue;
             }
+            *versions += 1;
+            if !stays {
+                events += 1;
+                journal += event.longest_line();
+            }
+            if newest || has_room {
+                bytes += event.length;
+            } else {
+                freed.extend(event.slot.take());
+                event.length = 0;
+            }
+            kept.push(event);
         }
         kept.reverse();
         self.events = kept;
         freed
     }
 
+    /// The newest event of each builder and verifier that stays whatever else comes: of those that changed last, as many
+    /// as are looked up again.
+    fn newest_of_looked_up(&self) -> BTreeSet<usize> {
+        let (mut subjects, mut stay, mut lines) = (BTreeSet::new(), BTreeSet::new(), 0);
+        for (position, event) in self.events.iter().enumerate().rev() {
+            if !matches!(event.subject, Subject::Builder(_) | Subject::Verifier(_)) || !subjects.insert(&event.subject)
+            {
+                continue;
+            }
+            // Half of the journal, so that there is room for others beside names of the longest.
+            lines += event.longest_line();
+            if stay.len() == Self::MOST_LOOKED_UP || lines > Self::LONGEST_JOURNAL / 2 {
+                break;
+            }
+            stay.insert(position);
+        }
+        stay
+    }
+
+    /// The builders and verifiers that were looked up on this machine, those first that changed last; not more than are
+    /// looked up again.
+    pub(super) fn looked_up(&self) -> Vec<Subject> {
+        let newest = self.newest_of_looked_up();
+        newest.into_iter().rev().map(|position| self.events[position].subject.clone()).collect()
+    }
+
     fn free_slot(&self) -> u16 {
-        let taken: std::collections::BTreeSet<u16> = self.events.iter().filter_map(|event| event.slot).collect();
+        let taken: BTreeSet<u16> = self.events.iter().filter_map(|event| event.slot).collect();
         (0..=u16::MAX).find(|slot| !taken.contains(slot)).expect("there are fewer events than slots")
     }
 }
@@ -289,11 +332,10 @@ impl HistoryEvent {
 
     /// Whether it can be one of ours.
     fn is_sound(&self) -> bool {
-        let digest = |digest: &String| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
         let code = |code: &String| code.len() <= 64 && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
         self.subject.name().len() <= History::LONGEST_NAME
             && self.length <= History::LONGEST_DOCUMENT as u64
-            && self.sha256.as_ref().is_none_or(digest)
+            && self.sha256.as_ref().is_none_or(|digest| HashAlgorithm::Sha256.is_digest(digest))
             && self.gone.as_ref().is_none_or(code)
     }
 }
@@ -363,6 +405,44 @@ mod tests {
         }
     }
 
+    /// Whoever may publish roles could otherwise make a machine forget whom to ask about, and so never hear of a revocation.
+    #[test]
+    fn a_flood_of_other_events_makes_nobody_forget_whom_to_look_up() {
+        let store = MemoryStore::default();
+        let builders = 0..History::MOST_LOOKED_UP;
+        let name = |builder: usize| format!("https://builders.example/{builder}");
+        let news = builders.clone().map(|builder| noted(&name(builder), &vec![1; 1 << 18])).collect();
+        History::read(&store).unwrap().note(&store, news, time(0), None).unwrap();
+        for flood in 0..3 {
+            let role = |index: usize| Noted {
+                subject: Subject::Role(format!("{flood}-{index}")),
+                version: Version::new(1),
+                content: Content::Bytes(Arc::new(vec![2; 1 << 20])),
+            };
+            let news = (0..History::MOST_EVENTS).map(role).collect();
+            History::read(&store).unwrap().note(&store, news, time(1 + flood), None).unwrap();
+        }
+        let history = History::read(&store).unwrap();
+        let mut known: Vec<String> = history.looked_up().iter().map(|subject| subject.name().to_owned()).collect();
+        known.sort();
+        let mut expected: Vec<String> = builders.map(name).collect();
+        expected.sort();
+        assert_eq!(known, expected);
+        // All of it is still bounded, and a document that is gone is not news when it is seen again.
+        assert!(history.events().len() <= History::MOST_EVENTS);
+        assert!(history.events().iter().map(|event| event.length).sum::<u64>() <= History::MOST_BYTES);
+        assert!(store.read(&StoredFile::Journal).unwrap().unwrap().len() <= History::LONGEST_JOURNAL);
+        let slots: BTreeSet<u16> = history.events().iter().filter_map(|event| event.slot).collect();
+        assert!(slots.len() <= 64, "{slots:?}");
+        assert!(!history.is_news(&noted(&name(0), &vec![1; 1 << 18])));
+        assert!(history.is_news(&noted(&name(0), b"revoked")));
+        // One more takes the place of the one that changed longest ago.
+        note(&store, 9, noted("another", b"x"));
+        let looked_up = History::read(&store).unwrap().looked_up();
+        assert_eq!((looked_up.len(), looked_up[0].name()), (History::MOST_LOOKED_UP, "another"));
+        assert!(looked_up.iter().all(|subject| subject.name() != name(0)));
+    }
+
     #[test]
     fn no_line_is_longer_than_was_counted_on() {
         let name = "\u{1}\"\\/\u{7f}\u{e9}".repeat(100);
@@ -429,8 +509,10 @@ mod tests {
             note(&store, 1, noted(&format!("b{number}"), &vec![number; History::LONGEST_DOCUMENT]));
         }
         let history = History::read(&store).unwrap();
-        assert_eq!(history.events().len(), 64);
-        assert_eq!(history.events()[0].subject.name(), "b6");
+        let kept = history.events().iter().filter(|event| history.document(&store, event).unwrap().is_some());
+        assert_eq!((history.events().len(), kept.count()), (70, 64));
+        assert_eq!((history.events()[5].slot, history.events()[5].length), (None, 0));
+        assert_eq!(history.events()[6].length, 1 << 20);
         // One that is too long is noted, and not kept.
         note(&store, 2, noted("long", &vec![0; History::LONGEST_DOCUMENT + 1]));
         let history = History::read(&store).unwrap();

@@ -11,7 +11,7 @@ use super::index;
 use super::notes::Notes;
 use super::store::{CacheMode, StoreLock, StoredFile};
 use crate::metadata::{RoleName, Version};
-use crate::trust::{Accepted, Connectivity, LocalFile, Received, TrustedSet, VerifiedBefore};
+use crate::trust::{Accepted, Basis, ChainBefore, Connectivity, LocalFile, Received, TrustedSet, VerifiedBefore};
 
 /// How long another process is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
@@ -163,20 +163,39 @@ impl Driver {
     }
 
     /// Writes indexes of large documents that were verified whole, where the store has a place for them. Without them the
-    /// next look-up only takes longer.
+    /// next look-up only takes longer: see [`super::Updater::not_indexed`].
     pub(super) fn write_indexes(&mut self, trusted: &TrustedSet) {
-        if self.store.mode() == CacheMode::ReadOnly {
-            return;
-        }
         for (basis, targets) in trusted.worth_outlines() {
             // One of what is not kept any more would only be in the way of a newer one.
             if self.wrote_indexes.contains(&basis) || self.staged.was_overtaken(&*self.store).unwrap_or(true) {
                 continue;
             }
             if let Err(error) = index::write(&*self.store, &basis, targets) {
-                tracing::debug!(role = %targets.role(), %error, "an index is not written");
+                tracing::debug!(role = %targets.role(), %error, "not indexed: each look-up verifies all of this large document");
+                self.not_indexed = Some(error);
             }
             self.wrote_indexes.insert(basis);
+        }
+    }
+
+    /// What is kept of the chain of roots that leads to `newest`, where `file` is the place for that and it is not the pinned
+    /// root itself.
+    pub(super) fn indexed_chain(&self, file: &LocalFile, newest: &Received) -> Option<ChainBefore> {
+        let leads_there = *file == LocalFile::Role(RoleName::Root) && **newest.bytes() != self.anchor;
+        let believed = leads_there && self.believes_indexes;
+        believed.then(|| index::read_chain(&*self.store, self.settings.may_be_trial()))?
+    }
+
+    /// Writes that the chain of roots was verified, where the store has a place for that.
+    pub(super) fn write_chain_index(&mut self) {
+        let Some(newest) = self.newest_root.take().filter(|newest| **newest != self.anchor) else { return };
+        let is_news = self.wrote_indexes.insert(Basis::of_chain(&self.anchor, &newest));
+        // Where the root itself could not be kept there is nothing to be said of it.
+        if self.store.mode() == CacheMode::ReadOnly || !is_news || self.not_kept.is_some() {
+            return;
+        }
+        if let Err(error) = index::write_chain(&*self.store, &self.anchor, &newest, self.settings.may_be_trial()) {
+            tracing::debug!(%error, "not indexed: each start verifies the whole chain of roots");
         }
     }
 

@@ -24,12 +24,16 @@ pub struct KeptRole {
     pub expires: Expires,
 }
 
-/// Most roles that are looked at: bins may be many.
+/// Most roles that are shown, that one role's delegations are looked at for, and that are verified: bins may be many.
 const MOST_ROLES: usize = 4096;
+
+/// Most delegations that are looked at.
+const MOST_DELEGATIONS: usize = 16 * MOST_ROLES;
 
 impl Updater {
     /// The delegated roles that are kept and current: verified through trusted metadata, of the version that the trusted
-    /// snapshot names. One that has expired is among them; what it delegates to is not looked at. At most 4096 are.
+    /// snapshot names. One that has expired is among them; what it delegates to is not looked at. At most 4096 are. A role is
+    /// there once, by the first of its delegators, nearest to the top, through which it can be trusted.
     ///
     /// Of hash bins, only those are found that [`super::History`] knows of.
     ///
@@ -45,8 +49,11 @@ impl Updater {
         let store = Arc::clone(&self.driver.store);
         let may_be_trial = self.driver.settings.may_be_trial();
         let trusted = self.trusted_mut();
-        let mut kept = Vec::new();
+        let mut kept: Vec<KeptRole> = Vec::new();
+        // Only what is trusted counts as seen: whoever delegates to a role with other keys must not hide it from those who
+        // are told of it by another one. Each role is a delegator once, which ends cycles.
         let mut seen = BTreeSet::new();
+        let (mut looked_at, mut verified) = (0, 0);
         let mut delegators = VecDeque::from([Arc::clone(trusted.targets())]);
         while let Some(delegator) = delegators.pop_front() {
             let Some(delegations) = &delegator.delegations else { continue };
@@ -55,7 +62,11 @@ impl Updater {
                 DelegationRule::Bins(_) => noted.iter().filter_map(|name| delegations.to_role(name)).collect(),
             };
             for delegation in delegated {
-                if seen.len() >= MOST_ROLES || !seen.insert(delegation.role.clone()) {
+                looked_at += 1;
+                if looked_at > MOST_DELEGATIONS || verified >= MOST_ROLES {
+                    return Ok(kept);
+                }
+                if seen.contains(&delegation.role) {
                     continue;
                 }
                 // What everybody can sign for is nothing here, as in a look-up, which would otherwise find it trusted.
@@ -66,19 +77,21 @@ impl Updater {
                 }
                 let file = StoredFile::Metadata(LocalFile::Role(delegation.role.clone()));
                 let Some(bytes) = store.read(&file)? else { continue };
-                let (role, delegator_name) = (delegation.role.clone(), delegator.role().clone());
-                match trusted.trust_delegated(&delegator, &delegation, &Received::from(Arc::new(bytes))) {
-                    Ok(targets) => {
-                        let (version, expires) = (targets.version(), targets.expires().clone());
-                        kept.push(KeptRole { role, delegator: delegator_name, version, expires });
-                        delegators.push_back(targets);
-                    }
-                    Err(Refusal::Expired { version, expires, .. }) => {
-                        kept.push(KeptRole { role, delegator: delegator_name, version, expires });
-                    }
-                    // It is not current, or damaged: whoever needs it fetches it anew.
-                    Err(_) => {}
-                }
+                verified += 1;
+                let (version, expires) =
+                    match trusted.trust_delegated(&delegator, &delegation, &Received::from(Arc::new(bytes))) {
+                        Ok(targets) => {
+                            let current = (targets.version(), targets.expires().clone());
+                            delegators.push_back(targets);
+                            current
+                        }
+                        Err(Refusal::Expired { version, expires, .. }) => (version, expires),
+                        // It is not current, or damaged: whoever needs it fetches it anew.
+                        Err(_) => continue,
+                    };
+                let (role, delegator) = (delegation.role.clone(), delegator.role().clone());
+                seen.insert(role.clone());
+                kept.push(KeptRole { role, delegator, version, expires });
             }
         }
         Ok(kept)

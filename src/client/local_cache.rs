@@ -15,7 +15,8 @@ use crate::trust::LocalFile;
 /// A directory of trusted metadata.
 ///
 /// `root.json`, `timestamp.json`, … hold the newest of each role; `root_history/N.root.json` the chain of roots; `history/` what a
-/// [`super::History`] keeps; `index/`, where [`LocalCache::indexed`] allows that, where things stand in large documents.
+/// [`super::History`] keeps; `index/`, where [`LocalCache::indexed`] allows that, where things stand in large documents, and
+/// which root was reached from the pinned one.
 /// What is read from here is verified again at every start, but for what such an index says: a file that was damaged or
 /// replaced is fetched anew.
 #[derive(Debug, Clone)]
@@ -51,7 +52,7 @@ impl LocalCache {
     }
 
     /// Lets an index stand beside large targets documents, so that a look-up in one that was verified before costs a
-    /// few milliseconds. Read [`VerifiedIndex`] first: it says where that is safe.
+    /// few milliseconds; and one of the chain of roots, so that it is not walked at each start. Read [`VerifiedIndex`] first: it says where that is safe.
     #[must_use]
     pub fn indexed(self, index: VerifiedIndex) -> Self {
         Self { index: Some(index), ..self }
@@ -158,23 +159,26 @@ mod guarded {
         path: &Path,
         index: &VerifiedIndex,
     ) -> io::Result<Option<Box<dyn GuardedFile>>> {
-        let Some(pin) = present(fs::metadata(index.pin_directory()))? else { return Ok(None) };
-        for directory in [directory, path.parent().unwrap_or(directory)] {
-            // A link could lead to where somebody else put it.
-            let found = present(fs::symlink_metadata(directory))?;
-            if !found.is_some_and(|found| found.is_dir() && is_protected_like(&found, &pin)) {
-                return Ok(None);
-            }
-        }
         // To open a pipe would block for ever.
         if !present(fs::symlink_metadata(path))?.is_some_and(|found| found.is_file()) {
             return Ok(None);
         }
+        let Some(pin) = present(fs::metadata(index.pin_directory()))? else { return Ok(None) };
+        protected_like(&pin, index.pin_directory(), &pin)?;
+        for directory in [directory, path.parent().unwrap_or(directory)] {
+            let found = fs::symlink_metadata(directory)?;
+            if !found.is_dir() {
+                // A link could lead to where somebody else put it.
+                return Err(unreliable(format!("{} is a link", directory.display())));
+            }
+            protected_like(&found, directory, &pin)?;
+        }
         let Some(file) = present(fs::File::open(path))? else { return Ok(None) };
         let found = file.metadata()?;
-        if !found.is_file() || !is_protected_like(&found, &pin) {
+        if !found.is_file() {
             return Ok(None);
         }
+        protected_like(&found, path, &pin)?;
         // The time of the last change of anything about a file cannot be set, so that nobody can have known it before.
         let identity = format!(
             "{}:{} {} {}.{:09} {}.{:09}",
@@ -199,10 +203,24 @@ mod guarded {
 
     const OF_GROUP_OR_OTHERS: u32 = 0o022;
 
-    /// Whether only the owner of `pin` may write to either. Where there are access control lists, the bits of the group are
-    /// what the lists allow at most, to whomever they name: so that a group that may write is never taken for one that is known.
-    pub(super) fn is_protected_like(found: &Metadata, pin: &Metadata) -> bool {
-        found.uid() == pin.uid() && (found.mode() | pin.mode()) & OF_GROUP_OR_OTHERS == 0
+    /// Checks that only the owner of `pin` may write to either. Where there are access control lists, the bits of the group
+    /// are what the lists allow at most, to whomever they name: so that a group that may write is never taken for one that is
+    /// known.
+    fn protected_like(found: &Metadata, path: &Path, pin: &Metadata) -> io::Result<()> {
+        let path = path.display();
+        if found.uid() != pin.uid() {
+            return Err(unreliable(format!("{path} belongs to another user than the pin")));
+        }
+        if (found.mode() | pin.mode()) & OF_GROUP_OR_OTHERS != 0 {
+            return Err(unreliable(format!(
+                "others than its owner may write to {path}: run `chmod -R go-w {path}` once, and this under umask 022"
+            )));
+        }
+        Ok(())
+    }
+
+    fn unreliable(why: String) -> io::Error {
+        io::Error::new(io::ErrorKind::PermissionDenied, why)
     }
 
     #[derive(Debug)]

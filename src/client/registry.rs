@@ -13,9 +13,6 @@ use crate::example_keys::example_key_name;
 use crate::metadata::TargetPath;
 use crate::trust::FoundTarget;
 
-/// Most documents that are looked up again.
-const MOST_LOOKED_UP: usize = 256;
-
 /// Why the builder map gives no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -125,17 +122,13 @@ impl Updater {
     }
 
     /// Looks up again every builder and verifier that was looked up on this machine before, so that their documents are
-    /// current and their changes are noted: see [`super::History`]. At most 256 are. Returns those that could not be looked
+    /// current and their changes are noted: see [`super::History`]. At most 256 are, those that changed last. Returns those that could not be looked
     /// up. That an ID has no document any more is noted, and no error.
     ///
     /// # Errors
     /// When there is no catalog to look them up in.
     pub async fn refresh_documents(&mut self) -> Result<Vec<(Subject, LookupError)>, LookupError> {
-        let history = self.history().map_err(UpdateError::from)?;
-        let subjects = history.newest().into_keys().filter(|subject| !subject.name().is_empty());
-        let subjects: Vec<Subject> = subjects.cloned().collect();
-        let known = |subject: &&Subject| matches!(subject, Subject::Builder(_) | Subject::Verifier(_));
-        let known: Vec<&Subject> = subjects.iter().filter(known).take(MOST_LOOKED_UP).collect();
+        let known = self.history().map_err(UpdateError::from)?.looked_up();
         if known.is_empty() {
             return Ok(Vec::new());
         }
@@ -150,10 +143,10 @@ impl Updater {
             };
             match looked_up {
                 Err(LookupError::Registry(error)) => {
-                    let (subject, content) = ((*subject).clone(), Content::Gone(error.code()));
+                    let (subject, content) = (subject.clone(), Content::Gone(error.code()));
                     self.driver.note_document(Noted { subject, version: None, content }).await;
                 }
-                Err(error) => failed.push(((*subject).clone(), error)),
+                Err(error) => failed.push((subject.clone(), error)),
                 Ok(()) => {}
             }
         }

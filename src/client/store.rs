@@ -53,7 +53,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`super::danger::VerifiedIndex`]. `None` where it is not kept and, as here, where that is never so.
     ///
     /// # Errors
-    /// When it is there but cannot be read.
+    /// When it is there but cannot be read, or may not be relied on: that says what would have to be otherwise.
     fn open_guarded(&self, _file: &StoredFile) -> io::Result<Option<Box<dyn GuardedFile>>> {
         Ok(None)
     }
@@ -89,7 +89,8 @@ pub enum StoredFile {
     Journal,
     /// A document that a [`super::History`] keeps, by number; empty where it keeps none there any more.
     Superseded(u16),
-    /// Where things stand in the newest metadata of a role: see [`super::danger::VerifiedIndex`].
+    /// Where things stand in the newest metadata of a role, and of root that it was reached from the pinned one: see
+    /// [`super::danger::VerifiedIndex`].
     Index(RoleName),
 }
 

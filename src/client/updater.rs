@@ -54,7 +54,8 @@ pub struct Freshness {
     pub confirmed_at: Option<DateTime<Utc>>,
     /// Why the repository could not be asked, where what is kept is used for that reason.
     pub unreachable: Option<FetchError>,
-    /// The roles that are used although they have expired, and when they did: see [`super::danger::ExpiredGrace`].
+    /// The roles that are used although they have expired, and when they did: see [`super::danger::ExpiredGrace`]. The
+    /// delegated ones among them are those that look-ups have needed so far.
     pub expired: Vec<(RoleName, DateTime<Utc>)>,
 }
 
@@ -111,7 +112,13 @@ impl Updater {
         self.driver.not_kept.as_ref()
     }
 
-    /// How the last refresh knows that what it trusts is current.
+    /// Why a large document that was verified whole is not indexed, where the store has a place for indexes: most often that
+    /// others may write to it, and what to do about that. Each look-up then verifies all of the document again.
+    pub fn not_indexed(&self) -> Option<&io::Error> {
+        self.driver.not_indexed.as_ref()
+    }
+
+    /// How the last refresh, and the look-ups since, know that what they trust is current.
     pub fn freshness(&self) -> &Freshness {
         &self.driver.freshness
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::already_canonical::{self, Landmark};
 use super::canonical_json::{self, Json, Members, Part, compare_keys};
 use super::fields::{self, FormatError};
-use super::{Document, KeyId};
+use super::{Document, KeyId, Occasion};
 
 /// A signature as it came: opaque text until it is counted.
 ///
@@ -158,6 +158,8 @@ impl Deref for SignedBytes {
 pub struct Envelope {
     signatures: SignatureMap,
     signed: SignedBytes,
+    /// Of a rehearsal: what was signed, as it would be if it were meant.
+    meant: Option<SignedBytes>,
 }
 
 impl Envelope {
@@ -185,7 +187,33 @@ impl Envelope {
         let missing = |field| FormatError::Missing { at: "document".to_owned(), field };
         let signatures = signatures.ok_or_else(|| missing("signatures"))?;
         let signed = SignedBytes::of_part(signed.ok_or_else(|| missing("signed"))?, received);
-        Ok(Self { signatures, signed })
+        Ok(Self { signatures, signed, meant: None })
+    }
+
+    /// Opens the bytes of a metadata file that is meant, or of one that is rehearsed. Only who asks for a rehearsal gets one.
+    ///
+    /// # Errors
+    /// See [`Envelope::parse`]; and when the document is of the other occasion.
+    pub fn parse_for(occasion: Occasion, received: &[u8]) -> Result<Self, FormatError> {
+        let mut envelope = Self::parse(received)?;
+        // What is read as one kind of document that is meant says so itself, in its `_type`.
+        if occasion == Occasion::Rehearsal {
+            let found = envelope.document_type().unwrap_or_default();
+            let (Some(meant), Json::Object(mut members)) =
+                (Occasion::meant(&found), Json::from_canonical(&envelope.signed))
+            else {
+                return Err(FormatError::WrongType { expected: "rehearsal-…", found });
+            };
+            members.insert("_type".to_owned(), Json::from(meant));
+            let rewritten = Part::Rewritten(Json::Object(members).to_canonical());
+            envelope.meant = Some(SignedBytes::of_part(rewritten, &Arc::default()));
+        }
+        Ok(envelope)
+    }
+
+    /// Whether the document is meant, or rehearsed.
+    pub fn occasion(&self) -> Occasion {
+        if self.meant.is_some() { Occasion::Rehearsal } else { Occasion::Real }
     }
 
     /// The signatures, by keyid.
@@ -217,7 +245,7 @@ impl Envelope {
     /// # Errors
     /// See [`Document::from_signed`].
     pub fn unverified<T: Document>(&self) -> Result<T, FormatError> {
-        T::from_signed(&self.signed)
+        T::from_signed(self.meant.as_ref().unwrap_or(&self.signed))
     }
 }
 

@@ -45,6 +45,12 @@ impl HashAlgorithm {
             Self::Sha512 => 64,
         }
     }
+
+    /// Whether `text` is a digest as we write it: in lower-case hexadecimal.
+    #[cfg(feature = "client")]
+    pub(crate) fn is_digest(self, text: &str) -> bool {
+        text.len() == 2 * self.length() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
 }
 
 impl fmt::Display for HashAlgorithm {
@@ -89,19 +95,17 @@ impl Hashes {
         Json::Object(members)
     }
 
-    /// The digests of both, where they can be about one file: they have an algorithm in common that we compute, and
-    /// differ in none.
+    /// These digests, one by each algorithm.
     #[cfg(feature = "client")]
-    pub(crate) fn join(&self, other: &Self) -> Option<Self> {
-        let mut common =
-            self.known.iter().filter_map(|(algorithm, digest)| Some((digest, other.known.get(algorithm)?)));
-        let first = common.next()?;
-        if first.0 != first.1 || common.any(|(ours, theirs)| ours != theirs) {
-            return None;
-        }
-        let mut both = self.clone();
-        both.known.extend(other.known.iter().map(|(algorithm, digest)| (*algorithm, digest.clone())));
-        Some(both)
+    pub(crate) fn of<'a>(digests: impl IntoIterator<Item = (HashAlgorithm, &'a [u8])>) -> Self {
+        let known = digests.into_iter().map(|(algorithm, digest)| (algorithm, digest.to_vec()));
+        Self { known: known.collect(), unknown: BTreeMap::new() }
+    }
+
+    /// The digest by an algorithm, where there is one.
+    #[cfg(feature = "client")]
+    pub(crate) fn get(&self, algorithm: HashAlgorithm) -> Option<&[u8]> {
+        self.known.get(&algorithm).map(Vec::as_slice)
     }
 
     /// The digests that we can check, in order of algorithm. Never empty.

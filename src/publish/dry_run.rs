@@ -7,11 +7,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{PlannedObject, PublishError, PublishPlan};
-use crate::builders::CATALOG_PATH;
-use crate::client::{
-    Body, CacheMode, FetchFuture, Fetcher, FileFetcher, LocalCache, SafeUrl, TrustAnchor, UpdateError, Updater,
-    UpdaterSettings,
+use crate::builders::{
+    Builder, CATALOG_PATH, Namespace, Source, Verifier, builder_against_catalog, verifier_against_catalog,
 };
+use crate::client::{
+    Body, CacheMode, FetchFuture, Fetcher, FileFetcher, LocalCache, LookupError, SafeUrl, TrustAnchor, UpdateError,
+    Updater, UpdaterSettings,
+};
+use crate::crypto::sha256;
 use crate::metadata::{Document as _, RoleName, TargetPath, Version};
 use crate::repository::SignedState;
 use crate::trust::{Refusal, UpdateStart};
@@ -24,6 +27,8 @@ pub struct Proof {
     pub clients: Vec<String>,
     /// How many targets were looked up, downloaded and compared.
     pub targets: usize,
+    /// How many builders and verifiers were looked up as a verifier does: those that changed, and where the catalog did, all.
+    pub looked_up: usize,
 }
 
 /// The directory as it would be, without writing to it.
@@ -55,9 +60,10 @@ pub(super) async fn prove(
     start: UpdateStart,
 ) -> Result<Proof, PublishError> {
     let base = directory_url(destination)?;
+    let changed = changed_documents(signed, versions, objects)?;
     let objects = objects.iter().map(|object| (object.name.clone(), Bytes::from(object.bytes.clone()))).collect();
     let overlay: Arc<dyn Fetcher> = Arc::new(Overlay { base: base.clone(), objects });
-    let mut proof = Proof { clients: Vec::new(), targets: 0 };
+    let mut proof = Proof { clients: Vec::new(), targets: 0, looked_up: 0 };
 
     let scratch = tempfile::tempdir()?;
     let first = signed.roots().next().map(|(_, bytes)| bytes.to_vec()).unwrap_or_default();
@@ -67,7 +73,7 @@ pub(super) async fn prove(
         let from = "the published state".to_owned();
         let updater =
             client(&first, &base, &cache, CacheMode::ReadWrite, Arc::clone(&overlay), (is_trial, start), &from)?;
-        upgrade(updater, &from, versions, None).await?;
+        upgrade(updater, &from, versions, None, &changed, &mut proof).await?;
         proof.clients.push(from);
     }
     for (index, (root, bytes)) in signed.roots().enumerate() {
@@ -77,7 +83,7 @@ pub(super) async fn prove(
             client(bytes, &base, &cache, CacheMode::ReadOnly, Arc::clone(&overlay), (is_trial, start), &from)?;
         // One of them fetches everything; what the others would fetch is the same bytes.
         let everything = (index == 0).then_some(signed);
-        proof.targets += upgrade(updater, &from, versions, everything).await?;
+        upgrade(updater, &from, versions, everything, &changed, &mut proof).await?;
         proof.clients.push(from);
     }
     Ok(proof)
@@ -94,7 +100,8 @@ async fn know_published(first: &[u8], base: &SafeUrl, cache: &Path, start: Updat
             Ok(_) => return Ok(()),
             Err(UpdateError::Refused { refusal, .. }) if matches!(*refusal, Refusal::Expired { .. }) => {
                 let Refusal::Expired { expires, .. } = *refusal else { break };
-                start = UpdateStart::at(expires.time() - chrono::Duration::seconds(1));
+                let Some(before) = expires.time().checked_sub_signed(chrono::Duration::seconds(1)) else { break };
+                start = UpdateStart::at(before);
             }
             // A state that clients refuse, as an interrupted rotation leaves it: what they kept of it stays in the cache.
             Err(UpdateError::Refused { .. } | UpdateError::Fetch(_)) => break,
@@ -139,13 +146,15 @@ fn refused(from: &str, source: UpdateError) -> PublishError {
 }
 
 /// Refreshes, and checks that the versions are the ones meant. With a signed state at hand, every target in it is
-/// looked up and downloaded too; returns how many there were.
+/// looked up and downloaded too.
 async fn upgrade(
     mut updater: Updater,
     from: &str,
     versions: &[(RoleName, Version)],
     everything: Option<&SignedState>,
-) -> Result<usize, PublishError> {
+    changed: &[Changed],
+    proof: &mut Proof,
+) -> Result<(), PublishError> {
     let not_found = |what: String| PublishError::NotFound { from: from.to_owned(), what };
     let trusted = updater.refresh().await.map_err(|error| refused(from, error))?;
     let seen = [
@@ -160,7 +169,6 @@ async fn upgrade(
             return Err(not_found(format!("{role} {version}")));
         }
     }
-    let mut count = 0;
     for (role, version) in versions {
         let Some(signed) = everything else { break };
         let Some(document) = signed.role_at(role, *version)? else { continue };
@@ -170,13 +178,97 @@ async fn upgrade(
             let target = target.filter(|target| target.role == *role && target.version == *version);
             let target = target.ok_or_else(|| not_found(format!("{path} by {role} {version}")))?;
             updater.target_bytes(&target, None).await.map_err(|error| refused(from, error))?;
-            count += 1;
+            proof.targets += 1;
         }
     }
+    proof.looked_up = look_up(&mut updater, from, changed).await?;
     if everything.is_none() {
         let catalog = TargetPath::new(CATALOG_PATH).expect("the catalog's path is a target path");
         let found = updater.find(&catalog).await.map_err(|error| refused(from, error))?;
         found.ok_or_else(|| not_found(CATALOG_PATH.to_owned()))?;
+    }
+    Ok(())
+}
+
+/// A document of the builder map that is looked up, since it is new or the catalog is.
+#[derive(Debug)]
+struct Changed {
+    namespace: Namespace,
+    /// Where it must be found.
+    source: Source,
+    entry: MapEntry,
+}
+
+#[derive(Debug)]
+enum MapEntry {
+    Builder(Box<Builder>),
+    Verifier(Box<Verifier>),
+}
+
+fn changed_documents(
+    signed: &SignedState,
+    versions: &[(RoleName, Version)],
+    objects: &[PlannedObject],
+) -> Result<Vec<Changed>, PublishError> {
+    let is_new = |path: &TargetPath, bytes: &[u8]| {
+        let name = format!("targets/{}", path.url_path(Some(&sha256(bytes))));
+        objects.iter().any(|object| object.name == name)
+    };
+    let catalog = TargetPath::new(CATALOG_PATH).expect("the catalog's path is a target path");
+    let entry = signed.targets().and_then(|targets| targets.document.find(&catalog).ok().flatten());
+    let catalog_is_new = match entry {
+        Some(entry) => is_new(&catalog, &signed.target(&catalog, &entry)?),
+        None => false,
+    };
+    let mut changed = Vec::new();
+    for (role, version) in versions {
+        let (Some(document), Ok(namespace)) = (signed.role_at(role, *version)?, Namespace::parse(role.as_str())) else {
+            continue;
+        };
+        for (path, entry) in document.iter() {
+            let (Ok(path), Ok(entry)) = (TargetPath::new(&path), entry) else { continue };
+            let bytes = signed.target(&path, &entry)?;
+            if !catalog_is_new && !is_new(&path, &bytes) {
+                continue;
+            }
+            let builder = Builder::parse(&bytes).ok().map(|builder| MapEntry::Builder(Box::new(builder)));
+            let verifier = || Some(MapEntry::Verifier(Box::new(Verifier::parse(&bytes).ok()?)));
+            let source = Source { path, role: role.clone(), version: *version };
+            let namespace = namespace.clone();
+            changed.extend(builder.or_else(verifier).map(|entry| Changed { namespace, source, entry }));
+        }
+    }
+    Ok(changed)
+}
+
+/// Looks builders and verifiers up as a verifier of attestations does: through the catalog. Where the catalog no longer
+/// lets a namespace speak for one, that is what it is there for.
+/// Returns how many it found.
+async fn look_up(updater: &mut Updater, from: &str, changed: &[Changed]) -> Result<usize, PublishError> {
+    if changed.is_empty() {
+        return Ok(0);
+    }
+    let mut count = 0;
+    let failed = |what: String, error: LookupError| match error {
+        LookupError::Update(error) => refused(from, error),
+        error => PublishError::NotFound { from: from.to_owned(), what: format!("{what}: {error}") },
+    };
+    let registry = updater.registry().await.map_err(|error| failed("the catalog".to_owned(), error))?;
+    let catalog = registry.catalog();
+    for Changed { namespace, source, entry } in changed {
+        let (id, found) = match entry {
+            MapEntry::Builder(builder) if builder_against_catalog(catalog, namespace, builder).0.is_empty() => {
+                (&builder.id, updater.look_up::<Builder>(&registry, &builder.id).await.map(|found| found.source))
+            }
+            MapEntry::Verifier(verifier) if verifier_against_catalog(catalog, namespace, verifier).is_empty() => {
+                (&verifier.id, updater.look_up::<Verifier>(&registry, &verifier.id).await.map(|found| found.source))
+            }
+            _ => continue,
+        };
+        if found.map_err(|error| failed(id.to_string(), error))? != *source {
+            return Err(PublishError::NotFound { from: from.to_owned(), what: format!("{id} as it was signed") });
+        }
+        count += 1;
     }
     Ok(count)
 }
@@ -191,5 +283,5 @@ pub async fn audit(plan: &PublishPlan, start: UpdateStart) -> Result<(), Publish
     let base = directory_url(&plan.destination)?;
     let fetcher = Arc::new(FileFetcher);
     let updater = client(&plan.first_root, &base, scratch.path(), CacheMode::ReadOnly, fetcher, (true, start), from)?;
-    upgrade(updater, from, &plan.versions, None).await.map(drop)
+    upgrade(updater, from, &plan.versions, None, &[], &mut plan.proof.clone()).await
 }

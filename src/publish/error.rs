@@ -33,6 +33,16 @@ pub enum PublishError {
         /// Its newest version.
         version: Version,
     },
+    /// A document breaks rules that its ceremony would have refused: it was put there by hand.
+    #[error("{role} {version} breaks a rule: {}", crate::printable::PrintableLines(&.problems.join("; ")))]
+    BreaksRules {
+        /// The role.
+        role: RoleName,
+        /// Its version.
+        version: Version,
+        /// What is wrong, one sentence each.
+        problems: Vec<String>,
+    },
     /// Enough keys have signed, but too few of one family.
     #[error(
         "{role} {version} is signed by {} of the {} {} keys it needs under {by}",
@@ -99,6 +109,9 @@ pub enum PublishError {
         /// The directory.
         directory: std::path::PathBuf,
     },
+    /// The working copy is a rehearsal: no client would take what is signed there.
+    #[error("this is a rehearsal: what is signed in it is not published")]
+    Rehearsal,
     /// A name that never changes its content is taken by something else.
     #[error("`{}` is published already with another content", Printable(.name))]
     Conflict {
@@ -115,6 +128,7 @@ impl PublishError {
             Self::Io(_) => "io",
             Self::NotSigned { .. } => "not-signed",
             Self::SignAgain { .. } => "sign-again",
+            Self::BreaksRules { .. } => "breaks-rules",
             Self::TooFewOfFamily { .. } => "too-few-of-family",
             Self::OnlineKeys { .. } => "online-keys",
             Self::TooLong { .. } => "timestamp-too-long",
@@ -124,6 +138,7 @@ impl PublishError {
             Self::NotFound { .. } => "clients-would-not-find",
             Self::Overtaken => "overtaken",
             Self::WorkingCopy { .. } => "working-copy",
+            Self::Rehearsal => "rehearsal",
             Self::Conflict { .. } => "conflict",
         }
     }

@@ -138,7 +138,8 @@ impl OnlineKeys<'_> {
             "_type": role.as_str(),
             "spec_version": SPEC_VERSION,
             "version": version.get(),
-            "expires": expiry(self.now, policy),
+            // What outlives its root could not be used any longer.
+            "expires": expiry(self.now, policy).min(self.root.expires.to_string()),
             "meta": meta,
         });
         let text = serde_json::to_vec(&signed).expect("a JSON value can be written");

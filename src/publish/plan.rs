@@ -8,9 +8,12 @@ use super::{Proof, PublishError, dry_run};
 use crate::crypto::sha256;
 use crate::fs::read_bounded;
 use crate::metadata::{
-    DelegationRule, Document, Envelope, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Unrecognized, Version,
+    DelegationRule, Document, Envelope, Occasion, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
+    Unrecognized, Version,
 };
-use crate::repository::{CONFIG_FILE, FamilyThresholds, RepositoryError, SignedState, WorkingCopy, file_name};
+use crate::repository::{
+    CONFIG_FILE, FamilyThresholds, Keys, Moment, Offered, RepositoryError, SignedState, WorkingCopy, file_name, judge,
+};
 use crate::signers::Signer;
 use crate::trust::{Authority, Refusal, UpdateStart, verify};
 
@@ -81,9 +84,14 @@ impl PublishPlan {
         if destination.join(CONFIG_FILE).exists() {
             return Err(PublishError::WorkingCopy { directory: destination.to_owned() });
         }
+        if copy.occasion() == Occasion::Rehearsal {
+            return Err(PublishError::Rehearsal);
+        }
         let signed = copy.signed(start)?;
         let root = signed.root().ok_or(PublishError::NotSigned { role: RoleName::Root })?;
         let current = current_roles(&signed)?;
+        // Before the online keys sign anything.
+        check_rules(&signed, &current, destination, start)?;
         let published = published(destination, copy, &signed)?;
 
         let online = OnlineKeys { signed: &signed, root, keys, now: start.time() };
@@ -227,6 +235,43 @@ pub(super) fn vouched<T: Document + Clone>(
         }
     }
     Err(PublishError::Foreign(Box::new(refused.expect("there is a root, and it refused"))))
+}
+
+/// Refuses what is new and breaks a rule. It was judged when it was finished; somebody may have put it there by hand.
+fn check_rules(
+    signed: &SignedState,
+    current: &RoleFiles,
+    destination: &Path,
+    start: UpdateStart,
+) -> Result<(), PublishError> {
+    let newest_root = signed.roots().next_back().map(|(root, bytes)| (RoleName::Root, (root.version, bytes.to_vec())));
+    let roles = newest_root.into_iter().chain(current.iter().map(|(role, file)| (role.clone(), file.clone())));
+    for (role, (version, bytes)) in roles {
+        if destination.join(file_name(&role, version)).exists() {
+            continue;
+        }
+        let envelope = Envelope::parse(&bytes).map_err(|source| foreign(&role, source))?;
+        let mut targets = BTreeMap::new();
+        if role != RoleName::Root {
+            let document: Targets = envelope.unverified().map_err(|source| foreign(&role, source))?;
+            for (path, entry) in document.iter() {
+                let entry = entry.map_err(|source| foreign(&role, source))?;
+                if let Ok(path) = TargetPath::new(&path) {
+                    targets.insert(path.clone(), signed.target(&path, &entry)?);
+                }
+            }
+        }
+        let (envelope, document, targets) = (&envelope, bytes.as_slice(), &targets);
+        let offered =
+            Offered { role: &role, version, envelope, document, targets, left_out: Vec::new(), rehearsal: None };
+        // Throwaway keys are refused by the clients that try the result.
+        let before = signed.before(&role, version);
+        let found = judge(&offered, Keys::Throwaway, &before, Moment::Publishing(start.time()))?;
+        if !found.problems.is_empty() {
+            return Err(PublishError::BreaksRules { role, version, problems: found.problems });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses roots that are new, and documents that are current, with too few signatures of a family. A ceremony finishes

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{FamilyThresholds, RepositoryError};
+use super::{FamilyThresholds, Rehearsal, RepositoryError};
 use crate::builders::Namespace;
 use crate::metadata::RoleName;
 
@@ -34,6 +34,9 @@ pub struct Config {
     /// working copy.
     #[serde(default)]
     pub attestation_roots: Vec<PathBuf>,
+    /// Of a rehearsal: what is rehearsed. Nothing that is signed here is valid anywhere.
+    #[serde(default)]
+    pub rehearsal: Option<Rehearsal>,
 }
 
 /// Somebody, or some machine, that holds keys.
@@ -46,6 +49,43 @@ pub struct Person {
     /// Files with what devices say of these keys, certificates in PEM, relative to the working copy.
     #[serde(default)]
     pub attestations: Vec<PathBuf>,
+    /// How their RSA keys sign, as metadata calls it; `rsassa-pss-sha256` where it is absent.
+    #[serde(default)]
+    pub rsa_scheme: Option<RsaScheme>,
+}
+
+/// How an RSA key signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub enum RsaScheme {
+    /// PSS with SHA-256, which every client reads.
+    #[serde(rename = "rsassa-pss-sha256")]
+    Pss256,
+    /// PSS with SHA-384.
+    #[serde(rename = "rsassa-pss-sha384")]
+    Pss384,
+    /// PSS with SHA-512.
+    #[serde(rename = "rsassa-pss-sha512")]
+    Pss512,
+    /// PKCS#1 v1.5 with SHA-256, as an ssh-agent signs. Not every client reads it.
+    #[serde(rename = "rsa-pkcs1v15-sha256")]
+    Pkcs1Sha256,
+    /// PKCS#1 v1.5 with SHA-512, as an ssh-agent signs. Not every client reads it.
+    #[serde(rename = "rsa-pkcs1v15-sha512")]
+    Pkcs1Sha512,
+}
+
+impl RsaScheme {
+    /// As metadata calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pss256 => "rsassa-pss-sha256",
+            Self::Pss384 => "rsassa-pss-sha384",
+            Self::Pss512 => "rsassa-pss-sha512",
+            Self::Pkcs1Sha256 => "rsa-pkcs1v15-sha256",
+            Self::Pkcs1Sha512 => "rsa-pkcs1v15-sha512",
+        }
+    }
 }
 
 /// The policies of the four top-level roles.
@@ -176,6 +216,9 @@ impl Config {
             if policy.sign_within_days >= policy.expires_after_days {
                 return wrong(at("sign-within-days"), "must be shorter than `expires-after-days`".into());
             }
+        }
+        if let Some(Err(problem)) = self.rehearsal.as_ref().map(Rehearsal::check) {
+            return wrong("rehearsal".into(), problem);
         }
         for namespace in self.namespaces.keys() {
             if let Err(error) = Namespace::parse(namespace) {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::metadata::{RoleName, Version};
+use crate::metadata::{Occasion, RoleName, Version};
 use crate::printable::{Printable, PrintableLines};
 use crate::trust::Refusal;
 
@@ -69,6 +69,17 @@ pub enum RepositoryError {
         /// What it is called.
         key: &'static str,
     },
+    /// A key of a rehearsal where signatures are meant, or a real one in a rehearsal.
+    #[error("{}", match .occasion {
+        Occasion::Real => format!("{} holds a key that was made for a rehearsal", Printable(.holder)),
+        Occasion::Rehearsal => format!("{} holds a key of the real repository, and this is a rehearsal", Printable(.holder)),
+    })]
+    OtherOccasion {
+        /// Who holds it.
+        holder: String,
+        /// What the working copy is for.
+        occasion: Occasion,
+    },
 }
 
 impl RepositoryError {
@@ -84,6 +95,7 @@ impl RepositoryError {
             Self::LastVersion { .. } => "last-version",
             Self::Document { .. } => "document",
             Self::ExampleKey { .. } => "example-key",
+            Self::OtherOccasion { .. } => "key-of-another-occasion",
         }
     }
 

@@ -6,6 +6,8 @@
 //! keys/*.pub            public keys
 //! builders/<namespace>/<name>.toml, verifiers/<namespace>/<name>.toml
 //! targets/              any other files to distribute, under the same path
+//! invitations/          who was invited to hold keys, and how they answered
+//! rehearsals/           which keys were made for rehearsals of it
 //! signing-events/       proposals and the signatures collected for them
 //! repository/           what has been signed, laid out as it will be published
 //! ```
@@ -17,15 +19,23 @@ mod config;
 mod document;
 mod error;
 mod family_thresholds;
+mod lint;
+mod people;
 mod proposal;
+mod rehearsal;
+mod rules;
 mod signed;
 mod working_copy;
 
-pub use config::{Config, NamespaceConfig, Person, Policy, Roles};
+pub use config::{Config, NamespaceConfig, Person, Policy, Roles, RsaScheme};
 pub use document::{BuilderFile, KeyEntry, NamespaceFile};
 pub use error::RepositoryError;
 pub use family_thresholds::{FAMILY_THRESHOLDS, FamilyCount, FamilyThresholds};
 pub use proposal::Proposal;
-pub(crate) use proposal::{SPEC_VERSION, expiry};
+pub(crate) use proposal::{SPEC_VERSION, expiry, keyid_of};
+pub use rehearsal::Rehearsal;
+pub(crate) use rehearsal::mark;
+pub use rules::Keys;
+pub(crate) use rules::{Moment, Offered, judge, same_name};
 pub use signed::{SignedRole, SignedState, file_name};
 pub use working_copy::{CONFIG_FILE, HeldKey, SIGNED_DIRECTORY, WorkingCopy, evidence_name};

@@ -11,7 +11,7 @@ use super::working_copy::HeldKey;
 use super::{FAMILY_THRESHOLDS, RepositoryError, SignedState, WorkingCopy};
 use crate::builders::{Namespace, namespace_patterns};
 use crate::crypto::sha256;
-use crate::metadata::{HashAlgorithm, KeyId, RoleName, TargetPath, Version};
+use crate::metadata::{Expires, HashAlgorithm, KeyId, PublicKey, RoleName, TargetPath, Version};
 
 /// The version of the specification that documents follow.
 pub(crate) const SPEC_VERSION: &str = "1.0.34";
@@ -50,7 +50,7 @@ impl Proposal {
         }
         let head = |kind: &str| {
             Map::from_iter([
-                ("_type".to_owned(), json!(kind)),
+                ("_type".to_owned(), json!(copy.occasion().document_type(kind))),
                 ("spec_version".to_owned(), json!(SPEC_VERSION)),
                 ("version".to_owned(), json!(version.get())),
                 ("expires".to_owned(), json!(expires)),
@@ -82,6 +82,15 @@ impl Proposal {
         let document = publishable(&json!({"signatures": [], "signed": signed_value}));
         Ok(Self { role: role.clone(), version, document, targets })
     }
+
+    /// The same proposal, good until then.
+    #[must_use]
+    pub fn good_until(mut self, expires: &Expires) -> Self {
+        let mut document: Value = serde_json::from_slice(&self.document).expect("what we wrote can be read");
+        document["signed"]["expires"] = expires.to_string().into();
+        self.document = publishable(&document);
+        self
+    }
 }
 
 fn delegates_to(targets: &super::SignedRole, name: &str) -> bool {
@@ -90,7 +99,7 @@ fn delegates_to(targets: &super::SignedRole, name: &str) -> bool {
 
 /// When something signed at `now` under this policy expires.
 pub(crate) fn expiry(now: DateTime<Utc>, policy: &Policy) -> String {
-    let expires = now + Duration::days(policy.expires_after_days.into());
+    let expires = now.checked_add_signed(Duration::days(policy.expires_after_days.into())).unwrap_or(now);
     expires.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
@@ -143,7 +152,7 @@ fn list(keys: &mut Map<String, Value>, held: &[HeldKey]) -> Vec<String> {
     let mut keyids: Vec<String> = held
         .iter()
         .map(|held| {
-            let keyid = keyid(held);
+            let keyid = keyid_of(&held.listed);
             keys.insert(keyid.as_str().to_owned(), held.listed.to_value());
             keyid.as_str().to_owned()
         })
@@ -153,8 +162,8 @@ fn list(keys: &mut Map<String, Value>, held: &[HeldKey]) -> Vec<String> {
 }
 
 /// The SHA-256 of the canonical key (TUF specification section 4.2).
-fn keyid(held: &HeldKey) -> KeyId {
-    KeyId::new(hex::encode(sha256(&held.listed.to_canonical())))
+pub(crate) fn keyid_of(listed: &PublicKey) -> KeyId {
+    KeyId::new(hex::encode(sha256(&listed.to_canonical())))
 }
 
 /// What a targets document says about files.

@@ -9,8 +9,8 @@ use fs_err as fs;
 use super::RepositoryError;
 use crate::crypto::{Digester, sha256};
 use crate::fs::read_bounded;
-use crate::metadata::{Document, Envelope, RoleName, Root, TargetFile, TargetPath, Targets, Version};
-use crate::trust::{Authority, ExpectRoot, Refusal, Request, UpdateStart, Verified, verify};
+use crate::metadata::{Document, Envelope, Occasion, RoleName, Root, TargetFile, TargetPath, Targets, Version};
+use crate::trust::{Authority, ExpectRoot, Refusal, Request, RootPolicy, UpdateStart, Verified, verify};
 
 /// Longest metadata file that is read, in bytes.
 const LONGEST: u64 = 512_000_000;
@@ -39,9 +39,12 @@ pub struct SignedRole {
 #[derive(Debug, Clone)]
 pub struct SignedState {
     place: Place,
+    occasion: Occasion,
     roots: Vec<(Verified<Root>, Vec<u8>)>,
     /// Newest last.
     targets: Vec<SignedRole>,
+    /// Versions of this role from this one on are left out.
+    until: Option<(RoleName, Version)>,
 }
 
 /// Where the files lie.
@@ -61,7 +64,15 @@ impl SignedState {
     /// When the chain of roots is broken, a targets file is signed by no keys that ever were the role's, or a file cannot
     /// be read.
     pub fn read(directory: &Path, start: UpdateStart) -> Result<Self, RepositoryError> {
-        Self::none(directory).verified(start)
+        Self::read_for(Occasion::Real, directory, start)
+    }
+
+    /// As [`SignedState::read`], of documents that are meant, or of documents that are rehearsed.
+    ///
+    /// # Errors
+    /// See [`SignedState::read`]; and when a document is of the other occasion.
+    pub fn read_for(occasion: Occasion, directory: &Path, start: UpdateStart) -> Result<Self, RepositoryError> {
+        Self { occasion, ..Self::none(directory) }.verified(start)
     }
 
     /// Reads what is signed from files in memory, by their names below the directory.
@@ -69,7 +80,17 @@ impl SignedState {
     /// # Errors
     /// See [`SignedState::read`].
     pub fn of_files(files: BTreeMap<String, Vec<u8>>, start: UpdateStart) -> Result<Self, RepositoryError> {
-        Self { place: Place::Files(Arc::new(files)), roots: Vec::new(), targets: Vec::new() }.verified(start)
+        Self::of_files_for(Occasion::Real, files, start)
+    }
+
+    /// As [`SignedState::of_files`], of documents that are meant, or of documents that are rehearsed.
+    pub(crate) fn of_files_for(
+        occasion: Occasion,
+        files: BTreeMap<String, Vec<u8>>,
+        start: UpdateStart,
+    ) -> Result<Self, RepositoryError> {
+        let place = Place::Files(Arc::new(files));
+        Self { place, occasion, roots: Vec::new(), targets: Vec::new(), until: None }.verified(start)
     }
 
     /// The same state, which from now on notes every file that is read from its directory.
@@ -97,7 +118,7 @@ impl SignedState {
             let bytes = state.bytes(&RoleName::Root, version)?;
             match &mut expect {
                 None => {
-                    let first = ExpectRoot::begin(&bytes, start)?;
+                    let first = ExpectRoot::begin_for(state.occasion, &bytes, start, RootPolicy::default())?;
                     if first.trusted().version.get() != 1 {
                         let at = file_name(&RoleName::Root, version);
                         return Err(RepositoryError::configuration(at, "the chain of roots must begin at version 1"));
@@ -110,7 +131,7 @@ impl SignedState {
         }
         for version in state.versions(&RoleName::Targets)? {
             let bytes = state.bytes(&RoleName::Targets, version)?;
-            let envelope = parse(&RoleName::Targets, &bytes)?;
+            let envelope = state.parse(&RoleName::Targets, &bytes)?;
             let newest = state.roots.len();
             let found = state.roots.iter().enumerate().rev().find_map(|(index, (root, _))| {
                 let authority = Authority::of_root(root, &RoleName::Targets)?;
@@ -125,7 +146,21 @@ impl SignedState {
 
     /// The state in which nothing is signed yet.
     pub(super) fn none(directory: &Path) -> Self {
-        Self { place: Place::Directory(directory.to_owned()), roots: Vec::new(), targets: Vec::new() }
+        let (place, occasion) = (Place::Directory(directory.to_owned()), Occasion::Real);
+        Self { place, occasion, roots: Vec::new(), targets: Vec::new(), until: None }
+    }
+
+    /// The state before this version of a role was signed.
+    #[must_use]
+    pub(crate) fn before(&self, role: &RoleName, version: Version) -> Self {
+        let mut state = self.clone();
+        match role {
+            RoleName::Root => state.roots.retain(|(root, _)| root.version < version),
+            RoleName::Targets => state.targets.retain(|targets| targets.version() < version),
+            _ => {}
+        }
+        state.until = Some((role.clone(), version));
+        state
     }
 
     /// The roots, oldest first, as files.
@@ -148,6 +183,11 @@ impl SignedState {
         self.targets.last()
     }
 
+    /// All top-level targets, oldest first.
+    pub(crate) fn every_targets(&self) -> impl DoubleEndedIterator<Item = &SignedRole> {
+        self.targets.iter()
+    }
+
     /// The versions of top-level targets, oldest first, as files.
     pub(crate) fn all_targets(&self) -> impl DoubleEndedIterator<Item = (Version, &[u8])> {
         self.targets.iter().map(|targets| (targets.version(), targets.bytes.as_slice()))
@@ -161,7 +201,7 @@ impl SignedState {
         let newest = self.targets.len();
         if let Some(version) = self.versions(role)?.pop() {
             let bytes = self.bytes(role, version)?;
-            let envelope = parse(role, &bytes)?;
+            let envelope = self.parse(role, &bytes)?;
             let found = self.targets.iter().enumerate().rev().find_map(|(index, targets)| {
                 let delegations = targets.document.delegations.as_ref()?;
                 let delegation = delegations.to_role(role.as_str())?;
@@ -206,10 +246,14 @@ impl SignedState {
     /// # Errors
     /// When the directory cannot be read.
     pub fn versions(&self, role: &RoleName) -> Result<Vec<Version>, RepositoryError> {
-        match &self.place {
-            Place::Directory(directory) | Place::Noted(directory, _) => Self::versions_in(directory, role),
-            Place::Files(files) => Ok(versions_among(files.keys().map(String::as_str), role)),
+        let mut versions = match &self.place {
+            Place::Directory(directory) | Place::Noted(directory, _) => Self::versions_in(directory, role)?,
+            Place::Files(files) => versions_among(files.keys().map(String::as_str), role),
+        };
+        if let Some((_, until)) = self.until.as_ref().filter(|(of, _)| of == role) {
+            versions.retain(|version| version < until);
         }
+        Ok(versions)
     }
 
     /// The versions of a role that lie in another directory of the same layout.
@@ -244,6 +288,11 @@ impl SignedState {
         let same = digester.length() == named.length
             && named.hashes.iter().zip(digester.finish()).all(|((_, wanted), (_, digest))| wanted == digest);
         if same { Ok(bytes) } else { Err(RepositoryError::configuration(name, "is not the file that was signed for")) }
+    }
+
+    fn parse(&self, role: &RoleName, bytes: &[u8]) -> Result<Envelope, Refusal> {
+        let envelope = Envelope::parse_for(self.occasion, bytes);
+        envelope.map_err(|source| Refusal::Malformed { role: role.clone(), source })
     }
 
     fn read_file(&self, name: &str) -> Result<Vec<u8>, RepositoryError> {
@@ -298,10 +347,6 @@ fn check_number(role: &RoleName, version: Version, document: &Targets) -> Result
     }
     let at = format!("{}/{}", super::SIGNED_DIRECTORY, file_name(role, version));
     Err(RepositoryError::configuration(at, format!("holds {} of the role", document.version)))
-}
-
-fn parse(role: &RoleName, bytes: &[u8]) -> Result<Envelope, Refusal> {
-    Envelope::parse(bytes).map_err(|source| Refusal::Malformed { role: role.clone(), source })
 }
 
 impl SignedRole {

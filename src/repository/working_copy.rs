@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::config::place;
 use super::document::{publishable, read_namespace, to_json};
-use super::{Config, NamespaceFile, RepositoryError, SignedState};
+use super::lint::holds_private_key;
+use super::{Config, NamespaceFile, Rehearsal, RepositoryError, RsaScheme, SignedState, rehearsal};
 use crate::builders::{CATALOG_MEDIA_TYPE, CATALOG_PATH, Catalog, Namespace};
-use crate::crypto::{KeyFamily, VerifyingKey, metadata_key, spki_from_pem};
+use crate::crypto::{KeyFamily, VerifyingKey, metadata_key, sha256, spki_from_pem};
 use crate::example_keys::example_key_name;
 use crate::fs::read_bounded;
 use crate::key_attestation::{Evidence, LONGEST_CHAIN_FILE};
-use crate::metadata::{PublicKey, RoleName, TargetPath};
+use crate::metadata::{Occasion, PublicKey, RoleName, TargetPath};
 use crate::trust::UpdateStart;
 
 /// The reviewed configuration.
@@ -76,6 +78,15 @@ impl WorkingCopy {
         &self.config
     }
 
+    pub(super) fn set_config(&mut self, config: Config) {
+        self.config = config;
+    }
+
+    /// Whether what is signed here is meant, or rehearsed.
+    pub fn occasion(&self) -> Occasion {
+        if self.config.rehearsal.is_some() { Occasion::Rehearsal } else { Occasion::Real }
+    }
+
     /// Where what has been signed lies.
     pub fn signed_directory(&self) -> PathBuf {
         self.directory.join(SIGNED_DIRECTORY)
@@ -91,21 +102,28 @@ impl WorkingCopy {
     /// # Errors
     /// See [`SignedState::read`].
     pub fn signed(&self, start: UpdateStart) -> Result<SignedState, RepositoryError> {
-        SignedState::read(&self.signed_directory(), start)
+        SignedState::read_for(self.occasion(), &self.signed_directory(), start)
     }
 
     /// The keys of somebody.
     ///
     /// # Errors
-    /// When there is no such person, or a key cannot be read or is a throwaway key outside a trial.
+    /// When there is no such person, or a key cannot be read or is a throwaway key outside a trial, or belongs to a
+    /// rehearsal outside of one, or in one to what is rehearsed.
     pub fn keys_of(&self, person: &str) -> Result<Vec<HeldKey>, RepositoryError> {
         let at = format!("{CONFIG_FILE}: people.{person}");
         let held = self.config.people.get(person);
         let held = held.ok_or_else(|| RepositoryError::configuration(at, "there is no such person"))?;
-        held.keys.iter().map(|file| self.read_key(person, file)).collect()
+        let keys: Vec<HeldKey> =
+            held.keys.iter().map(|file| self.read_key(person, file, held.rsa_scheme)).collect::<Result<_, _>>()?;
+        if held.rsa_scheme.is_some() && !keys.iter().any(|key| key.listed.keytype() == "rsa") {
+            let at = format!("{CONFIG_FILE}: people.{person}.rsa-scheme");
+            return Err(RepositoryError::configuration(at, "none of the keys is an RSA key"));
+        }
+        Ok(keys)
     }
 
-    fn read_key(&self, person: &str, file: &Path) -> Result<HeldKey, RepositoryError> {
+    fn read_key(&self, person: &str, file: &Path, scheme: Option<RsaScheme>) -> Result<HeldKey, RepositoryError> {
         let at = format!("{CONFIG_FILE}: people.{person}: {}", file.display());
         let wrong = |problem: String| RepositoryError::configuration(at.clone(), problem);
         let bytes = self.read_named(file, LONGEST_KEY, &at)?;
@@ -115,15 +133,35 @@ impl WorkingCopy {
                 "holds a SECRET key: take it out of the working copy, and out of its history".to_owned(),
             ));
         }
-        let plain =
+        let mut plain =
             spki_from_pem(&text).and_then(|spki| metadata_key(&spki)).map_err(|problem| wrong(problem.to_string()))?;
+        if let Some(scheme) = scheme.filter(|_| plain.keytype() == "rsa") {
+            plain = PublicKey::new("rsa", scheme.name(), plain.public());
+        }
         let key = VerifyingKey::from_metadata(&plain).map_err(|problem| wrong(problem.to_string()))?;
+        self.check_let_in(person, &key)?;
+        Ok(HeldKey { holder: person.to_owned(), listed: plain.held_by(person), key })
+    }
+
+    /// Whether a key may be in use here, whoever holds it.
+    ///
+    /// # Errors
+    /// When it is a throwaway key outside a trial, one of a rehearsal outside of it, or in one of what is rehearsed.
+    pub(crate) fn check_let_in(&self, person: &str, key: &VerifyingKey) -> Result<(), RepositoryError> {
         if !self.config.trial
             && let Some(name) = example_key_name(key.canonical_spki())
         {
             return Err(RepositoryError::ExampleKey { holder: person.to_owned(), key: name });
         }
-        Ok(HeldKey { holder: person.to_owned(), listed: plain.held_by(person), key })
+        let refused = match &self.config.rehearsal {
+            Some(rehearsal) => rehearsal.refuses(key.canonical_spki()),
+            None => rehearsal::marked(&self.directory)?.contains(&hex::encode(sha256(key.canonical_spki()))),
+        };
+        if refused {
+            let (holder, occasion) = (person.to_owned(), self.occasion());
+            return Err(RepositoryError::OtherOccasion { holder, occasion });
+        }
+        Ok(())
     }
 
     /// Reads a file that the configuration names, at a place in it.
@@ -269,7 +307,7 @@ impl WorkingCopy {
                     ));
                 }
                 let bytes = read_bounded(entry.path(), LONGEST_TARGET)?.unwrap_or_default();
-                if bytes.windows(11).any(|window| window == b"PRIVATE KEY") {
+                if holds_private_key(&bytes) {
                     return Err(wrong("holds a SECRET key, and would be published".to_owned()));
                 }
                 files.insert(path, bytes);
@@ -327,5 +365,22 @@ impl WorkingCopy {
         probe.catalog(&SignedState::none(&self.signed_directory()))?;
         crate::fs::write_durably(&path, whole.as_bytes())?;
         Ok(())
+    }
+
+    /// The configuration of a rehearsal: this one as it was written, and what is rehearsed.
+    pub(crate) fn rehearsal_configuration(&self, rehearsal: &Rehearsal) -> Result<String, RepositoryError> {
+        #[derive(Serialize)]
+        struct Table<'a> {
+            rehearsal: &'a Rehearsal,
+        }
+        let table = toml::to_string_pretty(&Table { rehearsal })
+            .map_err(|error| RepositoryError::configuration(CONFIG_FILE, error.to_string()))?;
+        let whole = format!(
+            "{}\n# This is a rehearsal: nothing that is signed here is valid anywhere. The keys of the real repository are \
+             refused.\n{table}",
+            fs::read_to_string(self.directory.join(CONFIG_FILE))?
+        );
+        Config::parse(&whole)?;
+        Ok(whole)
     }
 }

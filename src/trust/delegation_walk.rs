@@ -39,6 +39,8 @@ pub struct DelegationWalk<'a> {
     /// What is to be read before it can be visited.
     current: Option<Wanted>,
     asked_cache: bool,
+    /// Why the cached bytes do not serve, where only their expiry is in the way.
+    kept_has_expired: Option<Refusal>,
     /// Whether entries that stay in a file could not be read: from then on documents are read whole.
     whole: bool,
     store: Option<Accepted>,
@@ -94,6 +96,7 @@ impl<'a> DelegationWalk<'a> {
             visited: BTreeSet::new(),
             current: None,
             asked_cache: false,
+            kept_has_expired: None,
             whole: false,
             store: None,
             outcome: Outcome::Open,
@@ -158,6 +161,7 @@ impl<'a> DelegationWalk<'a> {
     fn want(&mut self, wanted: Wanted) {
         self.current = Some(wanted);
         self.asked_cache = false;
+        self.kept_has_expired = None;
     }
 
     /// Answers [`Step::Recall`]: the cached bytes, or `None` where there are none.
@@ -167,10 +171,19 @@ impl<'a> DelegationWalk<'a> {
     pub fn recalled(&mut self, cached: Option<Received>) -> Result<(), Refusal> {
         self.asked_cache = true;
         let Some(wanted) = self.current.clone() else { return Ok(()) };
-        if let Ok(targets) = wanted.trust(self.trusted, &cached.unwrap_or_default()) {
-            self.visit(wanted, &targets)?;
+        match wanted.trust(self.trusted, &cached.unwrap_or_default()) {
+            Ok(targets) => self.visit(wanted, &targets)?,
+            Err(expired @ Refusal::Expired { .. }) => self.kept_has_expired = Some(expired),
+            // Damaged, or not current: it is fetched.
+            Err(_) => {}
         }
         Ok(())
+    }
+
+    /// Why the cached bytes that [`Self::recalled`] took do not serve, where they are what is needed and have expired. A
+    /// driver that may not answer [`Step::Need`] says so instead of that nothing is there.
+    pub fn kept_has_expired(&self) -> Option<&Refusal> {
+        self.kept_has_expired.as_ref()
     }
 
     /// Answers [`Step::Recall`] without the cached bytes, where an earlier update verified them, as somebody says. Says

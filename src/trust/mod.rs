@@ -21,5 +21,5 @@ pub use threshold::{Authority, Standing, Tally, TallyLine, have_signers_in_commo
 pub use trusted_set::{ExpectRoot, ExpectSnapshot, ExpectTargets, ExpectTimestamp, Recalled, TrustedSet, UpdateStart};
 pub use verified::Verified;
 #[cfg(feature = "client")]
-pub(crate) use verified_before::{Basis, VerifiedBefore};
+pub(crate) use verified_before::{Basis, ChainBefore, VerifiedBefore};
 pub use workflow::{Accepted, Connectivity, Limits, LocalFile, Request, Step, Update};

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::verified_before::{Basis, VerifiedBefore};
+use super::verified_before::{Basis, ChainBefore, VerifiedBefore};
 use super::{Refusal, Verified};
 use crate::crypto::{KeyFamily, KeyProblem, VerifyingKey};
 use crate::metadata::canonical_json::Json;
@@ -135,6 +135,16 @@ pub(super) fn counted_before(
 ) -> Option<Verified<Targets>> {
     let same = before.basis == Basis::of(authority, wanted);
     same.then(|| Verified::new(authority.role.clone(), before.targets))
+}
+
+/// Takes a root as verified without counting, because a chain that led to it from `from`, both to the byte, was verified
+/// before. That somebody may say so is decided in `client::danger`.
+pub(super) fn root_counted_before(before: &ChainBefore, from: &[u8], root: &[u8]) -> Option<Verified<Root>> {
+    if before.basis != Basis::of_chain(from, root) {
+        return None;
+    }
+    let root = Envelope::parse(root).and_then(|envelope| envelope.unverified()).ok()?;
+    Some(Verified::new(RoleName::Root, root))
 }
 
 /// Verifies a root by itself and, where there is one, by the root before it (TUF specification section 5.3.4).

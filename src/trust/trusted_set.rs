@@ -34,39 +34,54 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+#[cfg(feature = "client")]
+use chrono::TimeDelta;
 use chrono::{DateTime, Utc};
 
-use super::threshold::{Authority, counted_before, verify, verify_root};
-use super::verified_before::{Basis, VerifiedBefore};
+use super::threshold::{Authority, counted_before, root_counted_before, verify, verify_root};
+use super::verified_before::{Basis, ChainBefore, VerifiedBefore};
 use super::{DelegationWalk, Limits, Received, Refusal, RootPolicy, Verified};
 use crate::metadata::{
-    Delegation, Document, Envelope, Expires, MetaFile, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
-    Version,
+    Delegation, Document, Envelope, Expires, MetaFile, Occasion, RoleName, Root, Snapshot, TargetPath, Targets,
+    Timestamp, Version,
 };
 
 /// The time that an update takes as its reference, fixed once (TUF specification section 5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UpdateStart(DateTime<Utc>);
+pub struct UpdateStart {
+    time: DateTime<Utc>,
+    /// By when a document must not have expired: the time, or earlier under a grace.
+    expired_by: DateTime<Utc>,
+}
 
 impl UpdateStart {
     /// Fixes the reference time. The library never reads a clock: the caller does, once per update.
     pub fn at(time: DateTime<Utc>) -> Self {
-        Self(time)
+        Self { time, expired_by: time }
+    }
+
+    /// The same time, at which documents that expired less than `grace` ago are still taken. Whoever uses it says what was
+    /// used so: see [`TrustedSet::expired`].
+    #[cfg(feature = "client")]
+    pub(crate) fn with_expired_grace(self, grace: std::time::Duration) -> Self {
+        let grace = TimeDelta::from_std(grace).unwrap_or(TimeDelta::MAX);
+        let expired_by = self.time.checked_sub_signed(grace).unwrap_or(DateTime::<Utc>::MIN_UTC);
+        Self { expired_by, ..self }
     }
 
     /// The time.
     pub fn time(self) -> DateTime<Utc> {
-        self.0
+        self.time
     }
 
     /// Refuses a document that has expired.
     fn check<T: Document>(self, document: &Verified<T>) -> Result<(), Refusal> {
-        if document.expires().is_past(self.0) {
+        if document.expires().is_past(self.expired_by) {
             return Err(Refusal::Expired {
                 role: document.role().clone(),
                 version: document.version(),
                 expires: document.expires().clone(),
-                start: self.0,
+                start: self.time,
             });
         }
         Ok(())
@@ -83,8 +98,8 @@ pub enum Recalled<Next, Same> {
     NotCurrent(Same),
 }
 
-fn open(role: &RoleName, bytes: &[u8]) -> Result<Envelope, Refusal> {
-    Envelope::parse(bytes).map_err(|source| Refusal::Malformed { role: role.clone(), source })
+fn open_root(occasion: Occasion, bytes: &[u8]) -> Result<Envelope, Refusal> {
+    Envelope::parse_for(occasion, bytes).map_err(|source| Refusal::Malformed { role: RoleName::Root, source })
 }
 
 fn open_shared(role: &RoleName, received: &Received) -> Result<Envelope, Refusal> {
@@ -107,6 +122,8 @@ pub struct ExpectRoot {
     policy: RootPolicy,
     /// Why the trusted root is not good enough to end with, by the policy.
     falls_short: Option<Refusal>,
+    /// What all roots of the chain are for.
+    occasion: Occasion,
 }
 
 impl ExpectRoot {
@@ -123,10 +140,20 @@ impl ExpectRoot {
     /// # Errors
     /// As [`ExpectRoot::begin`]. What the policy asks matters only from the next root or the end of the chain on.
     pub fn begin_under(trusted_root: &[u8], start: UpdateStart, policy: RootPolicy) -> Result<Self, Refusal> {
-        let envelope = open(&RoleName::Root, trusted_root)?;
+        Self::begin_for(Occasion::Real, trusted_root, start, policy)
+    }
+
+    /// As [`ExpectRoot::begin_under`], for a chain of roots that are meant, or of roots that are rehearsed: never both.
+    pub(crate) fn begin_for(
+        occasion: Occasion,
+        trusted_root: &[u8],
+        start: UpdateStart,
+        policy: RootPolicy,
+    ) -> Result<Self, Refusal> {
+        let envelope = open_root(occasion, trusted_root)?;
         let root = verify_root(&envelope, None)?;
         let falls_short = policy.check_own(start, &envelope, &root).err();
-        Ok(Self { root, start, newest_known: None, policy, falls_short })
+        Ok(Self { root, start, newest_known: None, policy, falls_short, occasion })
     }
 
     /// The root that is trusted now.
@@ -140,7 +167,7 @@ impl ExpectRoot {
     /// # Errors
     /// When it is not. The root trusted so far stays.
     pub fn root(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        let envelope = open(&RoleName::Root, bytes)?;
+        let envelope = open_root(self.occasion, bytes)?;
         let wanted = self.root.version.next();
         let for_version = |refusal: Refusal| match wanted {
             Some(wanted) => refusal.of_version(wanted),
@@ -158,6 +185,24 @@ impl ExpectRoot {
         self.root = offered;
         self.falls_short = None;
         Ok(())
+    }
+
+    /// Takes a root that a chain leads to from the trusted one, which is `trusted`, where an earlier update verified that
+    /// chain, as somebody says. Says whether that serves; else the roots in between are wanted.
+    ///
+    /// Who asks more of roots than TUF does judges each of them again: what is asked may depend on the time.
+    pub(super) fn recall_chain(&mut self, before: &ChainBefore, trusted: &[u8], newest: &[u8]) -> bool {
+        if self.policy != RootPolicy::default() {
+            return false;
+        }
+        match root_counted_before(before, trusted, newest).filter(|newest| newest.version > self.root.version) {
+            Some(newest) => {
+                self.root = newest;
+                self.falls_short = None;
+                true
+            }
+            None => false,
+        }
     }
 
     /// Takes the newest root of an earlier update as the floor that this one may not end below.
@@ -489,6 +534,24 @@ impl TrustedSet {
         let delegated = self.delegated.values().map(|delegated| delegated.targets.expires().time());
         let documents = [self.timestamp.expires(), self.snapshot.expires(), self.targets.expires()];
         delegated.chain(documents.map(Expires::time)).fold(self.root.expires().time(), std::cmp::min)
+    }
+
+    /// The same documents, where they have expired by the time of the update and are trusted all the same, under a grace:
+    /// their roles, and when they expired.
+    #[cfg(feature = "client")]
+    pub(crate) fn expired(&self) -> Vec<(RoleName, DateTime<Utc>)> {
+        let top_level = [
+            (&RoleName::Root, self.root.expires()),
+            (&RoleName::Timestamp, self.timestamp.expires()),
+            (&RoleName::Snapshot, self.snapshot.expires()),
+            (&RoleName::Targets, self.targets.expires()),
+        ];
+        // A role has one content, whoever delegates to it.
+        let delegated: BTreeMap<&RoleName, &Expires> =
+            self.delegated.iter().map(|((_, role), known)| (role, known.targets.expires())).collect();
+        let documents = top_level.into_iter().chain(delegated);
+        let expired = documents.filter(|(_, expires)| expires.is_past(self.start.time()));
+        expired.map(|(role, expires)| (role.clone(), expires.time())).collect()
     }
 
     /// The trusted root.

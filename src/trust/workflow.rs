@@ -18,7 +18,7 @@
 //! needed, and keep the answers until they are needed in turn.
 
 use super::trusted_set::{ExpectRoot, ExpectSnapshot, ExpectTargets, ExpectTimestamp, Recalled, TrustedSet};
-use super::verified_before::VerifiedBefore;
+use super::verified_before::{ChainBefore, VerifiedBefore};
 use std::sync::Arc;
 
 use super::{Received, Refusal, RootPolicy, UpdateStart, Verified};
@@ -354,10 +354,10 @@ impl Update {
 
     /// Answers [`Step::Recall`]: the cached bytes, or `None` where there are none.
     ///
-    /// Cached bytes that are not acceptable are never an error: what they are needed for is fetched.
+    /// Cached bytes that are not acceptable are no error where what they are needed for can be fetched.
     ///
     /// # Errors
-    /// Offline, when the cached timestamp has expired.
+    /// Offline, when what is cached is what is needed, and has expired.
     pub fn recalled(&mut self, cached: Option<Received>) -> Result<(), Refusal> {
         self.asked_cache = true;
         let cached = cached.unwrap_or_default();
@@ -392,17 +392,45 @@ impl Update {
             }
             State::Snapshot(expect) => match expect.recall(&cached) {
                 Recalled::Trusted(next) => (State::Targets(next), false),
-                Recalled::NotCurrent(same) => (State::Snapshot(same), true),
+                Recalled::NotCurrent(same) => {
+                    self.refuse_expired(|| same.clone().snapshot(&cached).map(drop))?;
+                    (State::Snapshot(same), true)
+                }
             },
             State::Targets(expect) => match expect.recall(&cached) {
                 Recalled::Trusted(trusted) => (State::Done(Box::new(trusted)), false),
-                Recalled::NotCurrent(same) => (State::Targets(same), true),
+                Recalled::NotCurrent(same) => {
+                    self.refuse_expired(|| same.clone().targets(&cached).map(drop))?;
+                    (State::Targets(same), true)
+                }
             },
             done => (done, true),
         };
         self.state = state;
         self.asked_cache = asked_cache;
         Ok(())
+    }
+
+    /// Goes on from the newest root in the cache, once that was recalled, where an earlier update verified the chain that
+    /// leads there, as somebody says. Says whether that serves; else the roots in between are wanted.
+    pub(crate) fn recalled_chain(&mut self, before: &ChainBefore) -> bool {
+        let (State::Root(expect), Some(newest)) = (&mut self.state, &self.cached_root) else { return false };
+        let serves = expect.recall_chain(before, &self.newest_root.1, newest.bytes());
+        if serves {
+            self.newest_root = (expect.trusted().version, Arc::clone(newest.bytes()));
+        }
+        serves
+    }
+
+    /// Where nothing can be fetched, the cached document that is needed is refused if only its expiry is in the way.
+    fn refuse_expired(&self, offer: impl FnOnce() -> Result<(), Refusal>) -> Result<(), Refusal> {
+        if self.connectivity == Connectivity::Online {
+            return Ok(());
+        }
+        match offer() {
+            Err(expired @ Refusal::Expired { .. }) => Err(expired),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Answers [`Step::Recall`] for targets without the cached bytes, where an earlier update verified them, as somebody

@@ -1,13 +1,18 @@
 //! Attacks by whoever hands over a bundle: it is trusted no more than a mirror, and its form is hostile input.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 use trustroot::client::bundle::{Answers, Bundle, BundleError, BundleFetcher, Questions, export, import};
-use trustroot::client::{FetchFuture, Fetcher, KeptTargets, LookupError, SafeUrl, UpdateError, Updater};
+use trustroot::client::{
+    FetchFuture, Fetcher, KeptTargets, LocalCache, LookupError, SafeUrl, Store, StoreLock, StoredFile, UpdateError,
+    Updater,
+};
 use trustroot::crypto::{SecretKey, sha256};
 use trustroot::metadata::TargetPath;
 use trustroot::trust::Connectivity;
@@ -319,6 +324,23 @@ fn roots_that_begin_too_late_are_told_from_a_chain_that_ends() {
     assert_eq!(scene.apart.trusted(), NOTHING);
 }
 
+/// There is no such file anywhere but in the bundle: a URL would say nothing to anybody.
+#[test]
+fn what_is_missing_from_a_bundle_is_said_in_words_of_the_bundle() {
+    for (missing, trusted) in [
+        ("metadata/timestamp.json", "root 2, timestamp -, snapshot -, targets -"),
+        ("metadata/2.snapshot.json", "root 2, timestamp 2, snapshot -, targets -"),
+        ("metadata/2.team.json", FIRST),
+    ] {
+        let scene = Scene::new();
+        let bundle = Parts::of(&scene.exported()).without(missing).bytes();
+        let error = scene.import(&bundle).unwrap_err();
+        assert_eq!((error.code(), error.is_refusal()), ("absent", false));
+        assert_eq!(error.to_string(), format!("the bundle has no `{missing}`"));
+        assert_eq!(scene.apart.trusted(), trusted);
+    }
+}
+
 #[test]
 fn a_bundle_without_the_newest_root_does_not_undo_it() {
     let scene = Scene::new();
@@ -543,6 +565,73 @@ fn an_export_of_what_no_role_names_writes_nothing() {
     let error = block_on(export(&mut updater, &questions(&["absent"]), LIMIT, None, &path)).unwrap_err();
     assert_eq!(error.code(), "no-such-target");
     assert!(!path.exists());
+}
+
+/// A cache beside which another process replaces a target, just before something is read from the cache for the nth time.
+#[derive(Debug)]
+struct Meddled {
+    cache: LocalCache,
+    reads_left: AtomicUsize,
+    target: PathBuf,
+}
+
+impl Store for Meddled {
+    fn read(&self, file: &StoredFile) -> io::Result<Option<Vec<u8>>> {
+        if self.reads_left.load(Ordering::Relaxed) > 0 && self.reads_left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            fs_err::write(&self.target, b"the fool")?;
+        }
+        self.cache.read(file)
+    }
+
+    fn write(&self, file: &StoredFile, bytes: &[u8]) -> io::Result<()> {
+        self.cache.write(file, bytes)
+    }
+
+    fn try_lock(&self) -> io::Result<Option<StoreLock>> {
+        self.cache.try_lock()
+    }
+
+    fn describe(&self) -> String {
+        self.cache.describe()
+    }
+}
+
+#[test]
+fn a_target_that_changes_while_it_is_exported_is_in_no_bundle() {
+    let mut scene = Scene::new();
+    scene.repository.delegate("targets", "zoo", &["zoo/*"]);
+    scene.repository.add_target("zoo", "zoo/cage", b"the cage");
+    scene.repository.publish();
+    let path = scene.directory.path().join("exported");
+    let mut settings = scene.online.settings();
+    settings.kept_targets = Scene::kept(&scene.online);
+    let (mut overtaken, mut reads) = (0, 1);
+    loop {
+        let (cache, target) = (scene.online.cache(), scene.online.destination(TOOL));
+        let store = Arc::new(Meddled { cache, reads_left: AtomicUsize::new(reads), target });
+        let mut updater = scene.online.updater_with(settings.clone(), Arc::clone(&store)).unwrap();
+        match block_on(export(&mut updater, &questions(&[TOOL, "zoo/cage"]), LIMIT, None, &path)) {
+            // It was replaced before it was looked at, and then fetched anew.
+            Ok(_) => {
+                let bundle = fs_err::read(&path).unwrap();
+                scene.apart = scene.repository.client();
+                scene.import(&bundle).unwrap();
+                assert_eq!(scene.apart.downloaded(TOOL).unwrap(), b"the tool");
+                fs_err::remove_file(&path).unwrap();
+                fs_err::remove_file(scene.directory.path().join("handed over")).unwrap();
+            }
+            Err(error) => {
+                assert_eq!(error.code(), "export-overtaken", "{error}");
+                overtaken += 1;
+            }
+        }
+        assert_eq!(fs_err::read_dir(scene.directory.path()).unwrap().count(), 0, "whole or not there");
+        if store.reads_left.load(Ordering::Relaxed) > 0 {
+            break;
+        }
+        reads += 1;
+    }
+    assert!(overtaken > 0, "it was replaced at each of {reads} reads");
 }
 
 /// A scene in which the online client pins root 4 and the other root 1; and the roots by version, from 1.

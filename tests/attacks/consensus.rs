@@ -207,6 +207,91 @@ fn what_is_fetched_must_have_the_hashes_of_all_that_agree() {
     repository.publish();
     let error = world.get(BOTH, "tool").unwrap_err();
     assert_eq!((error.code(), error.is_refusal()), ("wrong-target-hash", true));
+    // The file is as `a` names it, which was asked: what does not fit is what `b` says.
+    let ConsensusError::Repository { name, source } = error else { panic!("{error:?}") };
+    let said = "https://repository.example/targets/";
+    assert!(name == "b" && source.to_string().starts_with(said), "{name}: {source}");
+    assert!(source.to_string().contains("does not have the sha512 that"), "{source}");
+}
+
+impl World {
+    /// Gives a target another hash besides those that it has.
+    fn add_hash(&mut self, name: &str, path: &str, algorithm: &str, digest: String) {
+        let repository = self.repository(name);
+        repository.draft("targets")["targets"][path]["hashes"][algorithm] = digest.into();
+        repository.bump("targets");
+        repository.publish();
+    }
+}
+
+/// The right hash joins the others, and the wrong one, which no file has, would spoil what they agree about.
+#[test]
+fn a_wrong_hash_beside_the_right_one_does_not_spoil_an_agreement_of_others() {
+    for (hostile, honest) in [("a", ["b", "c"]), ("b", ["a", "c"]), ("c", ["a", "b"])] {
+        let mut world = World::new(&["a", "b", "c"]);
+        for name in ["a", "b", "c"] {
+            world.put(name, "tool", b"good");
+        }
+        world.add_hash(hostile, "tool", "sha512", "0".repeat(128));
+        let (agreed, bytes) = world.get(TWO_OF_THREE, "tool").unwrap();
+        assert_eq!((agreed.by.len(), bytes.as_slice()), (3, &b"good"[..]), "{hostile}");
+        let algorithms: Vec<&str> = agreed.found.file.hashes.iter().map(|(algorithm, _)| algorithm.name()).collect();
+        assert_eq!(algorithms, ["sha256"]);
+        // Nor where one of the others rightly names more than the other.
+        world.add_hash(honest[1], "tool", "sha512", hex::encode(sha512(b"good")));
+        let (agreed, bytes) = world.get(TWO_OF_THREE, "tool").unwrap();
+        assert_eq!((agreed.by.len(), bytes.as_slice()), (3, &b"good"[..]), "{hostile}");
+        // What all but one name is asked for, and then the one is alone.
+        world.add_hash(honest[0], "tool", "sha512", hex::encode(sha512(b"good")));
+        let (agreed, bytes) = world.get(TWO_OF_THREE, "tool").unwrap();
+        assert_eq!((names(&agreed), bytes.as_slice()), (honest.to_vec(), &b"good"[..]), "{hostile}");
+        assert_eq!(agreed.found.file.hashes.iter().count(), 2);
+        assert_eq!(agreed.others, [(hostile.to_owned(), Dissent::OtherContent)]);
+    }
+}
+
+#[test]
+fn two_that_name_wrong_hashes_of_five_do_not_spoil_an_agreement_of_the_others() {
+    let mapping = r#"{"paths": ["*"], "repositories": ["a", "b", "c", "d", "e"], "threshold": 3}"#;
+    let all = ["a", "b", "c", "d", "e"];
+    // Alike, differently, and by another algorithm each.
+    for wrong in
+        [[("sha512", "0"), ("sha512", "0")], [("sha512", "0"), ("sha512", "1")], [("sha512", "0"), ("sha384", "0")]]
+    {
+        let mut world = World::new(&all);
+        for name in all {
+            world.put(name, "tool", b"good");
+        }
+        for (name, (algorithm, digit)) in ["b", "d"].into_iter().zip(wrong) {
+            let length = if algorithm == "sha512" { 128 } else { 96 };
+            world.add_hash(name, "tool", algorithm, digit.repeat(length));
+        }
+        let (agreed, bytes) = world.get(mapping, "tool").unwrap();
+        assert_eq!((agreed.by.len(), bytes.as_slice()), (5, &b"good"[..]), "{wrong:?}");
+        // One of the others names something else, so that two of them are needed.
+        world.put("a", "tool", b"evil");
+        let before = world.kept();
+        let got = world.get(mapping, "tool");
+        if wrong[0] == wrong[1] {
+            // Without both there are too few: what they say counts, and is not so.
+            let error = got.unwrap_err();
+            assert_eq!((error.code(), error.is_refusal()), ("wrong-target-hash", true));
+            assert!(matches!(&error, ConsensusError::Repository { name, .. } if name == "b"), "{error:?}");
+            let targets = |kept: BTreeMap<std::path::PathBuf, Vec<u8>>| -> Vec<_> {
+                kept.into_iter().filter(|(path, _)| path.starts_with(world.kept.path())).collect()
+            };
+            assert_eq!(targets(world.kept()), targets(before));
+        } else {
+            let (agreed, bytes) = got.unwrap();
+            assert_eq!((names(&agreed), bytes.as_slice()), (vec!["b", "c", "d", "e"], &b"good"[..]), "{wrong:?}");
+        }
+    }
+}
+
+fn sha512(bytes: &[u8]) -> Vec<u8> {
+    let mut digester = trustroot::crypto::Digester::new([trustroot::metadata::HashAlgorithm::Sha512]);
+    digester.update(bytes);
+    digester.finish().remove(0).1
 }
 
 #[test]

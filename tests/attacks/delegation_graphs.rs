@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::support::{SimRepository, refusal_of};
+use crate::support::{SimRepository, block_on, refusal_of};
 
 /// A chain of `length` roles, each delegating to the next; the last names `tool`.
 fn chain(length: usize) -> SimRepository {
@@ -203,4 +203,35 @@ fn every_path_has_one_bin_and_nothing_else_answers() {
     assert_eq!(repository.shelf().take_requests(), ["metadata/2.bin-3.json", "metadata/2.friend.json"]);
     assert_eq!(client.finds_in("c"), None);
     assert_eq!(repository.shelf().take_requests().len(), 1);
+}
+
+/// Who watches over what is kept is told of a role by whoever can speak for it.
+#[test]
+fn who_delegates_to_a_role_with_other_keys_does_not_hide_it_from_who_watches() {
+    let mut repository = SimRepository::new();
+    let a = repository.delegate("targets", "a", &["a/*"]);
+    repository.delegate("targets", "b", &["b/*"]);
+    repository.delegate("a", "x", &["a/*"]);
+    let right = repository.delegate("b", "x", &["b/*"]);
+    *repository.signers("x") = vec![right];
+    repository.add_target("x", "b/tool", b"x");
+    // The graph has a cycle.
+    repository.delegate_to("x", "a", std::slice::from_ref(&a), 1);
+    repository.delegation("x", "a")["paths"] = json!(["*"]);
+    repository.publish();
+    let mut client = repository.client();
+    client.refresh().unwrap();
+    assert_eq!(client.finds_in("b/tool").as_deref(), Some("x"));
+    assert_eq!(refusal_of(client.find("a/tool")).code(), "too-few-signatures");
+    let before = client.state();
+
+    let mut updater = client.new_updater().unwrap();
+    let kept = block_on(updater.kept_roles()).unwrap();
+
+    let kept: Vec<_> = kept.iter().map(|kept| (kept.role.as_str(), kept.delegator.as_str())).collect();
+    assert_eq!(kept, [("a", "targets"), ("b", "targets"), ("x", "b")]);
+    // It is trusted through nobody else for that.
+    let path = trustroot::metadata::TargetPath::new("a/tool").unwrap();
+    assert_eq!(refusal_of(block_on(updater.find(&path))).code(), "too-few-signatures");
+    assert_eq!(client.state(), before);
 }

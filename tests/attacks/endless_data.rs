@@ -9,16 +9,7 @@ const SLACK: u64 = 8192;
 fn endless_metadata_is_cut_off_at_its_limit() {
     for role in ["root", "timestamp", "snapshot", "targets", "team"] {
         let mut repository = SimRepository::new();
-        repository.delegate("targets", "team", &["*"]);
-        repository.publish();
-        let mut client = repository.client();
-        client.find("tool").unwrap();
-        repository.bump("team");
-        repository.bump("targets");
-        repository.publish();
-        if role == "root" {
-            repository.bump("root");
-        }
+        let mut client = repository.client_before_news_of(role);
         repository.answer(role, Answer::Endless);
         let before = repository.shelf().sent();
 

@@ -256,16 +256,7 @@ fn versions_that_are_no_positive_integers_are_refused_in_every_role() {
     for role in ["root", "timestamp", "snapshot", "targets", "team"] {
         for version in [json!(0), json!(-1), json!(i64::MIN), json!("2"), json!(null), json!(true), json!([2])] {
             let mut repository = SimRepository::new();
-            repository.delegate("targets", "team", &["*"]);
-            repository.publish();
-            let mut client = repository.client();
-            client.find("tool").unwrap();
-            repository.bump("team");
-            repository.bump("targets");
-            repository.publish();
-            if role == "root" {
-                repository.bump("root");
-            }
+            let mut client = repository.client_before_news_of(role);
             let file = repository.file_of(role);
             repository.draft(role)["version"] = version.clone();
             repository.shelf().put(&file, Answer::Bytes(repository.bytes(role)));
@@ -324,16 +315,7 @@ fn hundreds_of_thousands_of_signatures_cost_one_check_for_each_key_that_is_liste
 fn nesting_is_bounded_in_every_role() {
     for role in ["root", "timestamp", "snapshot", "targets", "team"] {
         let mut repository = SimRepository::new();
-        repository.delegate("targets", "team", &["*"]);
-        repository.publish();
-        let mut client = repository.client();
-        client.find("tool").unwrap();
-        repository.bump("team");
-        repository.bump("targets");
-        repository.publish();
-        if role == "root" {
-            repository.bump("root");
-        }
+        let mut client = repository.client_before_news_of(role);
         let deep = format!("{{\"x\":{}1{},", "[".repeat(5000), "]".repeat(5000));
         let bytes = String::from_utf8(repository.bytes(role)).unwrap().replacen('{', &deep, 1);
         repository.serve_bytes(role, bytes.into_bytes());

@@ -107,12 +107,43 @@ fn expired_metadata_in_the_cache_is_not_trusted_without_the_repository_either() 
         repository.wait_days(7);
         repository.shelf().take_requests();
 
-        let error = client.refresh().unwrap_err();
+        let error = refusal_of(client.refresh());
 
-        assert!(matches!(error.code(), "expired" | "offline"), "{error}");
+        assert_eq!(error.code(), "expired", "{error}");
+        assert!(error.to_string().starts_with(&format!("{role} v{} expired", repository.version(role))), "{error}");
         assert_eq!(client.trusted(), "root 2, timestamp 2, snapshot 2, targets 1");
         assert!(repository.shelf().take_requests().is_empty());
     }
+}
+
+/// It is there, and was fetched: to say that it is not would send people to look for something else.
+#[test]
+fn an_expired_delegated_role_in_the_cache_is_refused_as_expired_without_the_repository() {
+    let mut repository = SimRepository::new();
+    repository.delegate("targets", "team", &["team/*"]);
+    repository.add_target("team", "team/tool", b"x");
+    repository.expire("team", 7);
+    repository.publish();
+    let mut client = repository.client();
+    client.refresh().unwrap();
+    client.find("team/tool").unwrap().unwrap();
+    client.connectivity = trustroot::trust::Connectivity::Offline;
+    client.refresh().unwrap();
+    client.find("team/tool").unwrap().unwrap();
+    repository.wait_days(7);
+    let kept = client.state();
+    repository.shelf().take_requests();
+
+    client.refresh().unwrap();
+    let refusal = refusal_of(client.find("team/tool"));
+    assert_snapshot!(refusal, @"team v2 expired at 2026-03-08T12:00:00Z; the time taken is 2026-03-08T12:00:00Z");
+
+    // One that is damaged is as good as not there, whatever it says of its expiry.
+    client.overwrite("team", b"{}");
+    assert_eq!(client.find("team/tool").unwrap_err().code(), "offline");
+    client.overwrite("team", &repository.bytes("team"));
+    assert_eq!(client.state(), kept);
+    assert!(repository.shelf().take_requests().is_empty());
 }
 
 #[test]

@@ -38,6 +38,7 @@ mod rsa;
 mod slow_retrieval;
 mod unusable_keys;
 #[cfg(unix)]
+mod verified_chain;
 mod verified_index;
 mod vulnerability_to_key_compromise;
 mod wrong_software_installation;

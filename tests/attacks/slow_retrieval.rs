@@ -110,19 +110,7 @@ fn a_byte_every_19_seconds_is_given_up_within_a_minute() {
         for lengths_are_known in [false, true] {
             let mut repository = SimRepository::new();
             repository.hashes_in_meta = lengths_are_known;
-            repository.delegate("targets", "team", &["*"]);
-            repository.describe();
-            repository.publish();
-            let mut client = repository.client();
-            client.find("tool").unwrap();
-            for role in ["team", "targets"] {
-                repository.bump(role);
-            }
-            repository.describe();
-            repository.publish();
-            if role == "root" {
-                repository.bump("root");
-            }
+            let mut client = repository.client_before_news_of(role);
             let trusted = client.cached(role);
             let before = repository.shelf().sent();
             repository.answer(role, Answer::Dripping(pause, repository.bytes(role)));

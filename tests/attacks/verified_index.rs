@@ -24,11 +24,22 @@ const TOOL: &str = "d04500/tool";
 
 /// A cache that tells which files were read as a whole.
 #[derive(Debug)]
-struct Watched {
+pub(crate) struct Watched {
     cache: LocalCache,
     read: Mutex<Vec<String>>,
     /// Whether writing an index fails.
     full: bool,
+}
+
+impl Watched {
+    pub(crate) fn new(cache: LocalCache) -> Self {
+        Self { cache, read: Mutex::default(), full: false }
+    }
+
+    /// How often a file was read as a whole.
+    pub(crate) fn reads_of(&self, key: &str) -> usize {
+        self.read.lock().unwrap().iter().filter(|read| *read == key).count()
+    }
 }
 
 impl Store for Watched {
@@ -82,7 +93,7 @@ enum By {
 
 /// What a new process answers: the length of the target, and how it came to know.
 fn ask_of(client: &Client, cache: LocalCache, path: &str) -> (Result<Option<u64>, UpdateError>, By) {
-    let store = Arc::new(Watched { cache, read: Mutex::default(), full: false });
+    let store = Arc::new(Watched::new(cache));
     let mut updater = client.updater_with(client.settings(), Arc::clone(&store)).unwrap();
     let found = block_on(updater.find(&TargetPath::new(path).unwrap()));
     assert!(updater.not_kept().is_none());
@@ -179,10 +190,10 @@ fn a_delegated_role_is_indexed_as_well() {
     let (mut repository, client) = with_a_large_team();
     // Top-level targets are small and read as they are.
     let whole_team = |client: &Client| {
-        let store = Arc::new(Watched { cache: client.cache(), read: Mutex::default(), full: false });
+        let store = Arc::new(Watched::new(client.cache()));
         let mut updater = client.updater_with(client.settings(), Arc::clone(&store)).unwrap();
         let found = block_on(updater.find(&TargetPath::new(TOOL).unwrap())).unwrap().unwrap();
-        let read = store.read.lock().unwrap().contains(&"team.json".to_owned());
+        let read = store.reads_of("team.json") > 0;
         (found.role.as_str().to_owned(), found.file.length, read)
     };
     assert_eq!(whole_team(&client), ("team".to_owned(), 4500, false));
@@ -222,7 +233,7 @@ fn where_nothing_is_written_no_index_is() {
 fn an_index_that_cannot_be_written_is_missed_by_nobody() {
     let (_repository, client) = indexed();
     fs_err::remove_file(index_path(&client)).unwrap();
-    let store = Watched { cache: client.cache(), read: Mutex::default(), full: true };
+    let store = Watched { full: true, ..Watched::new(client.cache()) };
     let mut updater = client.updater_with(client.settings(), store).unwrap();
     let found = block_on(updater.find(&TargetPath::new(TOOL).unwrap())).unwrap();
     assert_eq!(found.unwrap().file.length, 4500);
@@ -455,7 +466,7 @@ fn an_index_that_others_may_write_is_not_used() {
 fn is_closed(client: &Client) -> bool {
     use trustroot::metadata::RoleName::Targets;
     use trustroot::trust::LocalFile::Role;
-    let opens = |file: StoredFile| client.cache().open_guarded(&file).unwrap().is_some();
+    let opens = |file: StoredFile| client.cache().open_guarded(&file).is_ok_and(|opened| opened.is_some());
     !opens(StoredFile::Index(Targets)) || !opens(StoredFile::Metadata(Role(Targets)))
 }
 
@@ -516,7 +527,7 @@ fn an_index_behind_a_link_is_not_used() {
 }
 
 /// Copies a directory, down to the times of its files. (A child process would hold our locks for a moment.)
-fn copy_with_times(from: &Path, to: &Path) {
+pub(crate) fn copy_with_times(from: &Path, to: &Path) {
     for entry in walkdir::WalkDir::new(from).into_iter().map(Result::unwrap) {
         let copy = to.join(entry.path().strip_prefix(from).unwrap());
         if entry.file_type().is_dir() {

@@ -297,7 +297,7 @@ fn siblings_travel_with_a_request() {
     assert_eq!(siblings[0].digest, hex::encode(first.digest()));
     assert_eq!(siblings[0].counts[0].tally.counted, 1);
     // One whose payload is not at hand is told of too.
-    std::fs::remove_dir_all(registry.path("signing-events/root-v2/superseded")).unwrap();
+    std::fs::remove_dir_all(registry.path("signing-events/root-v2/proposed")).unwrap();
     let event = registry.event("root-v2");
     let request = open(&registry, &write(&registry, &event)).unwrap();
     let siblings = request.status().unwrap().siblings;

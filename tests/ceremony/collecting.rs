@@ -143,7 +143,24 @@ fn metadata_of_another_role_or_version_is_not_collected() {
     assert_eq!(registry.files("signing-events"), before);
 }
 
-fn git(directory: &Path, arguments: &[&str]) {
+/// Whether git is here; says so where it is not.
+pub(crate) fn has_git() -> bool {
+    let has = Command::new("git").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !has {
+        #[expect(clippy::print_stderr, reason = "a test that skips says so")]
+        {
+            eprintln!("NOT TESTED: git is not installed");
+        }
+    }
+    has
+}
+
+pub(crate) fn git(directory: &Path, arguments: &[&str]) {
+    let (succeeded, said) = try_git(directory, arguments);
+    assert!(succeeded, "git {arguments:?}: {said}");
+}
+
+pub(crate) fn try_git(directory: &Path, arguments: &[&str]) -> (bool, String) {
     let output = Command::new("git")
         .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"])
         .args(arguments)
@@ -153,16 +170,12 @@ fn git(directory: &Path, arguments: &[&str]) {
         .output()
         .unwrap();
     let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&said));
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }
 
 #[test]
 fn branches_of_signers_who_work_at_once_merge_without_conflict() {
-    if !Command::new("git").arg("--version").output().is_ok_and(|output| output.status.success()) {
-        #[expect(clippy::print_stderr, reason = "a test that skips says so")]
-        {
-            eprintln!("NOT TESTED: git is not installed");
-        }
+    if !has_git() {
         return;
     }
     let mut registry = Registry::new();

@@ -164,6 +164,46 @@ fn who_changes_keys_signs_with_the_outgoing_one_unless_it_is_lost() {
 }
 
 #[test]
+fn who_changes_keys_in_another_role_signs_with_the_outgoing_one_where_it_can() {
+    let mut registry = Registry::new();
+    registry.hold("root", &["alice", "bob"]).unwrap();
+    // Carol keeps her key for root, and gets another for targets, under a name that only looks like hers.
+    registry.add_key("carol-2", SecretKey::ed25519_from_seed(&[9; 32]).unwrap());
+    registry.edit("trustroot.toml", |text| {
+        let (before, after) = text.split_once("[roles.targets]").unwrap();
+        let after = after.replacen("\"carol\"", "\"caroI\"", 1);
+        format!(
+            "{}[roles.targets]{after}",
+            before.replacen("[roles.root]", "[people.caroI]\nkeys = [\"keys/carol-2.pub\"]\n[roles.root]", 1)
+        )
+    });
+    let mut event = registry.start("root");
+    registry.sign(&mut event, "alice").unwrap();
+    registry.sign(&mut event, "bob").unwrap();
+    let Err(CeremonyError::OutgoingKeyMissing { owner }) = registry.finish(&event) else { panic!("not asked for") };
+    assert_eq!(owner, "carol");
+    registry.sign(&mut event, "carol").unwrap();
+    registry.finish(&event).unwrap();
+}
+
+#[test]
+fn a_key_that_goes_and_cannot_sign_where_it_is_replaced_is_pointed_out() {
+    let mut registry = Registry::with_builder();
+    registry.now += chrono::Duration::days(1);
+    let notes = |registry: &Registry, role: &str| {
+        let event = registry.start(role);
+        event.review(&registry.copy(), &registry.signed(), registry.now).unwrap().notes
+    };
+    assert!(notes(&registry, "root").is_empty());
+    registry.add_key("oppy-dev", SecretKey::ed25519_from_seed(&[9; 32]).unwrap());
+    registry.add_key("online", SecretKey::ed25519_from_seed(&[8; 32]).unwrap());
+    let end = "and the outgoing key cannot sign this document: ask them";
+    assert_eq!(notes(&registry, "targets"), [format!("oppy-dev changes keys in oppy, {end}")]);
+    let expected = ["snapshot", "timestamp"].map(|role| format!("online changes keys in {role}, {end}"));
+    assert_eq!(notes(&registry, "root"), expected);
+}
+
+#[test]
 fn one_key_under_two_names_is_refused_before_anybody_signs() {
     let registry = Registry::new();
     registry.write("keys/bob.pub", &std::fs::read_to_string(registry.path("keys/alice.pub")).unwrap());

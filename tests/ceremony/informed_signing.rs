@@ -31,7 +31,10 @@ fn a_replaced_key_shows_whose_it_is_and_its_full_fingerprint() {
     let new = hex::encode(sha256(registry.key("carol").canonical_spki()));
     let lines = lines(&review(&registry, &registry.start("root")));
     assert!(lines.contains(&format!("- key of carol, ed25519, SHA-256 {old}: loses root, targets")), "{lines:#?}");
-    assert!(lines.contains(&format!("+ key of carol, ed25519, SHA-256 {new}: gains root, targets")), "{lines:#?}");
+    assert!(
+        lines.contains(&format!("+ key of carol, ed25519, SHA-256 {new}: gains root, targets; NO proof of possession")),
+        "{lines:#?}"
+    );
 }
 
 #[test]
@@ -80,7 +83,13 @@ fn what_there_are_no_words_for_is_shown_raw() {
     ] {
         assert!(lines.contains(&expected.to_owned()), "{expected}: {lines:#?}");
     }
-    assert_eq!(review.problems, ["consistent snapshots would be off, and clients would meet half-published files"]);
+    assert_eq!(
+        review.problems,
+        [
+            "it has a role `mirrors`, for which others refuse it",
+            "consistent snapshots would be off, and clients would meet half-published files"
+        ]
+    );
 }
 
 #[test]
@@ -237,4 +246,72 @@ fn names_of_keyholders_that_look_alike_are_pointed_out() {
         // That the key changes hands is said as well.
         assert!(lines(&review).iter().any(|line| line.contains("the same key passes from bob to ")));
     }
+}
+
+#[test]
+fn files_namespaces_and_builders_that_look_like_others_are_pointed_out() {
+    let notes = |registry: &Registry, role: &str| review(registry, &registry.start(role)).notes;
+    let mut registry = Registry::with_builder();
+    registry.now += chrono::Duration::days(1);
+    registry.write("targets/tool-v1.tar", "a tool");
+    assert!(notes(&registry, "targets").is_empty());
+    registry.hold("targets", &["alice", "bob"]).unwrap();
+
+    registry.write("targets/tooI-v1.tar", "another tool");
+    let expected = "these names of files look alike, and are not the same: `tooI-v1.tar`, `tool-v1.tar`";
+    assert_eq!(notes(&registry, "targets"), [expected]);
+    std::fs::remove_file(registry.path("targets/tooI-v1.tar")).unwrap();
+
+    // Another namespace, of somebody else, and its builders.
+    registry.add_person("mallory");
+    let start = (registry.now + chrono::Duration::hours(1)).to_rfc3339();
+    registry.edit("trustroot.toml", |text| {
+        format!(
+            "{text}\n[people.mallory]\nkeys = [\"keys/mallory.pub\"]\n[namespaces.0ppy]\nsigners = [\"mallory\"]\n\
+             threshold = 1\nexpires-after-days = 90\nsign-within-days = 30\n[namespaces.0ppy.catalog]\n\
+             grants = {{ builders = [\"https://0ppy.example/slsa/\"] }}\n\
+             caps = [{{ level = \"SLSA_BUILD_LEVEL_3\", validFor = {{ start = \"{start}\" }} }}]\n"
+        )
+    });
+    let expected = "these names of namespaces look alike, and are not the same: `0ppy`, `oppy`";
+    assert_eq!(notes(&registry, "targets"), [expected]);
+    registry.hold("targets", &["alice", "bob"]).unwrap();
+    // Only what is new is pointed out.
+    assert!(notes(&registry, "targets").is_empty());
+    let document = std::fs::read_to_string(registry.path("builders/oppy/v1.toml")).unwrap();
+    let document =
+        document.replace("Oppy autobuilder", "0ppy aut\u{43e}builder").replace("https://oppy.", "https://0ppy.");
+    registry.write("builders/0ppy/v1.toml", &document.replace(&start[..10], "2026-03-05"));
+    let said = notes(&registry, "0ppy");
+    let alike = |what: &str| format!("these names of builders look alike, and are not the same: {what}");
+    assert!(said.contains(&alike("`0ppy aut\\u{43e}builder`, `Oppy autobuilder`")), "{said:?}");
+    assert!(
+        said.contains(&alike("`https://0ppy.example/slsa/builder/v1`, `https://oppy.example/slsa/builder/v1`")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn bins_and_fields_beside_a_key_are_said_in_words() {
+    let registry = Registry::with_builder();
+    registry.start("targets");
+    let event = tamper(&registry, "targets-v2", |signed| {
+        let keyid = signed["delegations"]["keys"].as_object().unwrap().keys().next().unwrap().clone();
+        signed["delegations"]["keys"][&keyid]["x-tuf-on-ci-online-uri"] = "gcpkms://evil".into();
+        signed["delegations"]["keys"][&keyid]["x-other"] = 1.into();
+        let bins = serde_json::json!({"keyids": [keyid], "threshold": 1, "bit_length": 8, "name_prefix": "bin"});
+        signed["delegations"]["succinct_roles"] = bins;
+        signed["delegations"].as_object_mut().unwrap().remove("roles");
+    });
+    let lines = lines(&review(&registry, &event));
+    for expected in [
+        "+ hash bins: how many bits of a path's hash choose one: 8 (signed.delegations.succinct_roles.bit_length)",
+        "+ hash bins: what their names begin with: \"bin\" (signed.delegations.succinct_roles.name_prefix)",
+        "+ hash bins: keys that must sign each: 1 (signed.delegations.succinct_roles.threshold)",
+    ] {
+        assert!(lines.contains(&expected.to_owned()), "{expected}: {lines:#?}");
+    }
+    assert!(lines.iter().any(|line| line.contains(": where a machine signs with it: \"gcpkms://evil\"")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("a field of which clients make nothing, x-other: 1")), "{lines:#?}");
+    assert!(lines.iter().all(|line| !line.contains("no words for")), "{lines:#?}");
 }

@@ -14,7 +14,14 @@ mod collecting;
 mod counting;
 #[cfg(feature = "aws-lc")]
 mod families;
+mod gate;
 mod informed_signing;
+mod invitation;
 mod mistakes;
 mod publishing;
+#[cfg(feature = "cli")]
+mod registered_keys;
+mod rehearsal;
 mod rules;
+#[cfg(all(unix, feature = "cli"))]
+mod terminal;

@@ -383,3 +383,70 @@ fn a_working_copy_knows_what_it_published_last_and_whether_today_s_root_vouches_
     registry.edit("repository/timestamp.json", |text| text.replacen("2026-", "2027-", 1));
     assert!(matches!(last(&registry), Err(PublishError::Foreign(_))));
 }
+
+/// Two jobs that publish at once each make a plan over what they see, and sign other documents of the same versions.
+#[test]
+fn of_two_publishers_at_once_one_publishes_and_the_other_is_told() {
+    let mut registry = Registry::with_builder();
+    registry.publish().unwrap();
+    let client = Client::new(&registry);
+    for round in 2..8 {
+        registry.now += chrono::Duration::hours(1);
+        registry.write("targets/tool.tar", &round.to_string());
+        registry.hold("targets", &["alice", "bob"]).unwrap();
+        let one = registry.plan(&["online"]).unwrap();
+        registry.now += chrono::Duration::seconds(1);
+        let other = registry.plan(&["online"]).unwrap();
+        let barrier = std::sync::Barrier::new(2);
+        let results = std::thread::scope(|scope| {
+            let run = |plan: &PublishPlan| {
+                let (plan, barrier) = (plan.clone(), &barrier);
+                scope.spawn(move || {
+                    // Whoever waits for the lock waits for as long as it takes.
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                    barrier.wait();
+                    runtime.block_on(plan.apply())
+                })
+            };
+            [run(&one), run(&other)].map(|thread| thread.join().unwrap())
+        });
+        // Whoever was second has written nothing: it met the pointer of the first.
+        let done: Vec<usize> = (0..2).filter(|index| results[*index].is_ok()).collect();
+        assert_eq!(done.len(), 1, "{results:?}");
+        let lost = &results[1 - done[0]];
+        assert!(matches!(lost, Err(PublishError::Overtaken)), "{lost:?}");
+        let published = registry.files("public");
+        for object in &[&one, &other][done[0]].objects {
+            assert_eq!(published[std::path::Path::new(&object.name)], object.bytes, "{}", object.name);
+        }
+        assert_eq!(client.refresh(&registry).unwrap(), (1, round, round));
+        // Running it again goes on from there.
+        registry.publish().unwrap();
+        assert_eq!(registry.files("public"), published);
+    }
+}
+
+/// The first dies in the middle, after the second has made its plan.
+#[test]
+fn a_publisher_that_meets_half_of_anothers_work_stops_before_the_pointer() {
+    let mut registry = Registry::with_builder();
+    registry.publish().unwrap();
+    let client = Client::new(&registry);
+    client.refresh(&registry).unwrap();
+    registry.now += chrono::Duration::hours(1);
+    registry.write("targets/tool.tar", "a tool");
+    registry.hold("targets", &["alice", "bob"]).unwrap();
+    let dies = registry.plan(&["online"]).unwrap();
+    registry.now += chrono::Duration::seconds(1);
+    let second = registry.plan(&["online"]).unwrap();
+    write(&registry, &dies, dies.objects.len() - 1);
+    let pointer = std::fs::read(registry.published().join("timestamp.json")).unwrap();
+
+    let stopped = block_on(second.apply());
+
+    assert!(matches!(&stopped, Err(PublishError::Conflict { name }) if name == "2.snapshot.json"), "{stopped:?}");
+    assert_eq!(std::fs::read(registry.published().join("timestamp.json")).unwrap(), pointer);
+    assert_eq!(client.refresh(&registry).unwrap(), (1, 1, 1));
+    registry.publish().unwrap();
+    assert_eq!(client.refresh(&registry).unwrap().2, 2);
+}

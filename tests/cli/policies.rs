@@ -45,6 +45,7 @@ fn what_has_expired_is_used_within_the_grace_that_was_configured_and_is_said() {
     let roles: Vec<&str> =
         got["expiredButUsed"].as_array().unwrap().iter().map(|role| role["role"].as_str().unwrap()).collect();
     assert!(roles.contains(&"root") && roles.contains(&"timestamp"), "{got}");
+    assert!(roles.contains(&"oppy.example"), "{got}");
     assert!(got["unreachable"].is_string() && got["confirmedAt"].is_string(), "{got}");
     for said in ["warning: far cannot be reached", "warning: timestamp of far expired at 2036-01-01T00:00:00Z"] {
         assert!(errors.contains(said), "{said}: {errors}");
@@ -57,6 +58,39 @@ fn what_has_expired_is_used_within_the_grace_that_was_configured_and_is_said() {
     // What answers and has expired is refused, whatever the grace.
     sandbox.json(0, &["trust", "set", "far", "--expired-grace", "3d", "--mirror", "repository"]);
     assert_eq!(get(1, soon).0["error"]["code"], "expired");
+}
+
+/// A machine without a battery may start there.
+#[test]
+#[expect(clippy::print_stderr, reason = "says that it was skipped")]
+fn a_clock_before_1970_is_a_clock_that_went_back_and_no_bug() {
+    let sandbox = Sandbox::new();
+    let back_then = |arguments: &[&str]| {
+        let real = sandbox.command(&[arguments, &["--format", "json"]].concat());
+        let mut faked = std::process::Command::new("/usr/bin/faketime");
+        faked.arg("1969-12-31 00:00:00").arg(real.get_program()).args(real.get_args()).current_dir(sandbox.path(""));
+        faked.env("TRUSTROOT_HOME", sandbox.path("home")).env("TZ", "UTC");
+        match faked.output() {
+            Ok(output) => Some((output.status.code(), String::from_utf8(output.stdout).unwrap())),
+            Err(error) => {
+                eprintln!("there is no faketime here: {error}");
+                None
+            }
+        }
+    };
+    let Some((status, said)) = back_then(&["refresh"]) else { return };
+    assert_eq!(status, Some(0), "{said}");
+    sandbox.json(0, &["refresh"]);
+    let kept = || -> Vec<_> {
+        let files = walkdir::WalkDir::new(sandbox.path("home")).sort_by_file_name().into_iter().map(Result::unwrap);
+        let files = files.filter(|file| file.file_type().is_file());
+        files.map(|file| (file.path().to_owned(), std::fs::read(file.path()).unwrap())).collect()
+    };
+    let before = kept();
+    let (status, said) = back_then(&["refresh"]).unwrap();
+    assert_eq!(status, Some(3), "{said}");
+    assert!(said.contains("\"clock-went-back\""), "{said}");
+    assert!(kept() == before);
 }
 
 /// Answers a number of requests with this status, and says where.

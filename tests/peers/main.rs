@@ -20,6 +20,8 @@ mod generate_repository;
 #[cfg(feature = "maintainer")]
 mod generated;
 mod judges;
+#[cfg(feature = "maintainer")]
+mod rehearsal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

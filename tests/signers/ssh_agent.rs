@@ -13,6 +13,7 @@ use trustroot::crypto::SecretKey;
 use trustroot::signers::{Agent, AgentError, AgentKey, AgentSigner, Signer, SignerError};
 
 use crate::promises::{PAYLOAD, failure, hold, task, with_scheme};
+use crate::support::Registry;
 
 /// OpenSSH's agent, at a socket in a directory of its own.
 struct OpenSsh {
@@ -147,6 +148,38 @@ fn an_rsa_key_in_an_agent_signs_by_pkcs1_alone_and_says_so() {
     for scheme in ["rsa-pkcs1v15-sha256", "rsa-pkcs1v15-sha512"] {
         hold(&signer, &with_scheme(signer.public(), scheme));
     }
+}
+
+#[test]
+fn an_rsa_key_in_an_agent_signs_a_root_that_lists_it_by_the_scheme_of_the_agent() {
+    let Some(ssh) = OpenSsh::start() else { return };
+    let signer = ssh.add("carol", "rsa -b 3072", "");
+    let mut registry = Registry::new();
+    registry.write("keys/carol.pub", signer.public().public());
+    let held = "[people.carol]\nkeys = [\"keys/carol.pub\"]";
+    let mut event = registry.start("root");
+    assert!(event.sign(&registry.signed(), &signer).is_err(), "PSS is not what an agent makes");
+    registry
+        .edit("trustroot.toml", |text| text.replace(held, &format!("{held}\nrsa-scheme = \"rsa-pkcs1v15-sha512\"")));
+    registry.now += chrono::Duration::minutes(1);
+    event = registry.start("root");
+    // Whoever reviews it is warned.
+    let notes = event.review(&registry.copy(), &registry.signed(), registry.now).unwrap().notes;
+    assert!(
+        notes.iter().any(|note| note.ends_with("not every client reads: rsa with rsa-pkcs1v15-sha512")),
+        "{notes:?}"
+    );
+    event.sign(&registry.signed(), &signer).unwrap();
+    registry.sign(&mut event, "alice").unwrap();
+    registry.finish(&event).unwrap();
+    let root = registry.signed().root().unwrap().clone();
+    assert_eq!(root.keys.values().filter(|key| key.scheme() == "rsa-pkcs1v15-sha512").count(), 1);
+    // It is for RSA keys, and of the schemes that there are.
+    registry.edit("trustroot.toml", |text| {
+        text.replacen("keys = [\"keys/bob.pub\"]", "keys = [\"keys/bob.pub\"]\nrsa-scheme = \"rsassa-pss-sha256\"", 1)
+    });
+    let error = registry.propose("root").unwrap_err().to_string();
+    assert_eq!(error, "trustroot.toml: people.bob.rsa-scheme: none of the keys is an RSA key");
 }
 
 #[test]

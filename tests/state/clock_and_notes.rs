@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use trustroot::client::danger::ExpiredGrace;
 use trustroot::client::{Freshness, StoredFile, UpdateError, UpdaterSettings, WhenUnreachable};
-use trustroot::metadata::RoleName;
+use trustroot::metadata::{RoleName, TargetPath};
 use trustroot::trust::Connectivity;
 
 use crate::support::{Answer, Client, SimRepository, block_on};
@@ -65,6 +65,37 @@ fn a_clock_that_went_back_is_refused_and_nothing_moves() {
         client.refresh().unwrap();
     }
     assert_eq!(client.trusted_version("timestamp"), Some(3));
+}
+
+#[test]
+fn times_at_both_ends_of_the_calendar_are_judged_like_others() {
+    let (repository, mut client) = warm();
+    client.find("none").unwrap();
+    let kept = client.state();
+    let grace = WhenUnreachable::UseExpired(ExpiredGrace::accepting(Duration::MAX));
+    for (time, code) in [(DateTime::<Utc>::MAX_UTC, "expired"), (DateTime::<Utc>::MIN_UTC, "clock-went-back")] {
+        repository.set_now(time);
+        for connectivity in [Connectivity::Online, Connectivity::Offline] {
+            let mut settings = client.settings().when_unreachable(grace);
+            settings.connectivity = connectivity;
+            assert_eq!(refresh_with(&client, settings.clone()).unwrap_err().code(), code, "{time}");
+            let limited = refresh_with(&client, settings.max_staleness(Duration::MAX));
+            assert_eq!(limited.unwrap_err().code(), code, "{time}");
+        }
+        assert_eq!(client.state(), kept);
+    }
+    // The longest grace that there is takes everything.
+    repository.set_now(DateTime::<Utc>::MAX_UTC);
+    unreachable(&repository);
+    assert_eq!(refresh_with(&client, client.settings().when_unreachable(grace)).unwrap().expired.len(), 4);
+    // A first refresh that early is followed by those of the present.
+    let repository = SimRepository::new();
+    let now = repository.shelf().now();
+    repository.set_now(DateTime::<Utc>::MIN_UTC);
+    let mut client = repository.client();
+    client.refresh().unwrap();
+    repository.set_now(now);
+    client.refresh().unwrap();
 }
 
 #[test]
@@ -183,32 +214,93 @@ fn what_is_kept_is_used_where_nobody_answers_only_if_that_was_configured() {
 
 #[test]
 fn what_has_expired_is_used_within_the_grace_and_not_beyond() {
+    for (name, role) in [
+        ("root", RoleName::Root),
+        ("timestamp", RoleName::Timestamp),
+        ("snapshot", RoleName::Snapshot),
+        ("targets", RoleName::Targets),
+    ] {
+        let mut repository = SimRepository::new();
+        repository.expire(name, 3);
+        repository.publish_root();
+        repository.publish();
+        let mut client = repository.client();
+        client.refresh().unwrap();
+        unreachable(&repository);
+        let kept = client.settings().when_unreachable(WhenUnreachable::UseKept);
+        let grace = client.settings().when_unreachable(WhenUnreachable::UseExpired(ExpiredGrace::accepting(2 * DAY)));
+        assert!(refresh_with(&client, grace.clone()).unwrap().expired.is_empty());
+        repository.wait_days(4);
+        // What is said is that nobody answers, and that what is kept is of no use: nobody has refused anything.
+        let no_use = |settings| {
+            let error = refresh_with(&client, settings).unwrap_err();
+            assert_eq!((error.code(), error.is_refusal()), ("http-status", false), "{error}");
+            assert!(error.to_string().contains(&format!("{name} v{} expired", repository.version(name))), "{error}");
+            let now = repository.shelf().now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+            assert!(error.to_string().contains(&now), "{now}: {error}");
+        };
+        no_use(kept);
+        let used = refresh_with(&client, grace.clone()).unwrap();
+        assert_eq!(used.expired.iter().map(|(role, _)| role).collect::<Vec<_>>(), [&role]);
+        repository.wait_days(2);
+        no_use(grace.clone());
+        // A limit on staleness is one in the grace too.
+        repository.wait_days(-2);
+        assert_eq!(refresh_with(&client, grace.max_staleness(DAY)).unwrap_err().code(), "too-stale");
+    }
+}
+
+/// Documents of builders are named by such roles.
+#[test]
+fn a_delegated_role_that_has_expired_is_used_within_the_grace_and_named() {
     let mut repository = SimRepository::new();
-    repository.expire("timestamp", 3);
+    for role in ["team", "other"] {
+        repository.delegate("targets", role, &[&format!("{role}/*")]);
+        repository.add_target(role, &format!("{role}/tool"), b"x");
+        repository.expire(role, 3);
+    }
+    repository.expire("timestamp", 5);
     repository.publish();
     let mut client = repository.client();
     client.refresh().unwrap();
+    client.find("team/tool").unwrap().unwrap();
+    client.find("other/tool").unwrap().unwrap();
     unreachable(&repository);
-    let kept = client.settings().when_unreachable(WhenUnreachable::UseKept);
+    let kept = client.state();
+    let kept_only = client.settings().when_unreachable(WhenUnreachable::UseKept);
     let grace = client.settings().when_unreachable(WhenUnreachable::UseExpired(ExpiredGrace::accepting(2 * DAY)));
-    assert!(refresh_with(&client, grace.clone()).unwrap().expired.is_empty());
-    repository.wait_days(4);
-    // What is said is that nobody answers, and that what is kept is of no use: nobody has refused anything.
-    let no_use = |settings| {
-        let error = refresh_with(&client, settings).unwrap_err();
-        assert_eq!((error.code(), error.is_refusal()), ("http-status", false), "{error}");
-        assert!(error.to_string().contains("timestamp v2 expired"), "{error}");
-        let now = repository.shelf().now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-        assert!(error.to_string().contains(&now), "{now}: {error}");
+    let find = |settings: &UpdaterSettings| {
+        let mut updater = client.updater_with(settings.clone(), client.cache()).unwrap();
+        let found = block_on(updater.find(&TargetPath::new("team/tool").unwrap()));
+        let expired = updater.freshness().expired.iter().map(|(role, _)| role.to_string()).collect::<Vec<_>>();
+        found.map(|found| (found.unwrap().version.get(), expired))
     };
-    no_use(kept);
-    let used = refresh_with(&client, grace.clone()).unwrap();
-    assert_eq!(used.expired.iter().map(|(role, _)| role).collect::<Vec<_>>(), [&RoleName::Timestamp]);
+    let no_use = |settings| {
+        let error = find(settings).unwrap_err();
+        assert_eq!((error.code(), error.is_refusal()), ("http-status", false), "{error}");
+        let now = repository.shelf().now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        assert!(error.to_string().contains("what is kept does not serve: team v2 expired"), "{error}");
+        assert!(error.to_string().ends_with(&now), "{now}: {error}");
+    };
     repository.wait_days(2);
-    no_use(grace.clone());
-    // A limit on staleness is one in the grace too.
-    repository.wait_days(-2);
-    assert_eq!(refresh_with(&client, grace.max_staleness(DAY)).unwrap_err().code(), "too-stale");
+    assert_eq!(find(&grace).unwrap(), (2, vec![]));
+    // It alone has expired, then the timestamp too; the role that answers nothing is not named.
+    repository.wait_days(2);
+    no_use(&kept_only);
+    assert_eq!(find(&grace).unwrap(), (2, vec!["team".to_owned()]));
+    move_clock(&repository, TimeDelta::hours(23));
+    assert_eq!(find(&grace).unwrap(), (2, vec!["team".to_owned()]));
+    move_clock(&repository, TimeDelta::hours(1));
+    no_use(&grace);
+    let longer = client.settings().when_unreachable(WhenUnreachable::UseExpired(ExpiredGrace::accepting(3 * DAY)));
+    assert_eq!(find(&longer).unwrap(), (2, vec!["timestamp".to_owned(), "team".to_owned()]));
+    // Who only works offline is given no grace.
+    let mut offline = longer.clone();
+    offline.connectivity = Connectivity::Offline;
+    repository.wait_days(-1);
+    let refusal = crate::support::refusal_of(find(&offline));
+    assert!(refusal.to_string().starts_with("team v2 expired"), "{refusal}");
+    assert_eq!(client.state(), kept);
 }
 
 #[test]

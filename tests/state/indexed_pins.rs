@@ -44,8 +44,13 @@ impl Setting {
 
     fn run(&self, home: &str, system: &str, arguments: &[&str]) -> Output {
         // Where a group may write, nothing is indexed.
+        self.run_under("022", home, system, arguments)
+    }
+
+    fn run_under(&self, umask: &str, home: &str, system: &str, arguments: &[&str]) -> Output {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", r#"umask 022 && exec "$0" "$@""#, env!("CARGO_BIN_EXE_trustroot")]);
+        let script = format!(r#"umask {umask} && exec "$0" "$@""#);
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_trustroot")]);
         command.args(arguments).current_dir(self.directory.path()).env_clear();
         command.env("TRUSTROOT_HOME", self.path(home));
         command.env("TRUSTROOT_SYSTEM_DIR", if system.is_empty() { PathBuf::new() } else { self.path(system) });
@@ -53,9 +58,14 @@ impl Setting {
     }
 
     fn pin_in(&self, home: &str) {
+        self.pin_under("022", home);
+    }
+
+    fn pin_under(&self, umask: &str, home: &str) {
         let (url, root) =
             (format!("file://{}", self.path("repository").display()), self.path("repository/2.root.json"));
-        let added = self.run(home, "", &["trust", "add", "r", "--url", &url, "--root", root.to_str().unwrap()]);
+        let added =
+            self.run_under(umask, home, "", &["trust", "add", "r", "--url", &url, "--root", root.to_str().unwrap()]);
         assert!(added.status.success(), "{added:?}");
     }
 
@@ -86,6 +96,50 @@ fn the_command_indexes_what_the_user_pinned() {
     let said = String::from_utf8(got.stderr).unwrap();
     assert!(!got.status.success(), "{said}");
     assert!(said.contains("7 bytes"), "{said}");
+}
+
+#[test]
+fn where_a_group_may_write_it_is_said_why_look_ups_are_slow_and_what_to_do() {
+    let setting = Setting::new();
+    setting.pin_under("002", "home");
+    let pin = setting.path("home").join("r").display().to_string();
+    let advice = format!("chmod -R go-w {pin}");
+    let said = |umask: &str, arguments: &[&str]| {
+        let output = setting.run_under(umask, "home", "", arguments);
+        assert!(output.status.success(), "{output:?}");
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let look_up = ["get", "tool", "--output", "-", "--verbose"];
+    for arguments in [&look_up[..], &look_up[..], &[&look_up[..], &["--offline"]].concat()] {
+        let (_, verbose) = said("002", arguments);
+        let lines: Vec<&str> = verbose.lines().filter(|line| line.contains("not indexed")).collect();
+        let [line] = lines[..] else { panic!("{verbose}") };
+        assert!(line.contains("role=targets") && line.contains(&advice) && line.contains("umask 022"), "{line}");
+    }
+    let (status, _) = said("002", &["status"]);
+    let note = format!(
+        "note: look-ups are slow, as each verifies all of a large document: others than its owner may write to {pin}"
+    );
+    assert!(status.contains(&note) && status.contains(&advice), "{status}");
+    let (json, _) = said("002", &["status", "--format", "json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert!(json["trusts"][0]["notIndexed"].as_str().unwrap().contains(&advice), "{json}");
+    assert!(!verified_index::path(&setting.cache("home"), "targets").exists());
+
+    // Half of the advice is not enough, and then it is said of what.
+    assert!(Command::new("chmod").args(["-R", "go-w", &pin]).status().unwrap().success());
+    let (_, verbose) = said("002", &look_up);
+    assert!(verbose.contains(&format!("chmod -R go-w {pin}/metadata/index")), "{verbose}");
+
+    assert!(Command::new("chmod").args(["-R", "go-w", &pin]).status().unwrap().success());
+    said("022", &look_up);
+    let (_, verbose) = said("022", &look_up);
+    assert!(!verbose.contains("not indexed"), "{verbose}");
+    let (status, _) = said("022", &["status"]);
+    assert!(!status.contains("note:"), "{status}");
+    let index = verified_index::read(&setting.cache("home"), "targets");
+    poison(&setting.cache("home"), &index);
+    assert!(!setting.get("home", "").status.success(), "the index is used");
 }
 
 #[test]

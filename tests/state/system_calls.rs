@@ -63,6 +63,8 @@ struct Scene {
     directory: TempDir,
     /// `{}` stands for the directory of the run, which begins as a copy of `start`. Its home is in `home`.
     arguments: Vec<String>,
+    /// How many of the ways to fail are tried at each call.
+    faults: usize,
     /// What keeps the repository there.
     keeps: Box<dyn std::any::Any>,
 }
@@ -85,7 +87,8 @@ impl Run {
         ["root", "timestamp", "snapshot", "targets"].iter().map(|role| newest(&self.cache(), role)).collect()
     }
 
-    /// Everything that lies there, without what says when it was written.
+    /// Everything that lies there, without what says when it was written. An index says little else, and whoever finds none
+    /// misses nothing.
     fn kept(&self) -> BTreeMap<String, Vec<u8>> {
         let entries = walkdir::WalkDir::new(self.directory.path()).into_iter().filter_map(Result::ok);
         let files = entries.filter(|entry| entry.file_type().is_file() && entry.file_name() != ".lock");
@@ -101,6 +104,7 @@ impl Run {
                 };
                 (name, bytes)
             })
+            .filter(|(name, _)| !name.contains("/metadata/index/") || name.contains("/.trustroot-"))
             .collect()
     }
 }
@@ -153,7 +157,7 @@ impl Scene {
         fs_err::create_dir_all(start.join("out")).unwrap();
         let run = |arguments: &[&str]| succeeded(&at(&start, Command::new(BINARY), &owned(arguments)), arguments);
         prepare(&mut setting, &run);
-        Self { directory, arguments: owned(arguments), keeps: Box::new(setting) }
+        Self { directory, arguments: owned(arguments), faults: usize::MAX, keeps: Box::new(setting) }
     }
 
     fn begin(&self) -> Run {
@@ -271,7 +275,7 @@ impl Scene {
         let end = run.kept();
         let calls = self.calls();
         for call in &calls {
-            for fault in faults_of(&call.name) {
+            for fault in faults_of(&call.name).iter().take(self.faults) {
                 self.survives(call, *fault, &end);
             }
         }
@@ -370,7 +374,7 @@ fn a_look_up_of_a_builder_survives_a_fault_at_any_system_call() {
     let (url, root) = (registry.published().display().to_string(), registry.published().join("1.root.json"));
     let add = ["trust", "add", "example", "--url", &url, "--root", root.to_str().unwrap()];
     succeeded(&at(&start, Command::new(BINARY), &owned(&add)), &add);
-    let scene = Scene { directory, arguments: owned(&["lookup", OPPY]), keeps: Box::new(registry) };
+    let scene = Scene { directory, arguments: owned(&["lookup", OPPY]), faults: usize::MAX, keeps: Box::new(registry) };
     scene.survives_everything(40..140);
 }
 
@@ -407,6 +411,104 @@ fn a_bundle_survives_a_fault_at_any_system_call_of_its_import_and_export() {
     scene.survives_everything(40..130);
 }
 
+/// The working copy of a registry that is being maintained, in `copy`; `prepare` makes what the command meets.
+fn maintained(arguments: &[&str], prepare: impl FnOnce(&mut Registry)) -> Scene {
+    #[expect(clippy::disallowed_methods, reason = "the commands run now")]
+    let mut registry = Registry::at(chrono::Utc::now() - chrono::Duration::hours(3)).and_builder();
+    registry.now += chrono::Duration::hours(1);
+    registry.write("targets/tool.tar", "a tool\n");
+    prepare(&mut registry);
+    let directory = tempfile::tempdir().unwrap();
+    let start = directory.path().join("start");
+    fs_err::create_dir_all(start.join("home")).unwrap();
+    copy_tree(&registry.path(""), &start.join("copy"));
+    for person in ["alice", "bob"] {
+        let pem = registry.key(person).to_unencrypted_pem();
+        fs_err::write(start.join(format!("{person}.pem")), pem.as_bytes()).unwrap();
+    }
+    let at = (registry.now + chrono::Duration::minutes(5)).to_rfc3339();
+    let root = hex::encode(trustroot::crypto::sha256(&fs_err::read(registry.path("repository/1.root.json")).unwrap()));
+    let payload = trustroot::ceremony::SigningEvent::open(&registry.copy(), &"targets-v2".parse().unwrap());
+    let payload = payload.map(|event| hex::encode(event.digest())).unwrap_or_default();
+    let fill = |argument: &&str| argument.replace("AT", &at).replace("ROOT", &root).replace("PAYLOAD", &payload);
+    let arguments = ["ceremony"].iter().chain(arguments).chain(&["-C", "{}/copy"]).map(fill).collect();
+    Scene { directory, arguments, faults: 2, keeps: Box::new(registry) }
+}
+
+#[test]
+fn a_signing_event_survives_a_fault_at_any_system_call_of_its_start() {
+    maintained(&["start", "targets", "--at", "AT"], |_| ()).survives_everything(20..80);
+    // Somebody has signed another proposal.
+    let scene = maintained(&["start", "targets", "--at", "AT"], |registry| {
+        let mut event = registry.start("targets");
+        registry.sign(&mut event, "carol").unwrap();
+        registry.write("targets/tool.tar", "another tool\n");
+    });
+    scene.survives_everything(20..100);
+}
+
+#[test]
+fn a_signature_survives_a_fault_at_any_system_call_of_who_makes_or_collects_it() {
+    let sign = ["sign", "targets-v2", "--key", "{}/alice.pem", "--root-sha256", "ROOT", "--payload-sha256", "PAYLOAD"];
+    let scene = maintained(&sign, |registry| {
+        let mut event = registry.start("targets");
+        registry.sign(&mut event, "carol").unwrap();
+    });
+    scene.survives_everything(4..20);
+    let scene = maintained(&["collect", "targets-v2", "{}/copy/sent"], |registry| {
+        let mut event = registry.start("targets");
+        for person in ["alice", "bob"] {
+            registry.sign(&mut event, person).unwrap();
+        }
+        let signatures = registry.path("signing-events/targets-v2/signatures");
+        fs_err::rename(signatures, registry.path("sent")).unwrap();
+    });
+    scene.survives_everything(8..40);
+    // One over another payload arrives with it, which nobody had kept.
+    let scene = maintained(&["collect", "targets-v2", "{}/copy/sent"], |registry| {
+        let mut other = registry.start("targets");
+        registry.sign(&mut other, "carol").unwrap();
+        let event = registry.path("signing-events/targets-v2");
+        fs_err::rename(&event, registry.path("sent")).unwrap();
+        registry.now += chrono::Duration::minutes(1);
+        let mut right = registry.start("targets");
+        let signed = registry.sign(&mut right, "alice").unwrap().remove(0);
+        fs_err::rename(&signed, registry.path("sent/alice.json")).unwrap();
+        let mut document: serde_json::Value =
+            serde_json::from_slice(&fs_err::read(registry.path("sent/proposal.json")).unwrap()).unwrap();
+        let signature = other.signatures.remove(0);
+        document["signatures"] = serde_json::json!([{"keyid": signature.keyid, "sig": signature.sig}]);
+        fs_err::write(registry.path("sent/carol.json"), document.to_string()).unwrap();
+    });
+    scene.survives_everything(12..60);
+}
+
+#[test]
+fn a_withdrawal_and_a_rebase_survive_a_fault_at_any_system_call() {
+    let scene = maintained(&["withdraw", "targets-v2", "--because", "a mistake", "--at", "AT"], |registry| {
+        let mut event = registry.start("targets");
+        registry.sign(&mut event, "carol").unwrap();
+    });
+    scene.survives_everything(5..20);
+    let scene = maintained(&["rebase", "targets-v2", "--at", "AT"], |registry| {
+        let mut event = registry.start("targets");
+        registry.sign(&mut event, "carol").unwrap();
+        registry.hold("oppy", &["oppy-dev"]).unwrap();
+    });
+    scene.survives_everything(20..100);
+}
+
+#[test]
+fn a_signing_event_survives_a_fault_at_any_system_call_of_its_finish() {
+    let scene = maintained(&["finish", "targets-v2"], |registry| {
+        let mut event = registry.start("targets");
+        for person in ["alice", "carol"] {
+            registry.sign(&mut event, person).unwrap();
+        }
+    });
+    scene.survives_everything(10..60);
+}
+
 /// Floors must outlive a power failure: nothing is renamed to one that was not written through, and the directory is.
 #[test]
 fn floors_are_written_through_before_and_after_they_are_renamed() {
@@ -418,7 +520,7 @@ fn floors_are_written_through_before_and_after_they_are_renamed() {
         much_news(setting);
     });
     let calls = scene.calls();
-    let floors = ["/root.json\"", "/timestamp.json\"", "/snapshot.json\""];
+    let floors = ["/metadata/root.json\"", "/metadata/timestamp.json\"", "/metadata/snapshot.json\""];
     let mut renamed = 0;
     for (index, call) in calls.iter().enumerate() {
         if !call.name.starts_with("rename") || !floors.iter().any(|floor| call.shown.contains(floor)) {

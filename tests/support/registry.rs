@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Duration, Utc};
-use trustroot::ceremony::{AcceptedRisks, CeremonyError, EventName, SigningEvent};
+use trustroot::ceremony::{AcceptedRisks, CeremonyError, EventName, SigningEvent, rehearse};
 use trustroot::client::write_durably;
 use trustroot::crypto::{SecretKey, spki_to_pem};
 use trustroot::metadata::{RoleName, Version};
@@ -220,6 +220,27 @@ impl Registry {
             registry.add_key(person, SecretKey::ed25519_from_seed(&[seed; 32]).unwrap());
         }
         registry
+    }
+
+    /// A rehearsal of this registry, with those who have keys made for it.
+    pub fn rehearse(&self) -> Self {
+        self.rehearse_with(&BTreeMap::new()).unwrap()
+    }
+
+    /// A rehearsal to which these people bring keys.
+    pub fn rehearse_with(&self, brought: &BTreeMap<String, SecretKey>) -> Result<Self, CeremonyError> {
+        let directory = tempfile::tempdir().unwrap();
+        let spkis = brought.iter().map(|(person, key)| (person.clone(), vec![key.canonical_spki().to_vec()])).collect();
+        let made = rehearse(&self.copy(), &self.signed(), directory.path(), &spkis, self.start_time())?;
+        let mut people = BTreeMap::new();
+        for stand_in in made.stand_ins {
+            let pem = stand_in.file.map(|file| std::fs::read_to_string(file).unwrap());
+            let key = pem.unwrap_or_else(|| brought[&stand_in.holder].to_unencrypted_pem().to_string());
+            let key = SecretKey::from_pem(&key, None).unwrap();
+            // The first key of somebody is the one of today.
+            people.entry(stand_in.holder).or_insert(key);
+        }
+        Ok(Self { directory, people, now: self.now })
     }
 
     /// Copies what is published, as a server would have it.

@@ -79,6 +79,22 @@ impl SimRepository {
         Client::new(Arc::clone(&self.shelf), pinned)
     }
 
+    /// A client that has looked for `tool` behind a delegation to `team`, and then has a new version of every role to
+    /// fetch: of root, a draft, and only where the news is to be of `role` root.
+    pub fn client_before_news_of(&mut self, role: &str) -> Client {
+        self.delegate("targets", "team", &["*"]);
+        self.publish();
+        let mut client = self.client();
+        client.find("tool").unwrap();
+        self.bump("team");
+        self.bump("targets");
+        self.publish();
+        if role == "root" {
+            self.bump("root");
+        }
+        client
+    }
+
     pub fn shelf(&self) -> &Arc<Shelf> {
         &self.shelf
     }

@@ -297,6 +297,11 @@ impl TrustStore {
         Self { home, system }
     }
 
+    /// Where what is kept is.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// Names in order.
     pub(crate) fn names(&self) -> Result<Vec<TrustName>, Report> {
         let mut names = names_in(&self.home)?;
@@ -448,7 +453,7 @@ impl TrustStore {
     }
 
     /// Keeps other processes from changing pins, for as long as it is held. Reading needs no lock.
-    fn lock(&self) -> Result<StoreLock, Report> {
+    pub(crate) fn lock(&self) -> Result<StoreLock, Report> {
         lock(&self.home)
     }
 

@@ -105,8 +105,8 @@ fn open_in_agent(key: &AgentKey) -> Result<Box<dyn Signer>, Report> {
     if signer.public().keytype() == "rsa" {
         warn(
             "an ssh-agent makes RSA signatures by PKCS#1 v1.5 alone, for keys that metadata lists with a scheme such as \
-             `rsa-pkcs1v15-sha256`; some clients refuse those, and what trustroot writes lists RSA keys as \
-             `rsassa-pss-sha256`",
+             `rsa-pkcs1v15-sha256`; some clients refuse those, and RSA keys are listed as `rsassa-pss-sha256` unless \
+             trustroot.toml says `rsa-scheme` of who holds them",
         );
     }
     Ok(Box::new(signer))

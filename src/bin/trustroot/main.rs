@@ -11,7 +11,9 @@ mod keys;
 mod markdown;
 mod output;
 mod period;
+mod progress;
 mod qr;
+mod registered;
 mod report;
 mod ui;
 

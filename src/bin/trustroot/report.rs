@@ -67,7 +67,7 @@ impl Report {
     }
 
     /// What to do where a file could not be read or written.
-    fn hint_by_kind(self, kind: std::io::ErrorKind) -> Self {
+    pub(crate) fn hint_by_kind(self, kind: std::io::ErrorKind) -> Self {
         use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         match kind {
             StorageFull | QuotaExceeded => self.hint("make room there, then run the command again"),

@@ -3,10 +3,9 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use indicatif::{ProgressBar, ProgressStyle};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
 use trustroot::Printable;
@@ -20,6 +19,7 @@ use trustroot::trust::{Connectivity, UpdateStart};
 
 use crate::args::{Format, Global};
 use crate::config::{Origin, Trust, TrustName, TrustStore};
+use crate::progress::Progress;
 use crate::report::{Outcome, Report, harmless, update_failed};
 
 /// What holds for the whole run of the command.
@@ -52,8 +52,7 @@ impl Session {
                 .with(filter_fn(|metadata| !metadata.target().starts_with("aws_")))
                 .init();
         }
-        #[expect(clippy::disallowed_methods, reason = "the edge: the one reading of the clock")]
-        let start = UpdateStart::at(global.at.unwrap_or_else(Utc::now));
+        let start = UpdateStart::at(global.at.unwrap_or_else(now));
         Self {
             format: global.format,
             home: home(global.home),
@@ -169,22 +168,9 @@ impl Session {
     }
 
     /// A line that moves while something takes long; silent where nobody would see it.
-    pub(crate) fn progress(&self, what: String, length: Option<u64>) -> ProgressBar {
-        if self.format == Format::Json || self.verbose || !std::io::stderr().is_terminal() {
-            return ProgressBar::hidden();
-        }
-        let bar = match length {
-            Some(length) => ProgressBar::new(length).with_style(
-                ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}")
-                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
-            ),
-            None => {
-                let spinner = ProgressBar::new_spinner();
-                spinner.enable_steady_tick(Duration::from_millis(120));
-                spinner
-            }
-        };
-        bar.with_message(what)
+    pub(crate) fn progress(&self, what: String, length: Option<u64>) -> Progress {
+        let seen = self.format == Format::Text && !self.verbose && std::io::stderr().is_terminal();
+        if seen { Progress::shown(what, length) } else { Progress::unseen() }
     }
 }
 
@@ -279,8 +265,9 @@ impl ServiceManager {
 
 /// The present time, for what goes on.
 pub(crate) fn now() -> DateTime<Utc> {
-    #[expect(clippy::disallowed_methods, reason = "the edge")]
-    Utc::now()
+    // `Utc::now` panics before 1970, which is where a clock without a battery may start.
+    #[expect(clippy::disallowed_methods, reason = "the edge: the one reading of the clock")]
+    SystemTime::now().into()
 }
 
 /// A fetcher for all URLs that we take, set up as the environment says.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::client::LookupError;
+use crate::client::{LookupError, UpdateError};
 use crate::metadata::TargetPath;
 use crate::printable::Printable;
 use crate::trust::Refusal;
@@ -53,6 +53,12 @@ fn because(reason: Option<&Refusal>) -> String {
 impl From<LookupError> for BundleError {
     fn from(error: LookupError) -> Self {
         Self::Lookup(Box::new(error))
+    }
+}
+
+impl From<UpdateError> for BundleError {
+    fn from(error: UpdateError) -> Self {
+        LookupError::from(error).into()
     }
 }
 

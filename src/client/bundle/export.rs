@@ -11,15 +11,16 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use fs_err as fs;
 use percent_encoding::percent_decode_str;
 
-use super::file::{Index, digest_of, mirror, name_of};
+use super::file::{Index, copy, digest_of, length_and_digest, mirror, name_of, sha256_digester};
 use super::{Answers, BundleError, BundledFile, FirstRoot, MEDIA_TYPE, Questions, answer};
 use crate::client::{
-    Body, FetchError, FetchFuture, Fetcher, FileFetcher, KeptTargets, LookupError, MemoryStore, Retries, SafeUrl,
-    Store, StoredFile, Telling, TrustAnchor, Updater, UpdaterSettings, WhenUnreachable, stored_name,
+    Body, ChunkFuture, Chunks, FetchError, FetchFuture, Fetcher, FileFetcher, KeptTargets, LookupError, MemoryStore,
+    Retries, SafeUrl, Store, StoredFile, Telling, TrustAnchor, UpdateError, Updater, UpdaterSettings, WhenUnreachable,
+    stored_name,
 };
-use crate::crypto::sha256;
+use crate::crypto::{Digester, sha256};
 use crate::fs::{Survives, directory_of, persist, remove_leftovers, temporary_for};
-use crate::metadata::{Document as _, RoleName, TargetPath, Version};
+use crate::metadata::{Document as _, HashAlgorithm, RoleName, TargetPath, Version};
 use crate::trust::{Connectivity, ExpectRoot, LocalFile, Refusal};
 
 /// What was exported.
@@ -46,7 +47,8 @@ pub struct Exported {
 /// updater's root: it is this that makes the older one of this repository.
 ///
 /// What is written was verified twice: as it came, and once more by a new client that had nothing but the root and what
-/// is in the bundle.
+/// is in the bundle. What the bundle lists is what that client took; where something else lies there by the time that it
+/// is written, nothing is.
 ///
 /// # Errors
 /// See [`BundleError`]. `destination` then has its old content.
@@ -77,7 +79,7 @@ pub async fn export(
     };
     let local = updater.driver.settings.may_be_trial();
     let kept =
-        Arc::new(KeptFetcher { store: Arc::clone(&updater.driver.store), roots, targets, served: Mutex::default() });
+        Arc::new(KeptFetcher { store: Arc::clone(&updater.driver.store), roots, targets, served: Taken::default() });
     let settings = UpdaterSettings {
         mirrors: vec![mirror(local)],
         connectivity: Connectivity::Online,
@@ -92,7 +94,15 @@ pub async fn export(
     let pinned = TrustAnchor::Pinned(anchor.to_vec());
     let mut replayed = Updater::new(pinned, settings, MemoryStore::default(), fetcher, updater.driver.start)
         .map_err(LookupError::from)?;
-    answer(&mut replayed, questions, limit).await?;
+    answer(&mut replayed, questions, limit).await.map_err(|error| match error {
+        // It was here a moment ago, whole.
+        LookupError::Update(
+            UpdateError::WrongTargetLength { .. }
+            | UpdateError::WrongTargetHash { .. }
+            | UpdateError::Fetch(FetchError::TooLong { .. }),
+        ) => BundleError::Changed,
+        other => other.into(),
+    })?;
     let same = match (updater.trusted(), replayed.trusted()) {
         (Some(before), Some(after)) => before.timestamp().version() == after.timestamp().version(),
         _ => false,
@@ -104,14 +114,14 @@ pub async fn export(
     let pinned = ExpectRoot::begin(&anchor, updater.driver.start).map_err(|_| BundleError::Changed)?;
     let version = pinned.trusted().version;
     let mut files = std::mem::take(&mut *kept.served.lock().unwrap_or_else(PoisonError::into_inner));
-    files.insert(format!("metadata/{}.root.json", version.get()), Source::Bytes(anchor.clone()));
+    files.insert(format!("metadata/{}.root.json", version.get()), Served::bytes(anchor.clone())?);
     let index = Index {
         media_type: MEDIA_TYPE.to_owned(),
         first_root: FirstRoot { version: version.get(), sha256: hex::encode(sha256(&anchor)) },
         // Rounded down: what is carried must not seem newer than it is.
         confirmed_at: updater.freshness().confirmed_at.map(|time| time.trunc_subsecs(0)),
         questions: questions.clone(),
-        files: files.iter().map(|(name, source)| source.listed(name)).collect::<io::Result<_>>()?,
+        files: files.iter().map(|(name, served)| served.listed(name)).collect(),
     };
     let length = write(&index, &files, destination)?;
     Ok(Exported { first_root: index.first_root, confirmed_at: index.confirmed_at, files: index.files, length, answers })
@@ -149,19 +159,24 @@ async fn roots_before(updater: &mut Updater, first: &[u8]) -> Result<BTreeMap<Ve
     Ok(roots)
 }
 
-fn write(index: &Index, files: &BTreeMap<String, Source>, destination: &Path) -> Result<u64, BundleError> {
+fn write(index: &Index, files: &BTreeMap<String, Served>, destination: &Path) -> Result<u64, BundleError> {
     remove_leftovers(directory_of(destination));
     let mut file = temporary_for(destination)?;
     let mut line = serde_json::to_vec(index).map_err(io::Error::from)?;
     line.push(b'\n');
     file.write_all(&line)?;
     let mut length = line.len() as u64;
-    for (listed, source) in index.files.iter().zip(files.values()) {
-        let copied = match source {
-            Source::Bytes(bytes) => file.write_all(bytes).map(|()| bytes.len() as u64)?,
-            Source::File(path) => io::copy(&mut fs::File::open(path)?.take(listed.length), &mut file)?,
+    for served in files.values() {
+        let (copied, sha256) = match &served.source {
+            Source::Bytes(bytes) => copy(&**bytes, &mut file)?,
+            Source::File(path) => match fs::File::open(path) {
+                Ok(kept) => copy(kept.take(served.length.saturating_add(1)), &mut file)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(BundleError::Changed),
+                Err(error) => return Err(error.into()),
+            },
         };
-        if copied != listed.length {
+        // Another process may have written there since the new client took it.
+        if copied != served.length || sha256 != served.sha256 {
             return Err(BundleError::Changed);
         }
         length += copied;
@@ -170,21 +185,35 @@ fn write(index: &Index, files: &BTreeMap<String, Source>, destination: &Path) ->
     Ok(length)
 }
 
+/// What the new client took.
+struct Served {
+    source: Source,
+    length: u64,
+    sha256: String,
+}
+
 /// Where the content of a file is.
-#[derive(Clone)]
 enum Source {
     Bytes(Bytes),
     File(PathBuf),
 }
 
-impl Source {
-    fn listed(&self, name: &str) -> io::Result<BundledFile> {
-        let (length, sha256) = match self {
-            Self::Bytes(bytes) => digest_of(&**bytes)?,
-            Self::File(path) => digest_of(fs::File::open(path)?)?,
-        };
-        Ok(BundledFile { name: name.to_owned(), length, sha256 })
+impl Served {
+    fn bytes(bytes: Bytes) -> io::Result<Self> {
+        let (length, sha256) = digest_of(&*bytes)?;
+        Ok(Self { source: Source::Bytes(bytes), length, sha256 })
     }
+
+    fn listed(&self, name: &str) -> BundledFile {
+        BundledFile { name: name.to_owned(), length: self.length, sha256: self.sha256.clone() }
+    }
+}
+
+/// What was taken so far, by its name in the bundle.
+type Taken = Arc<Mutex<BTreeMap<String, Served>>>;
+
+fn note(taken: &Taken, name: &str, served: Served) {
+    taken.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), served);
 }
 
 /// Answers from what is kept, and remembers with what.
@@ -193,7 +222,7 @@ struct KeptFetcher {
     /// Roots that are not kept, or older than those that are.
     roots: BTreeMap<Version, Bytes>,
     targets: Option<PathBuf>,
-    served: Mutex<BTreeMap<String, Source>>,
+    served: Taken,
 }
 
 impl fmt::Debug for KeptFetcher {
@@ -211,18 +240,47 @@ impl Fetcher for KeptFetcher {
                 Some(("targets", path)) => Ok(self.target(path).map(Source::File)),
                 _ => Ok(None),
             };
-            let found = found
-                .map_err(|error| FetchError::Transport { url: url.clone(), reason: error.to_string() })?
-                .ok_or_else(|| FetchError::Absent { url: url.clone() })?;
-            let body = match &found {
-                Source::Bytes(bytes) => Body::from_bytes(url.clone(), bytes.clone()),
-                Source::File(path) => {
-                    let there = std::path::absolute(path).ok().and_then(|path| SafeUrl::from_file_path(&path));
-                    FileFetcher.fetch(&there.ok_or_else(|| FetchError::Absent { url: url.clone() })?).await?
+            let failed = |error: io::Error| FetchError::Transport { url: url.clone(), reason: error.to_string() };
+            match found.map_err(failed)?.ok_or_else(|| FetchError::Absent { url: url.clone() })? {
+                Source::Bytes(bytes) => {
+                    note(&self.served, name, Served::bytes(bytes.clone()).map_err(failed)?);
+                    Ok(Body::from_bytes(url.clone(), bytes))
                 }
-            };
-            self.served.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), found);
-            Ok(body)
+                Source::File(path) => {
+                    let there = std::path::absolute(&path).ok().and_then(|path| SafeUrl::from_file_path(&path));
+                    let body =
+                        FileFetcher.fetch(&there.ok_or_else(|| FetchError::Absent { url: url.clone() })?).await?;
+                    let (name, served) = (name.to_owned(), Arc::clone(&self.served));
+                    let digester = sha256_digester();
+                    Ok(body.through(|chunks| Box::new(Watched { chunks, digester, path, name, served })))
+                }
+            }
+        })
+    }
+}
+
+/// Notes what a file turned out to be, once it was read to its end.
+struct Watched {
+    chunks: Box<dyn Chunks>,
+    digester: Digester,
+    path: PathBuf,
+    name: String,
+    served: Taken,
+}
+
+impl Chunks for Watched {
+    fn next(&mut self) -> ChunkFuture<'_> {
+        Box::pin(async move {
+            let chunk = self.chunks.next().await?;
+            match &chunk {
+                Some(bytes) => self.digester.update(bytes),
+                None => {
+                    let (length, sha256) = length_and_digest(std::mem::replace(&mut self.digester, sha256_digester()));
+                    let source = Source::File(self.path.clone());
+                    note(&self.served, &self.name, Served { source, length, sha256 });
+                }
+            }
+            Ok(chunk)
         })
     }
 }
@@ -253,7 +311,7 @@ impl KeptFetcher {
     /// Where the target is kept that a repository has under this path: after a digest where snapshots are consistent.
     fn target(&self, path: &str) -> Option<PathBuf> {
         let (directory, name) = path.rsplit_once('/').map_or(("", path), |(directory, name)| (directory, name));
-        let is_digest = |text: &str| text.len() >= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_digest = |text: &str| HashAlgorithm::ALL.iter().any(|algorithm| algorithm.is_digest(text));
         let without = name.split_once('.').filter(|(digest, _)| is_digest(digest)).map(|(_, name)| name);
         [without, Some(name)].into_iter().flatten().find_map(|name| {
             let path = if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };

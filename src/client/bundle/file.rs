@@ -201,24 +201,42 @@ fn is_name(name: &str) -> bool {
 }
 
 /// The length of what a reader has left, and its SHA-256 in hexadecimal.
-pub(super) fn digest_of(mut reader: impl io::Read) -> io::Result<(u64, String)> {
-    let mut digester = Digester::new([HashAlgorithm::Sha256]);
-    let length = io::copy(&mut reader, &mut Digesting(&mut digester))?;
-    let digests = digester.finish();
-    Ok((length, digests.iter().map(|(_, digest)| hex::encode(digest)).collect()))
+pub(super) fn digest_of(reader: impl io::Read) -> io::Result<(u64, String)> {
+    copy(reader, io::sink())
 }
 
-/// Hashes what is written to it.
-struct Digesting<'a>(&'a mut Digester);
+/// Writes what a reader has left; returns the length of what was written, and its SHA-256 in hexadecimal.
+pub(super) fn copy(mut reader: impl io::Read, writer: impl io::Write) -> io::Result<(u64, String)> {
+    let mut digesting = Digesting { digester: sha256_digester(), writer };
+    io::copy(&mut reader, &mut digesting)?;
+    Ok(length_and_digest(digesting.digester))
+}
 
-impl io::Write for Digesting<'_> {
+/// Takes what [`length_and_digest`] is to be asked about.
+pub(super) fn sha256_digester() -> Digester {
+    Digester::new([HashAlgorithm::Sha256])
+}
+
+/// The length of what a [`sha256_digester`] took, and its SHA-256 in hexadecimal.
+pub(super) fn length_and_digest(digester: Digester) -> (u64, String) {
+    (digester.length(), digester.finish().iter().map(|(_, digest)| hex::encode(digest)).collect())
+}
+
+/// Hashes what is written through it.
+struct Digesting<W> {
+    digester: Digester,
+    writer: W,
+}
+
+impl<W: io::Write> io::Write for Digesting<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
+        let written = self.writer.write(bytes)?;
+        self.digester.update(bytes.get(..written).unwrap_or(bytes));
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.writer.flush()
     }
 }
 
@@ -251,8 +269,10 @@ impl BundleFetcher {
                 let reason =
                     format!("this root is needed and not in the bundle, whose roots begin with version {first}");
                 FetchError::Transport { url: url.clone(), reason }
-            } else {
+            } else if root_version(name).is_some() {
                 FetchError::Absent { url: url.clone() }
+            } else {
+                FetchError::NotInBundle { name: name.to_owned() }
             });
         };
         let chunks = Part { url: url.clone(), file: Arc::clone(&self.bundle.file), offset, left: length };

@@ -1,14 +1,16 @@
 //! What those may ask who take part in a signing event.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use trustroot::ceremony::EventName;
 
-use super::maintainer::WorkingCopyOptions;
+use super::maintainer::{Holder, WorkingCopyOptions, parse_holder};
 use super::parse_sha256;
 use crate::config::TrustName;
 use crate::keys::KeyOptions;
+use crate::period::Period;
 
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
@@ -54,8 +56,34 @@ pub(crate) enum CeremonyCommand {
     /// It is not signed or finished any more. Payload and signatures stay in the event, since nobody can take a signature
     /// back: whatever is proposed next for this version shows them. Start the event again when the configuration is right.
     Withdraw(CeremonyWithdrawOptions),
+    /// Propose over what is signed and configured now, keeping signatures where nothing has moved
+    ///
+    /// For when something else was finished while signatures were collected. Where the payload would be the same, every
+    /// signature stays; else they are over something else, and it says what moved.
+    Rebase(CeremonyRebaseOptions),
     /// Put an event that enough people have signed among what is signed
     Finish(CeremonyFinishOptions),
+    /// Invite somebody to hold a key
+    ///
+    /// Writes one file for them. Nobody signs it: they compare its digest with you, by another way than it came.
+    Invite(CeremonyInviteOptions),
+    /// Answer an invitation with your public key, and proof that you have the secret one
+    ///
+    /// Shows what you would take on, and asks for four words of the invitation's digest. Needs nothing beside the invitation:
+    /// no working copy, no network. What is signed can never be metadata.
+    Accept(CeremonyAcceptOptions),
+    /// Let in somebody who has answered an invitation
+    ///
+    /// Verifies the answer, files it with the voucher's word, and adds key and person to `trustroot.toml`. It takes effect with
+    /// the next root, or for a namespace with the next targets, whose review says how the key came here.
+    Admit(CeremonyAdmitOptions),
+    /// Make a rehearsal: a copy of the working copy in which nothing that is signed is valid anywhere
+    ///
+    /// Every keyholder has another key there, and what has been signed so far is signed again by those keys, so that the next
+    /// event can be rehearsed as it will be. All commands work in it but `publish`: its documents call themselves
+    /// `rehearsal-root` and `rehearsal-targets`, which no client takes. The real keys are refused in it, and its keys in the
+    /// working copy.
+    Rehearse(CeremonyRehearseOptions),
 }
 
 #[derive(Debug, clap::Args)]
@@ -83,10 +111,17 @@ pub(crate) struct CeremonyStartOptions {
   $ trustroot ceremony status
 
   Write the comment for a pull request
-  $ trustroot ceremony status --format markdown")]
+  $ trustroot ceremony status --format markdown
+
+  See whether an event can still be finished without Carol's key
+  $ trustroot ceremony status root-v2 --lost carol")]
 pub(crate) struct CeremonyStatusOptions {
     /// Which event [default: all that are not finished]
     pub(crate) event: Option<EventName>,
+
+    /// Somebody whose key is lost: say whether enough others can still sign
+    #[arg(long, value_name = "PERSON", requires = "event")]
+    pub(crate) lost: Vec<String>,
 
     #[command(flatten)]
     pub(crate) working_copy: WorkingCopyOptions,
@@ -233,6 +268,115 @@ pub(crate) struct CeremonyWithdrawOptions {
     /// Why, in a sentence
     #[arg(long, value_name = "TEXT")]
     pub(crate) because: String,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Go on after another root was finished
+  $ trustroot ceremony rebase targets-v2")]
+pub(crate) struct CeremonyRebaseOptions {
+    /// Which event
+    pub(crate) event: EventName,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Invite Erin to sign root and targets
+  $ trustroot ceremony invite erin --role root,targets --by alice -o erin.invitation")]
+pub(crate) struct CeremonyInviteOptions {
+    /// Who is invited, as `trustroot.toml` will name them
+    pub(crate) person: String,
+
+    /// The roles that they are to sign
+    #[arg(long, required = true, value_delimiter = ',')]
+    pub(crate) role: Vec<String>,
+
+    /// Who invites them: somebody of `trustroot.toml`, once there is anybody
+    #[arg(long, value_name = "PERSON")]
+    pub(crate) by: String,
+
+    /// Where to write the invitation
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// How long they may take to answer
+    #[arg(long, value_name = "PERIOD", default_value = "14d")]
+    pub(crate) expires_in: Period,
+
+    /// What else to say to them
+    #[arg(long)]
+    pub(crate) text: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Answer with a key in a file
+  $ trustroot ceremony accept erin.invitation --key erin.pem -o erin.answer")]
+pub(crate) struct CeremonyAcceptOptions {
+    /// The file of the invitation
+    pub(crate) invitation: PathBuf,
+
+    /// Where to write the answer
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) key: KeyOptions,
+
+    /// The invitation's SHA-256, from who invites you: answers the question for the words
+    #[arg(long, value_name = "DIGEST", value_parser = parse_sha256)]
+    pub(crate) invitation_sha256: Option<[u8; 32]>,
+
+    /// Let the key be one of the throwaway keys that everybody has, for trials
+    #[arg(long)]
+    pub(crate) trial: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Let Erin in; Alice, who has heard her read out the key's digest, signs that it is hers
+  $ trustroot ceremony admit erin.answer --vouched-by alice --key alice.pem")]
+pub(crate) struct CeremonyAdmitOptions {
+    /// The file of the answer
+    pub(crate) answer: PathBuf,
+
+    /// Who vouches that the right person holds the key: somebody of `trustroot.toml`, once there is anybody
+    #[arg(long, value_name = "PERSON")]
+    pub(crate) vouched_by: Option<String>,
+
+    /// A key of theirs, to sign that: a PEM file, or what `trustroot key show --help` lists
+    #[arg(long, value_name = "KEY", requires = "vouched_by")]
+    pub(crate) key: Option<OsString>,
+
+    /// A file that holds the key's passphrase or the token's PIN [default: ask on the terminal]
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Rehearse what comes next; Alice brings a token of her own for that
+  $ trustroot ceremony rehearse ../rehearsal --keyholder alice=alice-rehearsal.pub")]
+pub(crate) struct CeremonyRehearseOptions {
+    /// Where to make it: a directory that is new or empty, outside of the working copy
+    #[arg(value_name = "DIR")]
+    pub(crate) rehearsal: PathBuf,
+
+    /// A keyholder and the public key that they bring to the rehearsal; once for each of their keys. The others' keys are made
+    #[arg(long, value_name = "PERSON=FILE", value_parser = parse_holder)]
+    pub(crate) keyholder: Vec<Holder>,
 
     #[command(flatten)]
     pub(crate) working_copy: WorkingCopyOptions,

@@ -54,7 +54,7 @@ pub(crate) enum TrustCommand {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(group = clap::ArgGroup::new("pin").required(true).multiple(true).args(["root", "root_sha256", "trust_on_first_use"]), after_help = "Examples:
   Pin a repository by a root file
   $ trustroot trust add example --url https://keys.example.org --root 1.root.json
 
@@ -77,7 +77,7 @@ pub(crate) struct TrustAddOptions {
     pub(crate) target_url: Option<OsString>,
 
     /// The root metadata to trust
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["root_sha256", "trust_on_first_use"])]
+    #[arg(long, value_name = "FILE")]
     pub(crate) root: Option<PathBuf>,
 
     /// The SHA-256 of the root metadata to trust, in hexadecimal

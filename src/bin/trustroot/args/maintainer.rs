@@ -65,7 +65,7 @@ pub(crate) struct Holder {
     pub(crate) file: PathBuf,
 }
 
-fn parse_holder(text: &str) -> Result<Holder, String> {
+pub(super) fn parse_holder(text: &str) -> Result<Holder, String> {
     match text.split_once('=') {
         Some((person, file)) if !person.is_empty() && !file.is_empty() => {
             Ok(Holder { person: person.to_owned(), file: file.into() })
@@ -309,6 +309,21 @@ pub(crate) enum KeyCommand {
     ///
     /// Here and wherever a key signs, a key is named in one of the ways below.
     Show(KeyShowOptions),
+    /// Forget which repository a key signs for
+    ///
+    /// A key that has signed for a repository on this machine is refused in any other, and one of a rehearsal in all that
+    /// is meant. Forget that only when the key has ended there for good.
+    ForgetRepository(KeyForgetOptions),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Let a key sign for another repository than it has signed for so far
+  $ trustroot key forget-repository 7ab6…")]
+pub(crate) struct KeyForgetOptions {
+    /// The fingerprint of the key: the SHA-256 of its SubjectPublicKeyInfo, as `trustroot key inspect` shows it
+    #[arg(value_name = "FINGERPRINT", value_parser = super::parse_sha256)]
+    pub(crate) key: [u8; 32],
 }
 
 #[derive(Debug, clap::Args)]

@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use self::ceremony::{
-    CeremonyCollectOptions, CeremonyCommand, CeremonyFinishOptions, CeremonyRequestOptions, CeremonyResponseOptions,
-    CeremonyReviewOptions, CeremonySignOptions, CeremonyStartOptions, CeremonyStatusOptions, CeremonyWithdrawOptions,
-    PinOptions,
+    CeremonyAcceptOptions, CeremonyAdmitOptions, CeremonyCollectOptions, CeremonyCommand, CeremonyFinishOptions,
+    CeremonyInviteOptions, CeremonyRebaseOptions, CeremonyRehearseOptions, CeremonyRequestOptions,
+    CeremonyResponseOptions, CeremonyReviewOptions, CeremonySignOptions, CeremonyStartOptions, CeremonyStatusOptions,
+    CeremonyWithdrawOptions, PinOptions,
 };
 pub(crate) use self::client::{
     BundleCommand, BundleExportOptions, BundleImportOptions, ChangesOptions, GetOptions, InspectOptions, LookupOptions,
@@ -19,8 +20,8 @@ pub(crate) use self::client::{
 };
 pub(crate) use self::maintainer::{
     BuilderAddKeyOptions, BuilderAddOptions, BuilderCommand, CheckOptions, Forge, Holder, InitOptions,
-    KeyAttestedOptions, KeyCommand, KeyGenerateOptions, KeyInspectOptions, KeyListOptions, KeyShowOptions, KeyType,
-    NamespaceAddOptions, NamespaceCommand, PublishOptions, ServeOptions, WorkingCopyOptions,
+    KeyAttestedOptions, KeyCommand, KeyForgetOptions, KeyGenerateOptions, KeyInspectOptions, KeyListOptions,
+    KeyShowOptions, KeyType, NamespaceAddOptions, NamespaceCommand, PublishOptions, ServeOptions, WorkingCopyOptions,
 };
 use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand, ValueEnum};

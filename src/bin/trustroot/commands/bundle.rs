@@ -185,7 +185,7 @@ fn write(session: &Session, options: &BundleExportOptions) -> Result<(), Report>
             hint.into_iter().fold(report, Report::hint)
         })
     });
-    progress.finish_and_clear();
+    drop(progress);
     session.note_traffic(updater.traffic());
     let exported = exported?;
     let trusted = updater.trusted().expect("an export has refreshed");
@@ -245,7 +245,7 @@ fn read(session: &Session, options: &BundleImportOptions) -> Result<(), Report> 
         let answers = block_on_without_sockets(take(session, &trust, &mut updater, &questions, &options.file))?;
         Ok((updater, answers))
     });
-    progress.finish_and_clear();
+    drop(progress);
     let (updater, answers) = imported?;
     note_first_use(&trust);
     let trusted = updater.trusted().expect("an import has refreshed");
@@ -316,6 +316,7 @@ fn bad(file: &Path, error: &BundleError) -> Report {
         BundleError::UnrelatedRoot { .. } => {
             report.hint("name a root of this repository, as the other side has pinned it")
         }
+        BundleError::Io(error) => report.hint_by_kind(error.kind()),
         BundleError::Changed => report.hint("another command was at work; run this one again"),
         _ => report,
     }

@@ -190,7 +190,7 @@ pub(super) async fn target(
 ) -> Result<Fetched, Report> {
     let spinner = session.progress(format!("looking for {path}"), None);
     let found = asked.repositories.find(path).await;
-    spinner.finish_and_clear();
+    drop(spinner);
     let agreed = found.map_err(|error| asked.failed(session, &error))?;
     let length = agreed.found.file.length;
     if let Some(limit) = most.map(|most| most as u64).filter(|limit| length > *limit) {
@@ -202,7 +202,7 @@ pub(super) async fn target(
     }
     let progress = session.progress(format!("fetching {path}"), Some(length));
     let fetched = fetch(session, asked, &agreed, destination, |so_far| progress.set_position(so_far)).await;
-    progress.finish_and_clear();
+    drop(progress);
     let (bytes, was_there) = fetched.map_err(|error| asked.failed(session, &error))?;
     Ok(Fetched { agreed, bytes, was_there })
 }

@@ -16,10 +16,12 @@ use trustroot::metadata::{DelegationRule, Envelope, KeyId, PublicKey, Root, Targ
 use trustroot::signers::{Pkcs11Error, Token};
 
 use crate::args::{
-    KeyAttestedOptions, KeyCommand, KeyGenerateOptions, KeyInspectOptions, KeyListOptions, KeyShowOptions, KeyType,
+    KeyAttestedOptions, KeyCommand, KeyForgetOptions, KeyGenerateOptions, KeyInspectOptions, KeyListOptions,
+    KeyShowOptions, KeyType,
 };
 use crate::keys::{self, KeyOptions};
 use crate::output::{self, Show, ShownPath};
+use crate::registered;
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, read_named, show_path};
 
@@ -36,6 +38,7 @@ pub(crate) fn run(session: &Session, command: KeyCommand) -> Result<(), Report> 
         KeyCommand::Inspect(options) => inspect(session, &options),
         KeyCommand::List(options) => list(session, &options),
         KeyCommand::Show(options) => show(session, &options),
+        KeyCommand::ForgetRepository(options) => forget_repository(session, &options),
     }
 }
 
@@ -539,6 +542,34 @@ fn show(session: &Session, options: &KeyShowOptions) -> Result<(), Report> {
     }
     let file = options.output.as_ref().map(ShownPath::of);
     output::show(session.format, &Shown { public_key, file, key: KeyFacts::of(signer.public())? })
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Forgotten {
+    key: String,
+    /// What the key signed for.
+    forgotten: String,
+}
+
+impl Show for Forgotten {
+    fn text(&self) -> String {
+        format!("forgot that the key {} signs for {}\n", self.key, self.forgotten)
+    }
+}
+
+fn forget_repository(session: &Session, options: &KeyForgetOptions) -> Result<(), Report> {
+    let key = hex::encode(options.key);
+    let Some(forgotten) = registered::forget(&session.store()?, &options.key)? else {
+        return Err(Report::new(
+            Outcome::WrongQuestion,
+            "not-registered",
+            "no key of that fingerprint has signed here",
+        )
+        .fact("key", key)
+        .still("nothing changed"));
+    };
+    output::show(session.format, &Forgotten { key, forgotten })
 }
 
 /// Under which keyids, and for which roles, a root or targets document lists a key. The key counts, not how it is

@@ -70,7 +70,7 @@ pub(super) async fn deliver<T: MapDocument>(
         Ok(Delivered { found, document: agreed, catalog: registry.agreed().clone() })
     };
     let looked_up = looked_up.await;
-    progress.finish_and_clear();
+    drop(progress);
     tracing::debug!(%id, "looked up");
     looked_up
 }

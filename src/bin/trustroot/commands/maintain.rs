@@ -1,7 +1,7 @@
 //! What the commands of maintainers share: how their failures are told, and who is shown.
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
-use trustroot::ceremony::CeremonyError;
+use trustroot::ceremony::{CeremonyError, InvitationError};
 use trustroot::metadata::RoleName;
 use trustroot::publish::PublishError;
 use trustroot::repository::{RepositoryError, WorkingCopy};
@@ -32,14 +32,16 @@ pub(super) fn role(name: &str) -> Result<RoleName, Report> {
 
 /// A week from now, at a full hour: what begins then has not begun before a ceremony can be held.
 pub(super) fn in_a_week(now: DateTime<Utc>) -> String {
-    let start = now + TimeDelta::days(7);
+    let start = now.checked_add_signed(TimeDelta::days(7)).unwrap_or(now);
     show_time(start.duration_trunc(TimeDelta::hours(1)).unwrap_or(start))
 }
 
 pub(super) fn repository_failed(error: &RepositoryError) -> Report {
     let outcome = match error {
         RepositoryError::Io(_) => Outcome::CouldNotTell,
-        RepositoryError::Refused(_) | RepositoryError::ExampleKey { .. } => Outcome::No,
+        RepositoryError::Refused(_) | RepositoryError::ExampleKey { .. } | RepositoryError::OtherOccasion { .. } => {
+            Outcome::No
+        }
         _ => Outcome::WrongQuestion,
     };
     let report = Report::new(outcome, error.code(), error.to_string()).still("nothing was written");
@@ -56,6 +58,9 @@ pub(super) fn repository_failed(error: &RepositoryError) -> Report {
         RepositoryError::ExampleKey { .. } => report
             .hint("make a key of your own with `trustroot key generate`")
             .hint("for a trial on this machine, set `trial = true` in trustroot.toml"),
+        RepositoryError::OtherOccasion { .. } => {
+            report.hint("have one key for what is meant and another one for rehearsals")
+        }
         _ => report,
     }
 }
@@ -79,7 +84,33 @@ pub(super) fn ceremony_failed(error: &CeremonyError) -> Report {
         CeremonyError::OtherRepository { .. } => {
             report.still("nothing was signed").hint("never sign it here; ask who sent it")
         }
+        CeremonyError::Undecided { event, role } => report
+            .still(
+                "both proposals are kept, with the signatures over them, in `proposed/` and `signatures/` of the event",
+            )
+            .hint(format!("propose anew what is configured now: `trustroot ceremony start {role} --name {event}`")),
+        CeremonyError::NoLongerDelegated { role, .. } => report
+            .still("what was signed stays in the event")
+            .hint("withdraw the event; or, if the namespace is to come back, delegate to it first")
+            .hint(format!("add `[namespaces.{role}]` to trustroot.toml, then `trustroot ceremony start targets`")),
         CeremonyError::NoEvent { .. } => report.hint("see what there is with `trustroot ceremony status`"),
+        CeremonyError::Invitation(error) => {
+            let report = report.still("nothing changed");
+            match error {
+                InvitationError::Malformed { .. } => report.hint("have it sent again; if it stays, ask who made it"),
+                InvitationError::Expired { .. } | InvitationError::PersonThere { .. } => {
+                    report.hint("have them invited again, under a name that nobody has")
+                }
+                InvitationError::NotInvited { .. } => {
+                    report.hint("ask who invited them; an invitation lies in `invitations/` where it was written")
+                }
+                InvitationError::Answered { .. } | InvitationError::NotProved | InvitationError::KeyTaken { .. } => {
+                    report.hint("ask them, by another way, which key they sent; if it was another one, tell the others")
+                }
+                _ => report
+                    .hint("name somebody who holds a key, and who has heard the person read out their key's digest"),
+            }
+        }
         CeremonyError::NoPin => report
             .still("nothing was signed")
             .hint("name the digest of a root that you trust with `--root-sha256`, from your own records")
@@ -93,6 +124,9 @@ pub(super) fn ceremony_failed(error: &CeremonyError) -> Report {
         }
         CeremonyError::NotASigner { .. } => report.still("nothing was signed").hint(
             "check with `trustroot key inspect` that it is the key you mean, and with `ceremony review` who may sign",
+        ),
+        CeremonyError::RealKey => report.still("nothing was signed").hint(
+            "sign with the key that you have for rehearsals; `trustroot.toml` of the rehearsal says which are refused",
         ),
         CeremonyError::NotConfirmed => report.still("nothing was signed").hint(
             "compare the digest with a second machine; if it differs there, somebody sees another proposal than you",
@@ -139,6 +173,11 @@ pub(super) fn publish_failed(error: &PublishError) -> Report {
         PublishError::NotSigned { role } | PublishError::SignAgain { role, .. } => {
             report.still("nothing was written").hint(format!("`trustroot ceremony start {role}`, and have it signed"))
         }
+        PublishError::BreaksRules { problems, .. } => problems
+            .iter()
+            .fold(report, |report, problem| report.fact("rule", problem.clone()))
+            .still("nothing was written")
+            .hint("no ceremony finishes such a document: find out who put it into the working copy"),
         PublishError::OnlineKeys { tally, .. } => tally
             .lines
             .iter()
@@ -151,6 +190,10 @@ pub(super) fn publish_failed(error: &PublishError) -> Report {
         PublishError::Refused { .. } | PublishError::NotFound { .. } => {
             report.hint("what is signed cannot be published as it is; `trustroot check` may say why")
         }
+        PublishError::Rehearsal => report
+            .still("nothing was written")
+            .hint("hold the ceremony in the working copy that is meant")
+            .hint("for a drill that clients load, make a repository of its own: `trustroot init --trial`"),
         PublishError::Conflict { .. } => report
             .still("`timestamp.json` was not touched: clients see what they saw before")
             .hint("somebody else has published this version, or the directory was tampered with"),

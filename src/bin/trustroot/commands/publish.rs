@@ -20,6 +20,7 @@ struct Published {
     new: Vec<String>,
     clients: Vec<String>,
     targets_tried: usize,
+    looked_up: usize,
     dry_run: bool,
 }
 
@@ -68,7 +69,7 @@ pub(crate) fn run(session: &Session, options: &PublishOptions) -> Result<(), Rep
     let plan = block_on(async {
         let progress = session.progress("trying the result with clients".to_owned(), None);
         let plan = PublishPlan::prove(&copy, &options.destination, &keys, session.start).await;
-        progress.finish_and_clear();
+        drop(progress);
         let plan = plan.map_err(failed)?;
         if !options.dry_run {
             plan.apply().await.map_err(failed)?;
@@ -86,6 +87,7 @@ pub(crate) fn run(session: &Session, options: &PublishOptions) -> Result<(), Rep
         new: plan.objects.iter().map(|object| object.name.clone()).collect(),
         clients: plan.proof.clients.clone(),
         targets_tried: plan.proof.targets,
+        looked_up: plan.proof.looked_up,
         dry_run: options.dry_run,
     };
     output::show(session.format, &published)

@@ -91,7 +91,7 @@ async fn refresh_named(session: &Session, name: &TrustName) -> Result<RefreshedT
     let mut updater = session.updater(&trust)?;
     let progress = session.progress(format!("refreshing {name} from {}", trust.metadata_url), None);
     let refreshed = refresh(session, &trust, &mut updater).await;
-    progress.finish_and_clear();
+    drop(progress);
     session.note_traffic(updater.traffic());
     let refreshed = refreshed?;
     for failed in &refreshed.not_refreshed {

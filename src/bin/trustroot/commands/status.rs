@@ -39,6 +39,9 @@ struct TrustStatus {
     /// How the root was pinned, where nobody checked it.
     #[serde(skip_serializing_if = "PinnedBy::is_given")]
     pinned_by: PinnedBy,
+    /// Why each look-up verifies all of a large document again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_indexed: Option<String>,
     problems: Vec<Problem>,
     /// Whether it cannot be looked at.
     #[serde(skip)]
@@ -56,6 +59,7 @@ impl TrustStatus {
             age_seconds: None,
             max_age_seconds: None,
             pinned_by: PinnedBy::Given,
+            not_indexed: None,
             problems: vec![Problem { code, message, outcome: report.outcome() }],
             unusable: true,
         }
@@ -134,6 +138,9 @@ impl Show for Status {
             if let Some(more) = trust.roles.len().checked_sub(MOST_SHOWN).filter(|more| *more > 0) {
                 let _ = writeln!(text, "  and {more} more, which expire no earlier");
             }
+            if let Some(reason) = &trust.not_indexed {
+                let _ = writeln!(text, "  note: look-ups are slow, as each verifies all of a large document: {reason}");
+            }
             for problem in &trust.problems {
                 let _ = writeln!(text, "  {}: {}", problem.code, problem.message);
             }
@@ -199,10 +206,11 @@ async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName)
     note_first_use(&trust);
     let now = session.start.time();
     let mut problems = Vec::new();
-    let (mut kept_roles, mut confirmed_at) = (None, None);
+    let (mut kept_roles, mut confirmed_at, mut not_indexed) = (None, None, None);
     match kept(session, &trust).await {
         Ok(mut updater) => {
             confirmed_at = updater.freshness().confirmed_at;
+            not_indexed = updater.not_indexed().map(ToString::to_string);
             let delegated = updater.kept_roles().await.map_err(|error| session.update_failed(&trust, &error))?;
             kept_roles = updater.trusted().map(|trusted| roles_of(trusted, &delegated, now));
         }
@@ -227,7 +235,7 @@ async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName)
         }
     }
     let age = confirmed_at.map(|time| (now - time).num_seconds());
-    if let Some(confirmed_at) = confirmed_at.filter(|time| now + TimeDelta::minutes(5) < *time) {
+    if let Some(confirmed_at) = confirmed_at.filter(|time| TimeDelta::minutes(5) < *time - now) {
         let message =
             format!("the clock says {}, but an update succeeded at {}", show_time(now), show_time(confirmed_at));
         problems.push(Problem { code: Finding::ClockWentBack.code(), message, outcome: Outcome::CouldNotTell });
@@ -252,6 +260,7 @@ async fn status_of(session: &Session, options: &StatusOptions, name: &TrustName)
         age_seconds: age,
         max_age_seconds: max_age,
         pinned_by: trust.pinned_by,
+        not_indexed,
         problems,
         unusable: false,
     })

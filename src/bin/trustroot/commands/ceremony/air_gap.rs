@@ -10,6 +10,7 @@ use trustroot::ceremony::{CeremonyError, Fate, Request, Response, SigningEvent, 
 use trustroot::client::read_bounded;
 
 use super::super::maintain::{ceremony_failed, open};
+use super::outlook::Prospect;
 use super::read_signed;
 use super::status::{status_json, status_text};
 use crate::args::{CeremonyCollectOptions, CeremonyRequestOptions, CeremonyResponseOptions};
@@ -23,6 +24,7 @@ use crate::ui::{Session, read_named, show_path};
 #[serde(rename_all = "camelCase")]
 struct Requested {
     event: String,
+    rehearsal: bool,
     request: ShownPath,
     length: usize,
     payload_sha256: String,
@@ -33,8 +35,12 @@ struct Requested {
 impl Show for Requested {
     fn text(&self) -> String {
         let mut text = format!(
-            "wrote {} ({} bytes) of signing event {}\n  payload  sha256 {}\n",
-            self.request, self.length, self.event, self.payload_sha256
+            "wrote {} ({} bytes) of signing event {}{}\n  payload  sha256 {}\n",
+            self.request,
+            self.length,
+            self.event,
+            if self.rehearsal { ", a REHEARSAL" } else { "" },
+            self.payload_sha256
         );
         for path in &self.left_out {
             let _ = writeln!(text, "  too long, named by its digest only: {path}");
@@ -68,6 +74,7 @@ pub(super) fn request(session: &Session, options: &CeremonyRequestOptions) -> Re
     write_once(&options.output, &bytes)?;
     let result = Requested {
         event: event.name.as_str().to_owned(),
+        rehearsal: event.rehearsal.is_some(),
         request: ShownPath::of(options.output.clone()),
         length: bytes.len(),
         payload_sha256: hex::encode(event.digest()),
@@ -81,6 +88,7 @@ pub(super) fn request(session: &Session, options: &CeremonyRequestOptions) -> Re
 struct ResponseShown {
     #[serde(skip_serializing_if = "Option::is_none")]
     repository: Option<String>,
+    rehearsal: bool,
     payload_sha256: String,
     key: String,
     /// What the QR code holds.
@@ -95,14 +103,19 @@ impl Show for ResponseShown {
     fn text(&self) -> String {
         let repository = self.repository.as_deref().unwrap_or("none yet: this signs its first root");
         let mut text = format!(
-            "response, not verified: `ceremony collect` does that\n  first root  sha256 {repository}\n  payload     sha256 {}\n  \
+            "{}response, not verified: `ceremony collect` does that\n  first root  sha256 {repository}\n  payload     sha256 {}\n  \
              key         sha256 {}\n",
-            self.payload_sha256, self.key
+            if self.rehearsal { "REHEARSAL " } else { "" },
+            self.payload_sha256,
+            self.key
         );
         for claim in &self.claims {
             let _ = writeln!(text, "  says        {}", Printable(claim));
         }
         if let Some(code) = &self.code {
+            if self.rehearsal {
+                text.push_str("REHEARSAL\n");
+            }
             text.push_str(code);
         }
         text
@@ -137,6 +150,7 @@ pub(super) fn response(session: &Session, options: &CeremonyResponseOptions) -> 
     let said = [&response.signed_at, &response.time_source, &response.made_by];
     let shown = ResponseShown {
         repository: response.repository.clone(),
+        rehearsal: response.rehearsal,
         payload_sha256: response.payload_sha256.clone(),
         key: response.key.clone(),
         line,
@@ -224,13 +238,14 @@ pub(super) fn collect(session: &Session, options: &CeremonyCollectOptions) -> Re
         }
     }
     let status = event.status(&copy, &signed).map_err(failed)?;
+    let prospect = Prospect::of(session, &copy, &signed, &event, &status, &[]);
     let nothing = !collected.iter().any(|line| line.counts);
     let result = CollectedFrom {
         event: event.name.as_str().to_owned(),
         collected,
         passed_over,
-        status: status_json(&event, &status),
-        status_text: status_text(session, &event, &status),
+        status: status_json(&event, &status, &prospect),
+        status_text: status_text(session, &event, &status, &prospect),
     };
     output::show(session.format, &result)?;
     if nothing {

@@ -1,7 +1,12 @@
 //! `trustroot ceremony`
 
 mod air_gap;
+mod confirm;
+mod invite;
 mod matter;
+mod outlook;
+mod rebase;
+mod rehearse;
 mod review;
 mod sign;
 mod status;
@@ -18,6 +23,10 @@ use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::Session;
 use air_gap::{collect, request, response};
+use invite::{accept, admit, invite};
+use outlook::check_people;
+use rebase::rebase;
+use rehearse::rehearse;
 use review::review;
 use sign::sign;
 use status::{count, status};
@@ -32,7 +41,12 @@ pub(crate) fn run(session: &Session, command: CeremonyCommand) -> Result<(), Rep
         CeremonyCommand::Response(options) => response(session, &options),
         CeremonyCommand::Collect(options) => collect(session, &options),
         CeremonyCommand::Withdraw(options) => withdraw(session, &options),
+        CeremonyCommand::Rebase(options) => rebase(session, &options),
         CeremonyCommand::Finish(options) => finish(session, &options),
+        CeremonyCommand::Invite(options) => invite(session, &options),
+        CeremonyCommand::Accept(options) => accept(session, &options),
+        CeremonyCommand::Admit(options) => admit(session, &options),
+        CeremonyCommand::Rehearse(options) => rehearse(session, &options),
     }
 }
 
@@ -51,17 +65,22 @@ fn choose(
     if let Some(name) = named {
         return SigningEvent::open(copy, name).map_err(failed);
     }
-    let mut open = Vec::new();
+    let (mut open, mut skipped) = (Vec::new(), Vec::new());
     for name in SigningEvent::names(copy).map_err(failed)? {
-        // One that cannot be read is said by `status`; it does not stand in the way of the others.
-        let Ok(event) = SigningEvent::open(copy, &name) else { continue };
-        if event.status(copy, signed).is_ok_and(|status| states.contains(&status.state)) {
-            open.push(event);
+        // One that cannot be read does not stand in the way of the others.
+        match SigningEvent::open(copy, &name).and_then(|event| Ok((event.status(copy, signed)?.state, event))) {
+            Ok((state, event)) if states.contains(&state) => open.push(event),
+            Ok(_) => {}
+            Err(error) => skipped.push(format!("{name}: {error}")),
         }
     }
     match open.len() {
         1 => Ok(open.remove(0)),
-        0 => Err(Report::new(Outcome::WrongQuestion, "no-event", "no signing event waits for this")
+        0 => Err(skipped
+            .into_iter()
+            .fold(Report::new(Outcome::WrongQuestion, "no-event", "no signing event waits for this"), |report, why| {
+                report.fact("not read", why)
+            })
             .hint("see where events stand with `trustroot ceremony status NAME`, or start one")),
         _ => {
             let several: Vec<&str> = open.iter().map(|event| event.name.as_str()).collect();
@@ -77,6 +96,8 @@ fn choose(
 struct Started {
     event: String,
     role: String,
+    #[serde(skip)]
+    proposed: String,
     version: u64,
     payload_sha256: String,
     /// Signatures that no longer count.
@@ -88,12 +109,15 @@ impl Show for Started {
     fn text(&self) -> String {
         let voided = match self.voided {
             0 => String::new(),
-            1 => "the proposal changed: 1 signature collected so far no longer counts\n".to_owned(),
-            n => format!("the proposal changed: {n} signatures collected so far no longer count\n"),
+            1 => "the proposal changed: 1 signature collected so far no longer counts, and cannot be carried over\n"
+                .to_owned(),
+            n => format!(
+                "the proposal changed: {n} signatures collected so far no longer count, and cannot be carried over\n"
+            ),
         };
         format!(
             "proposed {} v{} as signing event {}\n  payload  sha256 {}\n{voided}next: {}\n",
-            self.role, self.version, self.event, self.payload_sha256, self.next
+            self.proposed, self.version, self.event, self.payload_sha256, self.next
         )
     }
 }
@@ -107,6 +131,10 @@ fn start(session: &Session, options: &CeremonyStartOptions) -> Result<(), Report
     let name = options.name.clone().unwrap_or_else(|| EventName::of(&role, proposal.version));
     let failed = |error: CeremonyError| ceremony_failed(&error);
     let event = SigningEvent::start(&copy, &signed, &proposal, &name).map_err(failed)?;
+    if event.withdrawal().is_some() {
+        return Err(ceremony_failed(&CeremonyError::Withdrawn { role, version: event.version })
+            .hint("this is the payload that was withdrawn: change what was wrong with it first"));
+    }
     let voided = event.signatures.len() - event.over_this_payload().count();
     let problems = event.review(&copy, &signed, session.start.time()).map_err(failed)?.problems;
     if !problems.is_empty() {
@@ -115,6 +143,7 @@ fn start(session: &Session, options: &CeremonyStartOptions) -> Result<(), Report
     let started = Started {
         event: name.as_str().to_owned(),
         role: role.to_string(),
+        proposed: event.proposed(),
         version: event.version.get(),
         payload_sha256: hex::encode(event.digest()),
         voided,
@@ -153,20 +182,24 @@ fn withdraw(session: &Session, options: &CeremonyWithdrawOptions) -> Result<(), 
     let copy = open(&options.working_copy)?;
     let signed = read_signed(session, &copy)?;
     let mut event = SigningEvent::open(&copy, &options.event).map_err(failed)?;
-    let status = event.status(&copy, &signed).map_err(failed)?;
     let (role, version) = (event.role.clone(), event.version);
-    match status.state {
-        EventState::Finished => return Err(failed(CeremonyError::Finished { role, version })),
-        EventState::Superseded => return Err(failed(CeremonyError::Superseded { role, version })),
-        _ => {}
-    }
+    let counts = match event.status(&copy, &signed) {
+        // Nobody can sign it any more; what lies there is withdrawn all the same.
+        Err(CeremonyError::NoLongerDelegated { .. }) => Vec::new(),
+        Err(error) => return Err(failed(error)),
+        Ok(status) => match status.state {
+            EventState::Finished => return Err(failed(CeremonyError::Finished { role, version })),
+            EventState::Superseded => return Err(failed(CeremonyError::Superseded { role, version })),
+            _ => status.counts.iter().map(count).collect(),
+        },
+    };
     event.withdraw(&options.because, session.start.time()).map_err(failed)?;
     let withdrawn = Withdrawn {
         event: event.name.as_str().to_owned(),
         role: role.to_string(),
         version: version.get(),
         payload_sha256: hex::encode(event.digest()),
-        counts: status.counts.iter().map(count).collect(),
+        counts,
         next: format!("put the configuration right, then `trustroot ceremony start {role}`"),
     };
     output::show(session.format, &withdrawn)
@@ -176,6 +209,8 @@ fn withdraw(session: &Session, options: &CeremonyWithdrawOptions) -> Result<(), 
 #[serde(rename_all = "camelCase")]
 struct Finished {
     role: String,
+    #[serde(skip)]
+    proposed: String,
     version: u64,
     file: ShownPath,
     sha256: String,
@@ -186,7 +221,7 @@ impl Show for Finished {
     fn text(&self) -> String {
         format!(
             "finished {} v{}: {}\n  sha256  {}\nnext: {}\n",
-            self.role, self.version, self.file, self.sha256, self.next
+            self.proposed, self.version, self.file, self.sha256, self.next
         )
     }
 }
@@ -204,6 +239,7 @@ fn finish(session: &Session, options: &CeremonyFinishOptions) -> Result<(), Repo
     let copy = open(&options.working_copy)?;
     let signed = read_signed(session, &copy)?;
     let event = choose(&copy, &signed, options.event.as_ref(), &[EventState::Complete])?;
+    check_people(&event, &signed, &options.lost)?;
     let mut accepted = AcceptedRisks::default();
     accepted.lost.clone_from(&options.lost);
     accepted.siblings = options.accept_sibling.iter().map(hex::encode).collect();
@@ -215,10 +251,12 @@ fn finish(session: &Session, options: &CeremonyFinishOptions) -> Result<(), Repo
         RoleName::Root if signed.targets().is_none_or(|targets| !targets.current) => {
             "`trustroot ceremony start targets`"
         }
+        _ if event.rehearsal.is_some() => "that was the REHEARSAL: hold the ceremony where it is meant",
         _ => "`trustroot publish`",
     };
     let finished = Finished {
         role: event.role.to_string(),
+        proposed: event.proposed(),
         version: version.get(),
         file: ShownPath::of(copy.signed_directory().join(event.file_name())),
         sha256: hex::encode(sha256(&bytes)),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trustroot::Printable;
-use trustroot::ceremony::{CeremonyError, Change, Mark};
+use trustroot::ceremony::{CeremonyError, Change, Mark, Review};
 
 use super::super::maintain::ceremony_failed;
 use super::air_gap::write_once;
@@ -21,6 +21,9 @@ use crate::ui::{Session, paint, show_time};
 #[serde(rename_all = "camelCase")]
 struct Reviewed {
     repository: Option<String>,
+    /// What is rehearsed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rehearsal: Option<Value>,
     trusted_from: Option<String>,
     event: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,6 +59,7 @@ impl Reviewed {
         let Matter { event, review, status, trusted_from, request, .. } = matter;
         Self {
             repository: review.repository.map(hex::encode),
+            rehearsal: review.rehearsal.as_ref().map(|rehearsal| json!({"of": rehearsal.of})),
             trusted_from: trusted_from.clone(),
             event: event.name.as_str().to_owned(),
             request: request.as_ref().map(|claims| claims.file.clone()),
@@ -91,18 +95,26 @@ pub(super) fn review_text(session: &Session, matter: &Matter) -> String {
     };
     let nothing = "nothing yet: only your comparison of the digest vouches for this";
     let trusted = trusted_from.as_deref().unwrap_or(nothing);
-    let mut text = format!("REVIEW of signing event {}", event.name);
+    let occasion = if review.rehearsal.is_some() { "REHEARSAL: " } else { "" };
+    let mut text = format!("{occasion}REVIEW of signing event {}", event.name);
     if let Some(claims) = request {
         let _ = write!(text, ", from the request {}", claims.file);
     }
     let _ = write!(text, "\n  repository    {repository}\n  trusted from  {trusted}\n");
+    if let Some(rehearsed) = rehearsed(review) {
+        let _ = writeln!(text, "  REHEARSAL     {rehearsed}");
+    }
     let (time, source) = (show_time(session.start.time()), time_source(session));
     let source = if source == "stated" { "as you stated" } else { "by this machine's clock" };
     let _ = write!(
         text,
         "  judged at     {time}, {source}\n  file          {}\n  proposes      {} {}\n  compared with {}\n  \
          expires       {}\n",
-        review.file, review.role, review.version, review.compared_with, review.expiry
+        review.file,
+        event.proposed(),
+        review.version,
+        review.compared_with,
+        review.expiry
     );
     if let Some(purpose) = request.as_ref().and_then(|claims| claims.purpose.as_ref()) {
         let _ = writeln!(text, "  proposed purpose, signed by nobody: \"{}\"", Whole(purpose));
@@ -124,12 +136,23 @@ pub(super) fn review_text(session: &Session, matter: &Matter) -> String {
         let _ = writeln!(text, "  BREAKS A RULE: {}", Printable(problem));
     }
     text.push_str(&siblings_text(event, status));
-    let _ = writeln!(text, "\npayload sha256\n  {}", review.groups());
+    let occasion = if review.rehearsal.is_some() { ", of a REHEARSAL" } else { "" };
+    let _ = writeln!(text, "\npayload sha256{occasion}\n  {}", review.groups());
     text.push_str("in words, to compare aloud with a second machine\n");
     for (row, words) in review.words().chunks(4).enumerate() {
         let _ = writeln!(text, "  {:2}  {}", row * 4 + 1, words.join(" "));
     }
     text
+}
+
+/// What is rehearsed, in words; `None` where the event is meant.
+fn rehearsed(review: &Review) -> Option<String> {
+    let rehearsal = review.rehearsal.as_ref()?;
+    let of = match &rehearsal.of {
+        Some(digest) => format!("of the repository with the first root sha256 {}", Printable(digest)),
+        None => "of a repository that has no root yet".to_owned(),
+    };
+    Some(format!("{of}; no signature made here is valid anywhere"))
 }
 
 /// Escaped text, however long: that of a purpose has its own limit.
@@ -145,7 +168,8 @@ impl std::fmt::Display for Whole<'_> {
 /// The review as a page.
 fn page(matter: &Matter, reviewed: &Reviewed) -> String {
     let Matter { event, review, status, .. } = matter;
-    let title = format!("Review of signing event {}", event.name);
+    let occasion = if review.rehearsal.is_some() { "REHEARSAL: review" } else { "Review" };
+    let title = format!("{occasion} of signing event {}", event.name);
     let source = if reviewed.time_source == "stated" { "as stated" } else { "by this machine's clock" };
     let or = |text: &Option<String>, none: &str| text.clone().unwrap_or_else(|| none.to_owned());
     let mut facts = vec![
@@ -156,10 +180,13 @@ fn page(matter: &Matter, reviewed: &Reviewed) -> String {
         ),
         ("judged at", format!("{}, {source}", reviewed.judged_at)),
         ("file", review.file.clone()),
-        ("proposes", format!("{} {}", review.role, review.version)),
+        ("proposes", format!("{} {}", event.proposed(), review.version)),
         ("compared with", review.compared_with.clone()),
         ("expires", review.expiry.clone()),
     ];
+    if let Some(rehearsed) = rehearsed(review) {
+        facts.insert(0, ("REHEARSAL", rehearsed));
+    }
     if let Some(claims) = &matter.request {
         facts.push(("request", claims.file.clone()));
         if let Some(purpose) = &claims.purpose {

@@ -4,16 +4,20 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use serde::Serialize;
-use trustroot::ceremony::{CeremonyError, Challenge, EventState, Review};
+use trustroot::ceremony::{CeremonyError, EventState};
+use trustroot::crypto::sha256;
+use trustroot::metadata::Envelope;
 
 use super::super::maintain::ceremony_failed;
 use super::air_gap::exists;
-use super::matter::{matter, time_source};
+use super::confirm::{Shown, confirm};
+use super::matter::{Matter, matter, time_source};
 use super::review::review_text;
 use super::status::count;
 use crate::args::CeremonySignOptions;
 use crate::keys::{create_public, open_key};
 use crate::output::{self, Show, ShownPath};
+use crate::registered::{Purpose, register};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path, show_time};
 
@@ -22,6 +26,8 @@ use crate::ui::{Session, show_path, show_time};
 struct Signed {
     event: String,
     role: String,
+    #[serde(skip)]
+    proposed: String,
     version: u64,
     payload_sha256: String,
     files: Vec<ShownPath>,
@@ -34,7 +40,7 @@ impl Show for Signed {
     fn text(&self) -> String {
         let counts = if self.counts.is_empty() { String::new() } else { format!(" ({})", self.counts.join("; ")) };
         let files: Vec<String> = self.files.iter().map(ToString::to_string).collect();
-        let mut text = format!("signed {} v{}{counts}: {}\n", self.role, self.version, files.join(", "));
+        let mut text = format!("signed {} v{}{counts}: {}\n", self.proposed, self.version, files.join(", "));
         if let Some(next) = &self.next {
             let _ = writeln!(text, "next: {next}");
         }
@@ -66,8 +72,17 @@ pub(super) fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(
         }
         _ => {}
     }
-    confirm(session, &matter.review, options.payload_sha256.as_ref())?;
+    let shown = Shown {
+        digest: &matter.review.digest,
+        what: "payload",
+        rehearsal: matter.review.rehearsal.is_some(),
+        elsewhere: "a second machine",
+        words: "as the second machine shows them",
+        option: "--payload-sha256",
+    };
+    confirm(session, &shown, options.payload_sha256.as_ref())?;
     let key = open_key(session, &options.key)?;
+    register(session, key.canonical_spki(), &purpose(&matter))?;
     let event = &mut matter.event;
     let (files, counts, next) = if let Some(file) = &options.output {
         let mut response = event.respond(&matter.signed, &*key).map_err(failed)?;
@@ -85,6 +100,7 @@ pub(super) fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(
     let answer = Signed {
         event: event.name.as_str().to_owned(),
         role: event.role.to_string(),
+        proposed: event.proposed(),
         version: event.version.get(),
         payload_sha256: hex::encode(event.digest()),
         files,
@@ -94,32 +110,12 @@ pub(super) fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(
     output::show(session.format, &answer)
 }
 
-/// Has the signer confirm the payload: by its digest from a second machine, or by four of its words.
-fn confirm(session: &Session, review: &Review, given: Option<&[u8; 32]>) -> Result<(), Report> {
-    let failed = |error: CeremonyError| ceremony_failed(&error);
-    if let Some(given) = given {
-        return if *given == review.digest {
-            Ok(())
-        } else {
-            let report = failed(CeremonyError::NotConfirmed);
-            Err(report.fact("given", hex::encode(given)).fact("payload", hex::encode(review.digest)))
-        };
+fn purpose(matter: &Matter) -> Purpose {
+    let first_root = matter.signed.roots().next().and_then(|(_, bytes)| Envelope::parse(bytes).ok());
+    Purpose {
+        repository: matter.signed.digest(),
+        first_root: first_root.map(|first| sha256(first.signed_bytes())),
+        payload: matter.event.digest(),
+        rehearsal: matter.event.rehearsal.is_some(),
     }
-    if !session.interactive {
-        return Err(Report::new(
-            Outcome::WrongQuestion,
-            "no-terminal",
-            "the payload has to be confirmed, and there is no terminal to ask on",
-        )
-        .still("nothing was signed")
-        .hint("compare the digest with a second machine, and give it with `--payload-sha256`"));
-    }
-    let challenge = Challenge::random().map_err(|error| failed(error.into()))?;
-    let places: Vec<String> = challenge.places().iter().map(|place| (place + 1).to_string()).collect();
-    let _ =
-        write!(anstream::stderr(), "\ntype the words number {}, as the second machine shows them: ", places.join(", "));
-    let _ = anstream::stderr().flush();
-    let mut typed = String::new();
-    std::io::stdin().read_line(&mut typed).map_err(|error| Report::io(&error))?;
-    if challenge.is_met(&review.digest, &typed) { Ok(()) } else { Err(failed(CeremonyError::NotConfirmed)) }
 }

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trustroot::Printable;
-use trustroot::ceremony::{CeremonyError, EventName, EventState, SigningEvent, Status, Under, digest_groups};
+use trustroot::ceremony::{CeremonyError, EventName, EventState, Sibling, SigningEvent, Status, Under, digest_groups};
 use trustroot::crypto::KeyFamily;
 use trustroot::repository::{FamilyCount, SignedState, WorkingCopy};
 use trustroot::trust::{Standing, TallyLine};
 
 use super::super::maintain::{ceremony_failed, open};
+use super::outlook::{Prospect, check_people};
 use super::read_signed;
 use super::review::Whole;
 use crate::args::{CeremonyStatusOptions, Format};
@@ -50,9 +51,16 @@ pub(super) fn status(session: &Session, options: &CeremonyStatusOptions) -> Resu
     let (mut events, mut text, mut shown) = (Vec::new(), String::new(), Vec::new());
     for name in &names {
         // One event that cannot be read does not hide the others.
-        let read = SigningEvent::open(&copy, name).and_then(|event| Ok((event.status(&copy, &signed)?, event)));
-        match read {
+        let opened = SigningEvent::open(&copy, name);
+        let withdrawn = opened.as_ref().is_ok_and(|event| event.withdrawal().is_some());
+        match opened.and_then(|event| Ok((event.status(&copy, &signed)?, event))) {
             Err(error) if options.event.is_some() => return Err(failed(error)),
+            Err(CeremonyError::NoLongerDelegated { .. }) if withdrawn => {}
+            Err(error @ CeremonyError::NoLongerDelegated { .. }) => {
+                let _ = writeln!(text, "{name}: {error}\nnext: `trustroot ceremony withdraw {name} --because TEXT`");
+                events.push(json!({"event": name.as_str(), "error": error.to_string()}));
+                shown.push((name, Err(error)));
+            }
             Err(error) => {
                 let _ = writeln!(text, "{name}: cannot be read: {error}");
                 events.push(json!({"event": name.as_str(), "error": error.to_string()}));
@@ -60,9 +68,13 @@ pub(super) fn status(session: &Session, options: &CeremonyStatusOptions) -> Resu
             }
             Ok((status, event)) => {
                 let done = matches!(status.state, EventState::Finished | EventState::Superseded);
+                // A payload that was given up and has all its signatures concerns everybody, for ever.
+                let done = done && !status.siblings.iter().any(is_whole);
+                check_people(&event, &signed, &options.lost)?;
                 if options.event.is_some() || !done {
-                    text.push_str(&status_text(session, &event, &status));
-                    events.push(status_json(&event, &status));
+                    let prospect = Prospect::of(session, &copy, &signed, &event, &status, &options.lost);
+                    text.push_str(&status_text(session, &event, &status, &prospect));
+                    events.push(status_json(&event, &status, &prospect));
                     shown.push((name, Ok((event, status))));
                 }
             }
@@ -111,7 +123,9 @@ fn section(
     event: &SigningEvent,
     status: &Status,
 ) {
-    comment.block("text", &status_text(session, event, status), 2);
+    // What breaks a rule is said below, at more length.
+    let prospect = Prospect::of(session, copy, signed, event, status, &[]).but_problems();
+    comment.block("text", &status_text(session, event, status, &prospect), 2);
     comment.say("SHA-256 of the payload, and when it would expire:");
     let expires = event.expires().map_or_else(|_| "unknown".to_owned(), |expires| expires.to_string());
     comment.block("text", &format!("{}\n{expires}", digest_groups(&event.digest())), 2);
@@ -161,11 +175,11 @@ fn state_words(state: EventState) -> &'static str {
     }
 }
 
-pub(super) fn status_text(session: &Session, event: &SigningEvent, status: &Status) -> String {
+pub(super) fn status_text(session: &Session, event: &SigningEvent, status: &Status, prospect: &Prospect) -> String {
     let mut text = format!(
         "{}: {} {}, {}\n  payload  sha256 {}\n",
         event.name,
-        event.role,
+        event.proposed(),
         event.version,
         state_words(status.state),
         hex::encode(event.digest())
@@ -194,13 +208,22 @@ pub(super) fn status_text(session: &Session, event: &SigningEvent, status: &Stat
     for owner in &status.outgoing_missing {
         let _ = writeln!(text, "  {} changes keys: the outgoing key must sign too", Printable(owner));
     }
+    for line in &prospect.lines {
+        let _ = writeln!(text, "  {line}");
+    }
     text.push_str(&siblings_text(event, status));
     let next = match status.state {
         EventState::Open | EventState::Complete if expired.is_some() => {
             format!("`trustroot ceremony start {}`", event.role)
         }
+        EventState::Open if !prospect.reachable => {
+            format!(
+                "nobody can finish this: `trustroot ceremony withdraw {} --because TEXT`, and see the guide",
+                event.name
+            )
+        }
         EventState::Open => {
-            let missing = missing(status);
+            let missing = missing(status, &prospect.lost);
             let who =
                 if missing.is_empty() { "nobody is left who could sign".to_owned() } else { missing.join(" or ") };
             format!("{who} runs `trustroot ceremony sign {} --key FILE`", event.name)
@@ -209,6 +232,7 @@ pub(super) fn status_text(session: &Session, event: &SigningEvent, status: &Stat
             format!("they sign with it, or `trustroot ceremony finish {} --lost NAME`", event.name)
         }
         EventState::Complete => format!("`trustroot ceremony finish {}`", event.name),
+        EventState::Finished if event.rehearsal.is_some() => "hold the ceremony where it is meant".to_owned(),
         EventState::Finished => "`trustroot publish`".to_owned(),
         _ => format!("`trustroot ceremony start {}`", event.role),
     };
@@ -221,7 +245,13 @@ pub(super) fn siblings_text(event: &SigningEvent, status: &Status) -> String {
     let mut text = String::new();
     for sibling in &status.siblings {
         let counts: Vec<String> = sibling.counts.iter().map(count).collect();
-        let known = if counts.is_empty() { "its payload is not here".to_owned() } else { counts.join("; ") };
+        let known = match counts.len() {
+            0 => "its payload is not here".to_owned(),
+            _ if is_whole(sibling) => {
+                format!("{}: WHOLE, whoever has these signatures can use it for ever", counts.join("; "))
+            }
+            _ => counts.join("; "),
+        };
         let _ = writeln!(
             text,
             "  sibling: another {} {} has signatures, in event {} ({known})\n    payload  sha256 {}",
@@ -234,6 +264,11 @@ pub(super) fn siblings_text(event: &SigningEvent, status: &Status) -> String {
     text
 }
 
+/// Whether a payload beside the event has every signature that it needs.
+fn is_whole(sibling: &Sibling) -> bool {
+    !sibling.counts.is_empty() && sibling.counts.iter().all(Under::met)
+}
+
 pub(super) fn count(under: &Under) -> String {
     let of = |count: &FamilyCount| format!(", {} of {} {}", count.counted, count.needed, count.family);
     let families: String = under.families.iter().map(of).collect();
@@ -241,7 +276,7 @@ pub(super) fn count(under: &Under) -> String {
 }
 
 /// Who can still sign, by name where there is one.
-fn missing(status: &Status) -> Vec<String> {
+fn missing(status: &Status, lost: &[String]) -> Vec<String> {
     let mut names = std::collections::BTreeSet::new();
     for under in status.counts.iter().filter(|under| !under.met()) {
         // Once the threshold is met, only keys of the families that are short help.
@@ -249,7 +284,8 @@ fn missing(status: &Status) -> Vec<String> {
             let short = |count: &FamilyCount| !count.met() && line.family == Some(count.family);
             line.standing == Standing::Missing && (!under.tally.met() || under.families.iter().any(short))
         };
-        for line in under.tally.lines.iter().filter(|line| helps(line)) {
+        let here = |line: &&TallyLine| line.owner.as_ref().is_none_or(|owner| !lost.contains(owner));
+        for line in under.tally.lines.iter().filter(|line| helps(line)).filter(here) {
             names.insert(match &line.owner {
                 Some(owner) => Printable(owner).to_string(),
                 None => line.keyid.to_string(),
@@ -259,7 +295,7 @@ fn missing(status: &Status) -> Vec<String> {
     names.into_iter().collect()
 }
 
-pub(super) fn status_json(event: &SigningEvent, status: &Status) -> Value {
+pub(super) fn status_json(event: &SigningEvent, status: &Status, prospect: &Prospect) -> Value {
     let counts = |counts: &[Under]| -> Vec<Value> {
         let lines = |under: &Under| -> Vec<Value> {
             let line = |line: &TallyLine| {
@@ -294,6 +330,7 @@ pub(super) fn status_json(event: &SigningEvent, status: &Status) -> Value {
         "event": event.name.as_str(),
         "role": event.role.as_str(),
         "version": event.version.get(),
+        "rehearsal": event.rehearsal.is_some(),
         "payloadSha256": hex::encode(event.digest()),
         "state": match status.state {
             EventState::Open => "open",
@@ -313,6 +350,7 @@ pub(super) fn status_json(event: &SigningEvent, status: &Status) -> Value {
             "event": sibling.event.as_str(),
             "counts": counts(&sibling.counts),
         })).collect::<Vec<_>>(),
-        "canStillSign": missing(status),
+        "canStillSign": missing(status, &prospect.lost),
+        "outlook": prospect.json(),
     })
 }

@@ -407,9 +407,11 @@ fn random() -> u64 {
 /// Sleeps by both clocks, whichever is quicker: while a machine is suspended one of them stands still.
 async fn sleep(wait: Duration) {
     const STEP: Duration = Duration::from_secs(15);
-    let (started, due) = (tokio::time::Instant::now(), chrono::TimeDelta::from_std(wait).map(|wait| now() + wait));
+    let started = tokio::time::Instant::now();
+    // None where the wait is longer than time is.
+    let due = chrono::TimeDelta::from_std(wait).ok().and_then(|wait| now().checked_add_signed(wait));
     while let Some(left) = wait.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) {
-        if due.is_ok_and(|due| due <= now()) {
+        if due.is_some_and(|due| due <= now()) {
             return;
         }
         tokio::time::sleep(left.min(STEP)).await;

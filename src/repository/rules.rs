@@ -1,10 +1,13 @@
 //! Rules that no signature may help to break: what has made repositories unusable, and what a namespace may not do.
+//!
+//! They are judged before anybody signs, when an event is finished, and again before publishing: files may have been edited
+//! in between.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{CeremonyError, SigningEvent};
+use super::{FamilyThresholds, Rehearsal, RepositoryError, SignedState};
 use crate::builders::{
     Builder, BuilderId, CATALOG_PATH, Catalog, Namespace, Signer, Status, Verifier, builder_against_catalog,
     builder_path, builder_succession, catalog_path, catalog_succession, namespace_patterns, verifier_against_catalog,
@@ -13,51 +16,107 @@ use crate::builders::{
 use crate::crypto::{KeyFamily, VerifyingKey};
 use crate::example_keys::example_key_name;
 use crate::metadata::{
-    Delegation, DelegationRule, KeyId, PathRule, PublicKey, RoleKeys, RoleName, Root, TargetPath, Targets, Unrecognized,
+    Delegation, DelegationRule, Document, Envelope, Expires, KeyId, PathRule, PublicKey, RoleKeys, RoleName, Root,
+    TargetPath, Targets, Unrecognized, Version,
 };
 use crate::printable::Printable;
-use crate::repository::{FamilyThresholds, SignedState};
+use crate::trust::Refusal;
 
-/// Judges a proposal.
-pub(super) fn judge(
-    event: &SigningEvent,
+/// A document that is to be signed or published.
+#[derive(Debug, Clone)]
+pub(crate) struct Offered<'a> {
+    pub(crate) role: &'a RoleName,
+    pub(crate) version: Version,
+    pub(crate) envelope: &'a Envelope,
+    /// The file.
+    pub(crate) document: &'a [u8],
+    /// The files that it names, as far as they are at hand.
+    pub(crate) targets: &'a BTreeMap<TargetPath, Vec<u8>>,
+    /// Those that are not.
+    pub(crate) left_out: Vec<TargetPath>,
+    /// Whose keys are refused, where it is rehearsed.
+    pub(crate) rehearsal: Option<&'a Rehearsal>,
+}
+
+/// When a document is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Before it is signed, and when it is finished: at this time.
+    Signing(DateTime<Utc>),
+    /// Before it is published. What begins then may have begun since it was signed, and the catalog may have changed:
+    /// whoever narrows a grant need not wait for the namespace.
+    Publishing(DateTime<Utc>),
+}
+
+impl Moment {
+    fn time(self) -> DateTime<Utc> {
+        match self {
+            Self::Signing(time) | Self::Publishing(time) => time,
+        }
+    }
+
+    /// From when on something may begin.
+    fn earliest(self) -> DateTime<Utc> {
+        match self {
+            Self::Signing(time) => time,
+            Self::Publishing(_) => DateTime::<Utc>::MIN_UTC,
+        }
+    }
+}
+
+/// Judges a document over the state that it follows.
+pub(crate) fn judge(
+    offered: &Offered<'_>,
     keys: Keys,
     signed: &SignedState,
-    now: DateTime<Utc>,
-) -> Result<Findings, CeremonyError> {
-    let mut problems = Problems { list: Vec::new(), notes: Vec::new(), trial: keys == Keys::Throwaway };
-    let next = signed.next_version(&event.role)?;
-    if event.version != next && !signed.versions(&event.role)?.contains(&event.version) {
-        problems.add(format!("it would be {}, where {next} follows what is signed", event.version));
+    moment: Moment,
+) -> Result<Findings, RepositoryError> {
+    let (trial, rehearsal) = (keys == Keys::Throwaway, offered.rehearsal);
+    let mut problems = Problems { list: Vec::new(), notes: Vec::new(), trial, rehearsal };
+    let next = signed.next_version(offered.role)?;
+    if offered.version != next && !signed.versions(offered.role)?.contains(&offered.version) {
+        problems.add(format!("it would be {}, where {next} follows what is signed", offered.version));
     }
-    match &event.role {
+    problems.check_document(offered.role, offered.document);
+    problems.check_content(offered.targets);
+    match offered.role {
         RoleName::Root => {
-            let root: Root = event.envelope.unverified()?;
-            problems.check_root(&root);
-            problems.check_expiry(&root.expires, now);
+            let root: Root = unverified(offered)?;
+            problems.check_root(&root, signed);
+            problems.check_expiry(&root.expires, moment);
+            problems.check_outlives(&root, signed);
         }
         role => {
-            let targets: Targets = event.envelope.unverified()?;
-            problems.check_expiry(&targets.expires, now);
+            let targets: Targets = unverified(offered)?;
+            problems.check_expiry(&targets.expires, moment);
             if let Some(root) = signed.root()
                 && targets.expires.time() > root.expires.time()
             {
                 problems.add(format!("it would be good for longer than the root, which expires on {}", root.expires));
             }
-            for path in event.left_out() {
+            let before = signed.role(role)?;
+            let names =
+                |targets: &Targets| targets.iter().filter_map(|(path, _)| TargetPath::new(&path).ok()).collect();
+            problems.check_paths(&names(&targets), &before.map(|before| names(&before.document)).unwrap_or_default());
+            for path in &offered.left_out {
                 // What people read may be known by its digest; what we judge may not.
                 if *role != RoleName::Targets || path.as_str().starts_with("slsa/") {
                     problems.add(format!("{path} is proposed, and cannot be judged, since its content is not here"));
                 }
             }
             if *role == RoleName::Targets {
-                problems.check_catalog(event, signed, &targets, now)?;
+                problems.check_catalog(offered, signed, &targets, moment)?;
             } else {
-                problems.check_namespace(event, signed, role, &targets, now)?;
+                problems.check_namespace(offered, signed, role, &targets, moment)?;
             }
         }
     }
     Ok(Findings { problems: problems.list, notes: problems.notes })
+}
+
+fn unverified<T: Document>(offered: &Offered<'_>) -> Result<T, RepositoryError> {
+    let refused = |source| Refusal::Malformed { role: offered.role.clone(), source };
+    Ok(offered.envelope.unverified().map_err(refused)?)
 }
 
 /// Which keys a proposal may list.
@@ -71,45 +130,70 @@ pub enum Keys {
 }
 
 /// What was found, one sentence each.
-pub(super) struct Findings {
+pub(crate) struct Findings {
     /// Rules that the proposal breaks.
-    pub(super) problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
     /// What is allowed, and may not be what was meant.
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// The keys that a delegator lists, and those that one role has.
 type ListedKeys<'a> = (&'a BTreeMap<KeyId, PublicKey>, &'a RoleKeys);
 
-struct Problems {
+pub(super) struct Problems<'a> {
     list: Vec<String>,
     notes: Vec<String>,
     trial: bool,
+    rehearsal: Option<&'a Rehearsal>,
 }
 
-impl Problems {
-    fn add(&mut self, problem: impl Into<String>) {
+impl Problems<'_> {
+    pub(super) fn add(&mut self, problem: impl Into<String>) {
         self.list.push(problem.into());
     }
 
-    fn check_expiry(&mut self, expires: &crate::metadata::Expires, now: DateTime<Utc>) {
+    pub(super) fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
+    fn check_expiry(&mut self, expires: &Expires, moment: Moment) {
+        let now = moment.time();
         if expires.is_past(now) {
             self.add(format!("it would have expired already, on {expires}"));
         }
         // Whoever signs something good for ever can never take it back.
-        if expires.time() > now + chrono::Duration::days(3660) {
+        if expires.time() - now > chrono::Duration::days(3660) {
             self.add(format!("it would be good until {expires}, more than ten years from now"));
         }
     }
 
-    fn check_root(&mut self, root: &Root) {
+    /// What a root vouches for must not outlive it, nor a namespace the targets that delegate to it.
+    fn check_outlives(&mut self, root: &Root, signed: &SignedState) {
+        for role in std::iter::once(RoleName::Targets).chain(namespaces_of(signed)) {
+            let Ok(Some(document)) = signed.role(&role) else { continue };
+            let expires = &document.document.expires;
+            if document.current && expires.time() > root.expires.time() {
+                self.add(format!(
+                    "it would expire before {role} {}, which is good until {expires}",
+                    document.version()
+                ));
+            }
+        }
+    }
+
+    fn check_root(&mut self, root: &Root, signed: &SignedState) {
         if !root.consistent_snapshot {
             self.add("consistent snapshots would be off, and clients would meet half-published files");
         }
         for role in [RoleName::Root, RoleName::Targets, RoleName::Snapshot, RoleName::Timestamp] {
             let Some(keys) = root.role(&role) else { continue };
-            self.check_keys(&role, &root.keys, keys);
+            let before = signed.root().and_then(|before| Some((&before.keys, Root::role(before, &role)?)));
+            self.check_keys(&role, &root.keys, keys, before);
         }
+        let roles = [&root.root, &root.targets, &root.snapshot, &root.timestamp];
+        let used = roles.into_iter().flat_map(|role| &role.keyids).collect();
+        let before = signed.root().map(|root| root.keys.clone()).unwrap_or_default();
+        self.check_key_map(&root.keys, &before, &used);
         self.check_families(&root.unrecognized, &|role| match role {
             "root" => Some((&root.keys, &root.root)),
             "targets" => Some((&root.keys, &root.targets)),
@@ -145,9 +229,16 @@ impl Problems {
     }
 
     /// One physical key once, a threshold that can be met, and for root and targets more than one person.
-    fn check_keys(&mut self, role: &RoleName, keys: &BTreeMap<KeyId, PublicKey>, of: &RoleKeys) {
+    fn check_keys(
+        &mut self,
+        role: &RoleName,
+        keys: &BTreeMap<KeyId, PublicKey>,
+        of: &RoleKeys,
+        before: Option<ListedKeys<'_>>,
+    ) {
         let mut seen = BTreeSet::new();
-        let mut held: BTreeMap<Option<&str>, u64> = BTreeMap::new();
+        let mut held: BTreeMap<Option<String>, u64> = BTreeMap::new();
+        let mut unnamed_is_new = false;
         for keyid in &of.keyids {
             let Some(listed) = keys.get(keyid) else {
                 self.add(format!("{role} lists the keyid {keyid} without its key"));
@@ -168,30 +259,38 @@ impl Problems {
             {
                 self.add(format!("{role} lists the throwaway key `{name}`, whose secret half is public"));
             }
-            if listed.to_value()["keyval"].as_object().is_none_or(|keyval| keyval.len() != 1) {
-                self.add(format!("{role} lists the key {keyid} with more than its public half"));
+            if self.rehearsal.is_some_and(|rehearsal| rehearsal.refuses(key.canonical_spki())) {
+                self.add(format!("{role} lists the key {keyid} of the real repository, and this is a rehearsal"));
             }
-            *held.entry(listed.owner()).or_default() += 1;
+            let known = before.is_some_and(|(keys, of)| of.keyids.contains(keyid) && keys.get(keyid) == Some(listed));
+            unnamed_is_new |= listed.owner().is_none() && !known;
+            *held.entry(listed.owner().map(same_name)).or_default() += 1;
         }
         let threshold = of.threshold.get();
         if threshold > seen.len() as u64 {
             self.add(format!("{role} needs {threshold} signatures and has {} usable keys", seen.len()));
         }
-        let single = held.values().any(|keys| *keys >= threshold);
-        if single && matches!(role, RoleName::Root | RoleName::Targets) {
+        if !matches!(role, RoleName::Root | RoleName::Targets) {
+            return;
+        }
+        // Of keys that came without a name nobody can say whether one person holds several.
+        let unnamed = held.remove(&None).unwrap_or_default();
+        if held.values().any(|keys| *keys >= threshold) || threshold == 1 || unnamed_is_new && unnamed >= threshold {
             self.add(format!("one person alone could sign {role}"));
+        } else if unnamed >= threshold {
+            self.note(format!("{unnamed} keys of {role} name nobody: one person alone may hold as many as sign it"));
         }
     }
 
     /// The catalog, and the delegations that it and they agree on.
     fn check_catalog(
         &mut self,
-        event: &SigningEvent,
+        offered: &Offered<'_>,
         signed: &SignedState,
         targets: &Targets,
-        now: DateTime<Utc>,
-    ) -> Result<(), CeremonyError> {
-        let Some(bytes) = event.targets.get(&catalog_path()) else {
+        moment: Moment,
+    ) -> Result<(), RepositoryError> {
+        let Some(bytes) = offered.targets.get(&catalog_path()) else {
             self.add(format!("there is no {CATALOG_PATH}"));
             return Ok(());
         };
@@ -203,7 +302,7 @@ impl Problems {
             }
         };
         let old = signed_catalog(signed)?;
-        self.list.extend(catalog_succession(old.as_ref(), &catalog, now));
+        self.list.extend(catalog_succession(old.as_ref(), &catalog, moment.earliest()));
 
         let delegations: Vec<Delegation> = match targets.delegations.as_ref().map(|all| &all.rule) {
             Some(DelegationRule::Roles(roles)) => roles.iter().collect(),
@@ -215,6 +314,18 @@ impl Problems {
         };
         let keys = targets.delegations.as_ref().map(|all| all.keys.clone()).unwrap_or_default();
         self.check_shared_keys(signed, &keys, &delegations);
+        let old_delegations = signed.targets().and_then(|before| before.document.delegations.clone());
+        let used = delegations.iter().flat_map(|delegation| &delegation.keys.keyids).collect();
+        let keys_before = old_delegations.as_ref().map(|all| all.keys.clone()).unwrap_or_default();
+        self.check_key_map(&keys, &keys_before, &used);
+        for role in delegations.iter().map(|delegation| &delegation.role) {
+            // What it signed for an earlier delegator counts for nothing here.
+            if let Ok(Some(document)) = signed.namespace(role)
+                && document.document.expires.time() > targets.expires.time()
+            {
+                self.note(format!("it would expire before {role} {}, which it vouches for", document.version()));
+            }
+        }
         self.check_families(&targets.unrecognized, &|role| {
             let delegation = delegations.iter().find(|delegation| delegation.role.as_str() == role)?;
             Some((&keys, &delegation.keys))
@@ -232,7 +343,9 @@ impl Problems {
         let namespaces: BTreeSet<String> = catalog.namespaces.keys().map(|name| name.as_str().to_owned()).collect();
         for delegation in &delegations {
             let role = &delegation.role;
-            self.check_keys(role, &keys, &delegation.keys);
+            let before = old_delegations.as_ref().and_then(|all| Some((&all.keys, all.to_role(role.as_str())?)));
+            let before = before.as_ref().map(|(keys, delegation)| (*keys, &delegation.keys));
+            self.check_keys(role, &keys, &delegation.keys, before);
             let Ok(namespace) = Namespace::parse(role.as_str()) else {
                 self.add(format!("{role} is delegated to, and is not the name of a namespace"));
                 continue;
@@ -255,7 +368,7 @@ impl Problems {
         for namespace in namespaces.iter().filter(|name| !delegations.iter().any(|role| role.role.as_str() == **name)) {
             self.add(format!("the namespace {namespace} is in the catalog, and not delegated to"));
         }
-        for path in event.targets.keys().filter(|path| path.as_str().starts_with("slsa/")) {
+        for path in offered.targets.keys().filter(|path| path.as_str().starts_with("slsa/")) {
             if *path != catalog_path() {
                 self.add(format!("{path} belongs to a namespace or an online role, not to top-level targets"));
             }
@@ -297,14 +410,19 @@ impl Problems {
     /// The documents of a namespace, against the catalog that is signed.
     fn check_namespace(
         &mut self,
-        event: &SigningEvent,
+        offered: &Offered<'_>,
         signed: &SignedState,
         role: &RoleName,
         targets: &Targets,
-        now: DateTime<Utc>,
-    ) -> Result<(), CeremonyError> {
+        moment: Moment,
+    ) -> Result<(), RepositoryError> {
         if targets.delegations.is_some() {
             self.add("a namespace does not delegate further");
+        }
+        if let Some(above) = signed.targets()
+            && targets.expires.time() > above.document.expires.time()
+        {
+            self.note(format!("it would be good for longer than targets, which expire on {}", above.document.expires));
         }
         self.check_families(&targets.unrecognized, &|_| None);
         let (Some(catalog), Ok(namespace)) = (signed_catalog(signed)?, Namespace::parse(role.as_str())) else {
@@ -312,7 +430,7 @@ impl Problems {
             return Ok(());
         };
         let before = signed_files(signed, role)?;
-        for (path, bytes) in &event.targets {
+        for (path, bytes) in offered.targets {
             let old = before.get(path);
             if let Ok(builder) = Builder::parse(bytes) {
                 if *path != builder_path(&namespace, &builder.id) {
@@ -320,9 +438,11 @@ impl Problems {
                 }
                 let old = old.and_then(|bytes| Builder::parse(bytes).ok());
                 let (problems, notes) = builder_against_catalog(&catalog, &namespace, &builder);
-                self.list.extend(problems);
-                self.notes.extend(notes);
-                self.list.extend(builder_succession(old.as_ref(), &builder, now));
+                if matches!(moment, Moment::Signing(_)) {
+                    self.list.extend(problems);
+                    self.notes.extend(notes);
+                }
+                self.list.extend(builder_succession(old.as_ref(), &builder, moment.earliest()));
                 self.check_signers(&builder.id, &builder.signers);
                 continue;
             }
@@ -332,7 +452,9 @@ impl Problems {
                         self.add(format!("{path} is not the path of the verifier {}", verifier.id));
                     }
                     let old = old.and_then(|bytes| Verifier::parse(bytes).ok());
-                    self.list.extend(verifier_against_catalog(&catalog, &namespace, &verifier));
+                    if matches!(moment, Moment::Signing(_)) {
+                        self.list.extend(verifier_against_catalog(&catalog, &namespace, &verifier));
+                    }
                     self.list.extend(verifier_succession(old.as_ref(), &verifier));
                     self.check_signers(&verifier.id, &verifier.signers);
                 }
@@ -343,7 +465,7 @@ impl Problems {
                 }
             }
         }
-        for (path, bytes) in before.iter().filter(|(path, _)| !event.targets.contains_key(*path)) {
+        for (path, bytes) in before.iter().filter(|(path, _)| !offered.targets.contains_key(*path)) {
             if let Some(id) = revocations(bytes) {
                 self.add(format!("{path} would go, and with it revoked keys of {id}: retire it instead"));
             }
@@ -363,6 +485,20 @@ impl Problems {
     }
 }
 
+/// Whether two names are one, however they are spelled: by the letters that people see.
+pub(crate) fn same_name(name: &str) -> String {
+    let skeleton: String = unicode_security::confusable_detection::skeleton(name.trim()).collect();
+    skeleton.to_lowercase()
+}
+
+/// The namespaces that are delegated to.
+fn namespaces_of(signed: &SignedState) -> Vec<RoleName> {
+    match signed.targets().and_then(|targets| targets.document.delegations.as_ref()).map(|all| &all.rule) {
+        Some(DelegationRule::Roles(roles)) => roles.iter().map(|delegation| delegation.role).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// The builder or verifier, if its document holds something revoked.
 fn revocations(bytes: &[u8]) -> Option<BuilderId> {
     let (id, status, signers) = match (Builder::parse(bytes), Verifier::parse(bytes)) {
@@ -376,7 +512,7 @@ fn revocations(bytes: &[u8]) -> Option<BuilderId> {
 }
 
 /// The catalog that was signed last.
-fn signed_catalog(signed: &SignedState) -> Result<Option<Catalog>, CeremonyError> {
+fn signed_catalog(signed: &SignedState) -> Result<Option<Catalog>, RepositoryError> {
     let path = catalog_path();
     let Some(targets) = signed.role(&RoleName::Targets)? else { return Ok(None) };
     let Ok(Some(entry)) = targets.document.find(&path) else { return Ok(None) };
@@ -384,7 +520,7 @@ fn signed_catalog(signed: &SignedState) -> Result<Option<Catalog>, CeremonyError
 }
 
 /// The files that a role's last signed version names.
-fn signed_files(signed: &SignedState, role: &RoleName) -> Result<BTreeMap<TargetPath, Vec<u8>>, CeremonyError> {
+fn signed_files(signed: &SignedState, role: &RoleName) -> Result<BTreeMap<TargetPath, Vec<u8>>, RepositoryError> {
     let mut files = BTreeMap::new();
     let Some(document) = signed.role(role)? else { return Ok(files) };
     for (path, entry) in document.document.iter() {
