@@ -35,6 +35,7 @@
 //! | `cli` (default) | the `trustroot` command |
 //! | `maintainer` | `repository`, `signers`, `ceremony`, `publish`: the other side of the client |
 //! | `pkcs11` | `signers::Token`: keys in tokens and HSMs |
+//! | `kms-aws` | `signers::AwsKmsSigner`: keys in AWS KMS |
 //! | `client` | `client`: HTTP, `file://`, local cache |
 //! | `aws-lc` (default) | the aws-lc-rs back end |
 //! | `ring` | the ring back end, which serves where `aws-lc` is off: no ML-DSA, no P-521 |
@@ -51,6 +52,8 @@ pub mod example_keys;
 #[cfg(feature = "client")]
 mod fs;
 mod input;
+#[cfg(feature = "maintainer")]
+pub mod key_attestation;
 #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "the client alone keeps outlines"))]
 pub mod metadata;
 mod printable;

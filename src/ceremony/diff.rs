@@ -53,7 +53,7 @@ impl Change {
 }
 
 /// A physical key: its canonical SubjectPublicKeyInfo, or the text of one that cannot be used.
-type Physical = Vec<u8>;
+pub(super) type Physical = Vec<u8>;
 
 fn physical(key: &PublicKey) -> Physical {
     VerifyingKey::from_metadata(key).map_or_else(|_| key.to_canonical(), |key| key.canonical_spki().to_vec())
@@ -74,8 +74,11 @@ pub(super) fn describe_key(key: &PublicKey) -> String {
 
 const TOP_LEVEL: [RoleName; 4] = [RoleName::Root, RoleName::Targets, RoleName::Snapshot, RoleName::Timestamp];
 
+/// What else is known of a key that gains a role, by its physical name.
+pub(super) type Known<'a> = dyn Fn(&Physical) -> Option<String> + 'a;
+
 /// Which physical key keeps, gains or loses which role, and how thresholds change.
-pub(super) fn roots(old: Option<&Root>, new: &Root) -> Vec<Change> {
+pub(super) fn roots(old: Option<&Root>, new: &Root, known: &Known<'_>) -> Vec<Change> {
     let mut changes = Vec::new();
     for role in &TOP_LEVEL {
         let of = |root: &Root| root.role(role).map(|keys| (keys.threshold.get(), keys.keyids.len()));
@@ -96,7 +99,7 @@ pub(super) fn roots(old: Option<&Root>, new: &Root) -> Vec<Change> {
     changes.extend(witnesses(old.map(|root| &root.unrecognized), &new.unrecognized));
     let nothing = BTreeMap::new();
     let before = old.map(roles_of_keys).unwrap_or_default();
-    changes.extend(keys_and_roles(if old.is_some() { &before } else { &nothing }, &roles_of_keys(new)));
+    changes.extend(keys_and_roles(if old.is_some() { &before } else { &nothing }, &roles_of_keys(new), known));
     changes
 }
 
@@ -179,7 +182,7 @@ pub(super) fn add_roles(roles: &mut Roles, keys: &BTreeMap<KeyId, PublicKey>, of
     }
 }
 
-pub(super) fn keys_and_roles(before: &Roles, after: &Roles) -> Vec<Change> {
+pub(super) fn keys_and_roles(before: &Roles, after: &Roles, known: &Known<'_>) -> Vec<Change> {
     let mut changes = Vec::new();
     let none = BTreeSet::new();
     let physical: BTreeSet<&Physical> = before.keys().chain(after.keys()).collect();
@@ -190,6 +193,7 @@ pub(super) fn keys_and_roles(before: &Roles, after: &Roles) -> Vec<Change> {
         let names = |set: BTreeSet<&String>| set.into_iter().cloned().collect::<Vec<_>>().join(", ");
         let (gains, loses) = (new_roles.difference(old_roles).collect(), old_roles.difference(new_roles).collect());
         let keeps: BTreeSet<&String> = new_roles.intersection(old_roles).collect();
+        let gained = !new_roles.is_subset(old_roles);
         let mut says = Vec::new();
         for (verb, roles) in [("gains", names(gains)), ("loses", names(loses)), ("keeps", names(keeps))] {
             if !roles.is_empty() {
@@ -203,6 +207,9 @@ pub(super) fn keys_and_roles(before: &Roles, after: &Roles) -> Vec<Change> {
             _ => Mark::Changed,
         };
         changes.push(Change::new(mark, format!("key of {}: {}", describe_key(listed), says.join("; "))));
+        if let Some(text) = known(key).filter(|_| gained) {
+            changes.push(Change::new(mark, format!("  {text}")));
+        }
         if let (Some((old, _)), Some((new, _))) = (old, new)
             && old.owner() != new.owner()
         {

@@ -102,7 +102,9 @@ impl SigningEvent {
         }
         if self.role == RoleName::Root {
             let (old, new): (Root, Root) = (earlier.envelope.unverified()?, self.envelope.unverified()?);
-            changes.extend(diff::roots(Some(&old), &new).into_iter().filter(|change| change.mark != Mark::Same));
+            changes.extend(
+                diff::roots(Some(&old), &new, &|_| None).into_iter().filter(|change| change.mark != Mark::Same),
+            );
         }
         // Of a role's keys the lines above have said everything; of delegations nothing has been said.
         changes.extend(match self.role {

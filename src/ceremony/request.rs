@@ -16,6 +16,7 @@ use super::review::LONGEST_COMPARED;
 use super::{CeremonyError, EventName, Review, Sibling, SigningEvent, Status};
 use crate::crypto::sha256;
 use crate::fs::read_bounded;
+use crate::key_attestation::Evidence;
 use crate::metadata::{HashAlgorithm, RoleName, TargetPath};
 use crate::repository::{Keys, Rehearsal, SignedState, WorkingCopy, file_name};
 use crate::trust::UpdateStart;
@@ -76,6 +77,8 @@ pub struct Request {
     pub purpose: Option<String>,
     /// Digests of the records that the record of a signature made from this request follows. Claims.
     pub follows: BTreeSet<String>,
+    /// What devices say of keys: certificates, which the review verifies.
+    evidence: Evidence,
     siblings: Vec<SigningEvent>,
     unknown_siblings: Vec<String>,
 }
@@ -116,6 +119,10 @@ impl Request {
         }
         for (digest, file) in event.introductions.files() {
             files.insert(format!("{INTRODUCTIONS}{digest}.json"), file.clone());
+        }
+        let evidence = copy.evidence()?;
+        for (prefix, some) in [(ATTESTATIONS, evidence.chains), (ATTESTATION_ROOTS, evidence.roots)] {
+            files.extend(some.into_iter().map(|(name, bytes)| (format!("{prefix}{name}"), bytes)));
         }
         let mut unknown_siblings = Vec::new();
         for sibling in &status.siblings {
@@ -191,12 +198,17 @@ impl Request {
         let proposal = files.remove(PROPOSAL).ok_or_else(|| malformed(format!("`{PROPOSAL}` is missing")))?;
         let (mut signed, mut targets) = (BTreeMap::new(), BTreeMap::new());
         let (mut siblings, mut introductions) = (Vec::new(), Vec::new());
+        let mut evidence = Evidence::default();
         for (file, content) in files {
             if let Some(name) = file.strip_prefix(SIGNED) {
                 signed.insert(name.to_owned(), content);
             } else if let Some(path) = file.strip_prefix(TARGETS) {
                 let path = TargetPath::new(path).map_err(|error| malformed(error.to_string()))?;
                 targets.insert(path, content);
+            } else if let Some(name) = file.strip_prefix(ATTESTATIONS) {
+                evidence.chains.insert(name.to_owned(), content);
+            } else if let Some(name) = file.strip_prefix(ATTESTATION_ROOTS) {
+                evidence.roots.insert(name.to_owned(), content);
             } else if file.starts_with(SIBLINGS) {
                 siblings.push(content);
             } else if file.starts_with(INTRODUCTIONS) {
@@ -229,7 +241,7 @@ impl Request {
         let siblings: Vec<SigningEvent> =
             siblings.iter().map(|document| event.beside(document)).collect::<Result<_, _>>()?;
         let Index { purpose, unknown_siblings, follows, .. } = index;
-        Ok(Self { event, signed, purpose, follows, siblings, unknown_siblings })
+        Ok(Self { event, signed, purpose, follows, evidence, siblings, unknown_siblings })
     }
 
     /// Compares the proposal with what was signed last.
@@ -237,7 +249,7 @@ impl Request {
     /// # Errors
     /// When either cannot be read.
     pub fn event_review(&self, keys: Keys, now: DateTime<Utc>) -> Result<Review, CeremonyError> {
-        self.event.review_with(keys, &self.signed, now)
+        self.event.review_with(keys, &self.evidence, &self.signed, now)
     }
 
     /// Where the event stood when the request was written, as far as that is in it: what else has been signed for this
@@ -264,6 +276,8 @@ const SIGNED: &str = "signed/";
 const TARGETS: &str = "targets/";
 const INTRODUCTIONS: &str = "introductions/";
 const SIBLINGS: &str = "siblings/";
+const ATTESTATIONS: &str = "attestations/";
+const ATTESTATION_ROOTS: &str = "attestation-roots/";
 
 fn malformed(problem: impl Into<String>) -> CeremonyError {
     CeremonyError::MalformedRequest { problem: problem.into() }

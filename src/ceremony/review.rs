@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::diff::{self, Change, Mark, add_roles, keys_and_roles};
 use super::outgoing::{self, Outgoing};
 use super::{CeremonyError, SigningEvent, digest_groups, digest_words};
+use crate::key_attestation::Evidence;
 use crate::metadata::{
     DelegationRule, Document, Expires, HashAlgorithm, RoleName, Root, TargetFile, TargetPath, Targets, Version,
 };
@@ -71,15 +72,23 @@ impl SigningEvent {
         signed: &SignedState,
         now: DateTime<Utc>,
     ) -> Result<Review, CeremonyError> {
-        self.review_with(if copy.config().trial { Keys::Throwaway } else { Keys::Real }, signed, now)
+        let keys = if copy.config().trial { Keys::Throwaway } else { Keys::Real };
+        self.review_with(keys, &copy.evidence()?, signed, now)
     }
 
     pub(super) fn review_with(
         &self,
         keys: Keys,
+        evidence: &Evidence,
         signed: &SignedState,
         now: DateTime<Utc>,
     ) -> Result<Review, CeremonyError> {
+        let judged = evidence.judge(now);
+        // Where nobody uses attestations there is nothing to say of each key.
+        let known = |key: &diff::Physical| match judged.of(key) {
+            Some(attested) => Some(format!("attested: {attested}")),
+            None => judged.any.then(|| "no attestation: nothing proves that it was made in a device".to_owned()),
+        };
         let mut notes = Vec::new();
         let (compared_with, expiry, mut changes) = match &self.role {
             RoleName::Root => {
@@ -88,7 +97,7 @@ impl SigningEvent {
                 let old = before.map(|(root, _)| &**root);
                 let outgoing = old.map(|old| outgoing::of_roots(old, &new)).unwrap_or_default();
                 notes.extend(outgoing.iter().filter(|one| one.signs_as.is_empty()).map(Outgoing::note));
-                let mut changes = diff::roots(old, &new);
+                let mut changes = diff::roots(old, &new, &known);
                 notes.extend(diff::lookalikes(new.keys.values().chain(old.iter().flat_map(|old| old.keys.values()))));
                 let worded = &["expires", "version", FAMILY_THRESHOLDS, WITNESSES];
                 changes.extend(self.raw_changes(before.map(|(_, bytes)| bytes), worded));
@@ -97,7 +106,7 @@ impl SigningEvent {
             role => {
                 let new: Targets = self.envelope.unverified()?;
                 let before = signed.role(role)?.filter(|before| before.version() < new.version());
-                let changes = self.target_changes(signed, before.as_ref(), &new)?;
+                let changes = self.target_changes(signed, before.as_ref(), &new, &known)?;
                 let old = before.as_ref().map(|before| &*before.document);
                 let delegations = [Some(&new), old].into_iter().flatten().filter_map(|all| all.delegations.as_ref());
                 let of_root = signed.root().into_iter().flat_map(|root| root.keys.values());
@@ -123,6 +132,9 @@ impl SigningEvent {
         self.introduce(signed, &mut changes)?;
         let mut findings = judge(&self.offered(), keys, signed, Moment::Signing(now))?;
         findings.notes.extend(notes);
+        for (file, problem) in &judged.problems {
+            findings.problems.push(format!("the attestation `{}` proves nothing: {problem}", Printable(file)));
+        }
         if changes.len() > MOST_CHANGES {
             findings.problems.push(format!("it changes {} things, more than anybody can check at once", changes.len()));
         }
@@ -228,6 +240,7 @@ impl SigningEvent {
         signed: &SignedState,
         before: Option<&SignedRole>,
         new: &Targets,
+        known: &diff::Known<'_>,
     ) -> Result<Vec<Change>, CeremonyError> {
         let mut changes = Vec::new();
         let old = before.map(|before| &*before.document);
@@ -258,7 +271,7 @@ impl SigningEvent {
             changes.push(Change::new(Mark::Removed, format!("namespace {}: no longer delegated to", gone.role)));
         }
         changes.extend(diff::families(old.map(|old| &old.unrecognized), &new.unrecognized));
-        changes.extend(keys_and_roles(&keys_of(old), &keys_of(Some(new))));
+        changes.extend(keys_and_roles(&keys_of(old), &keys_of(Some(new)), known));
         changes.extend(self.file_changes(signed, old, new)?);
         let bytes = before.map(|before| before.bytes.as_slice());
         changes.extend(self.raw_changes(bytes, &["expires", "version", FAMILY_THRESHOLDS]));

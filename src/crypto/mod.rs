@@ -20,6 +20,8 @@ pub(crate) use metadata_key::{PublicHalf, PublicParts};
 pub use metadata_key::{canonical_spki, metadata_key, spki_from_pem, spki_to_pem};
 pub use random::random;
 pub use sign::{KeyAlgorithm, SecretKey, SigningError};
+#[cfg(feature = "kms-aws")]
+pub(crate) use verify::tuf_ml_dsa_payload;
 pub use verify::{Algorithm, KeyFamily, KeyProblem, VerifyingKey};
 #[cfg(feature = "maintainer")]
 pub(crate) use verify::{Curve, ecdsa_der};

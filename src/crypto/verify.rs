@@ -289,7 +289,7 @@ pub(crate) fn ecdsa_der(r: &[u8], s: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// What is signed with ML-DSA in TUF (TAP 21): `"tuf" || 0x01 || SHA-512(message)`.
-pub(super) fn tuf_ml_dsa_payload(message: &[u8]) -> Vec<u8> {
+pub(crate) fn tuf_ml_dsa_payload(message: &[u8]) -> Vec<u8> {
     let mut payload = b"tuf\x01".to_vec();
     payload.extend_from_slice(backend::digest(crate::metadata::HashAlgorithm::Sha512, message).as_ref());
     payload

@@ -33,6 +33,10 @@ pub struct Config {
     /// What ceremonies ask for beside signatures.
     #[serde(default)]
     pub ceremony: CeremonyConfig,
+    /// Files with certificates that are believed about devices, besides those that the program knows, relative to the
+    /// working copy.
+    #[serde(default)]
+    pub attestation_roots: Vec<PathBuf>,
     /// Of a rehearsal: what is rehearsed. Nothing that is signed here is valid anywhere.
     #[serde(default)]
     pub rehearsal: Option<Rehearsal>,
@@ -61,6 +65,9 @@ pub struct CeremonyConfig {
 pub struct Person {
     /// Files with public keys in PEM, relative to the working copy.
     pub keys: Vec<PathBuf>,
+    /// Files with what devices say of these keys, certificates in PEM, relative to the working copy.
+    #[serde(default)]
+    pub attestations: Vec<PathBuf>,
     /// How their RSA keys sign, as metadata calls it; `rsassa-pss-sha256` where it is absent.
     #[serde(default)]
     pub rsa_scheme: Option<RsaScheme>,

@@ -40,4 +40,4 @@ pub use rules::Keys;
 pub(crate) use rules::{Moment, Offered, judge, same_name};
 pub use signed::{SignedRole, SignedState, file_name};
 pub use witnesses::{WITNESSES, Witnesses};
-pub use working_copy::{CONFIG_FILE, HeldKey, SIGNED_DIRECTORY, WorkingCopy};
+pub use working_copy::{CONFIG_FILE, HeldKey, SIGNED_DIRECTORY, WorkingCopy, evidence_name};

@@ -15,6 +15,7 @@ use crate::builders::{CATALOG_MEDIA_TYPE, CATALOG_PATH, Catalog, Namespace};
 use crate::crypto::{KeyFamily, VerifyingKey, metadata_key, sha256, spki_from_pem};
 use crate::example_keys::example_key_name;
 use crate::fs::read_bounded;
+use crate::key_attestation::{Evidence, LONGEST_CHAIN_FILE};
 use crate::metadata::{Occasion, PublicKey, RoleName, TargetPath};
 use crate::trust::UpdateStart;
 
@@ -47,6 +48,11 @@ pub struct HeldKey {
     pub listed: PublicKey,
     /// The key.
     pub key: VerifyingKey,
+}
+
+/// The name of a file with an attestation or a root, as [`Evidence`] has it.
+pub fn evidence_name(file: &Path) -> String {
+    file.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/")
 }
 
 impl WorkingCopy {
@@ -118,15 +124,9 @@ impl WorkingCopy {
     }
 
     fn read_key(&self, person: &str, file: &Path, scheme: Option<RsaScheme>) -> Result<HeldKey, RepositoryError> {
-        let path = self.directory.join(file);
-        let wrong = |problem: String| {
-            RepositoryError::configuration(format!("{CONFIG_FILE}: people.{person}: {}", file.display()), problem)
-        };
-        let leaves = file.components().any(|part| !matches!(part, std::path::Component::Normal(_)));
-        if leaves {
-            return Err(wrong("must be a path below the working copy".to_owned()));
-        }
-        let bytes = read_bounded(&path, LONGEST_KEY)?.ok_or_else(|| wrong("does not exist".to_owned()))?;
+        let at = format!("{CONFIG_FILE}: people.{person}: {}", file.display());
+        let wrong = |problem: String| RepositoryError::configuration(at.clone(), problem);
+        let bytes = self.read_named(file, LONGEST_KEY, &at)?;
         let text = String::from_utf8(bytes).map_err(|_| wrong("is not PEM".to_owned()))?;
         if text.contains("PRIVATE KEY") {
             return Err(wrong(
@@ -162,6 +162,41 @@ impl WorkingCopy {
             return Err(RepositoryError::OtherOccasion { holder, occasion });
         }
         Ok(())
+    }
+
+    /// Reads a file that the configuration names, at a place in it.
+    fn read_named(&self, file: &Path, limit: u64, at: &str) -> Result<Vec<u8>, RepositoryError> {
+        let leaves = file.components().any(|part| !matches!(part, std::path::Component::Normal(_)));
+        if leaves {
+            return Err(RepositoryError::configuration(at, "must be a path below the working copy"));
+        }
+        match read_bounded(&self.directory.join(file), limit) {
+            Ok(bytes) => bytes.ok_or_else(|| RepositoryError::configuration(at, "does not exist")),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                Err(RepositoryError::configuration(at, format!("is longer than {limit} bytes")))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What devices say of people's keys. Nothing of it is verified here.
+    ///
+    /// # Errors
+    /// When a file that the configuration names cannot be read.
+    pub fn evidence(&self) -> Result<Evidence, RepositoryError> {
+        let mut evidence = Evidence::default();
+        for (person, held) in &self.config.people {
+            for file in &held.attestations {
+                let at = format!("{CONFIG_FILE}: people.{person}: {}", file.display());
+                let bytes = self.read_named(file, LONGEST_CHAIN_FILE, &at)?;
+                evidence.chains.insert(evidence_name(file), bytes);
+            }
+        }
+        for file in &self.config.attestation_roots {
+            let at = format!("{CONFIG_FILE}: attestation-roots: {}", file.display());
+            evidence.roots.insert(evidence_name(file), self.read_named(file, LONGEST_CHAIN_FILE, &at)?);
+        }
+        Ok(evidence)
     }
 
     /// The keys that may sign a role, by its policy.

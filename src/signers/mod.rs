@@ -1,8 +1,11 @@
-//! Keys that sign, wherever they are: in a file, in an ssh-agent, in a token, or with a command of the user's.
+//! Keys that sign, wherever they are: in a file, in an ssh-agent, in a token, in a cloud's key service, or with
+//! a command of the user's.
 //!
 //! Who holds a key is not trusted to use it rightly. A signature is given out after our own verifier has taken it, as one
 //! by this key over this payload, so a device or agent that answers something else spoils nothing.
 
+#[cfg(feature = "kms-aws")]
+mod aws_kms;
 mod exec;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
@@ -19,6 +22,8 @@ use crate::crypto::{Algorithm, SecretKey, SigningError, VerifyingKey};
 use crate::metadata::{KeyId, PublicKey, RoleName, Version};
 use crate::printable::Printable;
 
+#[cfg(feature = "kms-aws")]
+pub use aws_kms::{AwsKmsError, AwsKmsKey, AwsKmsSigner};
 pub use exec::{ExecCommand, ExecError, ExecSigner, Notices};
 #[cfg(feature = "pkcs11")]
 pub use pkcs11::{Pkcs11Error, Pkcs11Signer, Pkcs11Uri, Token, TokenKey, Tries};
@@ -126,6 +131,14 @@ impl dyn Signer + '_ {
     }
 }
 
+/// The digest that is sent where the payload itself is not.
+#[cfg(any(feature = "kms-aws", feature = "pkcs11"))]
+fn digest(hash: crate::metadata::HashAlgorithm, payload: &[u8]) -> Vec<u8> {
+    let mut digester = crate::crypto::Digester::new([hash]);
+    digester.update(payload);
+    digester.finish().remove(0).1
+}
+
 impl Signer for SecretKey {
     fn public(&self) -> &PublicKey {
         SecretKey::public(self)
@@ -187,6 +200,10 @@ pub enum SignerError {
     #[cfg(feature = "pkcs11")]
     #[error(transparent)]
     Pkcs11(#[from] Pkcs11Error),
+    /// AWS KMS did not sign.
+    #[cfg(feature = "kms-aws")]
+    #[error(transparent)]
+    AwsKms(#[from] AwsKmsError),
 }
 
 impl SignerError {
@@ -202,6 +219,8 @@ impl SignerError {
             Self::Agent(error) => error.code(),
             #[cfg(feature = "pkcs11")]
             Self::Pkcs11(error) => error.code(),
+            #[cfg(feature = "kms-aws")]
+            Self::AwsKms(error) => error.code(),
         }
     }
 
@@ -215,6 +234,8 @@ impl SignerError {
             Self::Agent(error) => error.is_refusal(),
             #[cfg(feature = "pkcs11")]
             Self::Pkcs11(error) => error.is_refusal(),
+            #[cfg(feature = "kms-aws")]
+            Self::AwsKms(error) => error.is_refusal(),
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+#[cfg(feature = "kms-aws")]
+use super::aws_kms::AwsKmsKey;
 use super::exec::ExecCommand;
 #[cfg(feature = "pkcs11")]
 use super::pkcs11::Pkcs11Uri;
@@ -21,6 +23,9 @@ pub enum KeyReference {
     /// `pkcs11:…`, a PKCS#11 URI (RFC 7512)
     #[cfg(feature = "pkcs11")]
     Pkcs11(Box<Pkcs11Uri>),
+    /// `awskms://[HOST]/KEY`, a key in AWS KMS
+    #[cfg(feature = "kms-aws")]
+    AwsKms(AwsKmsKey),
 }
 
 /// Which of an ssh-agent's keys is meant.
@@ -61,6 +66,10 @@ impl FromStr for KeyReference {
             "pkcs11" => rest.parse().map(|uri| Self::Pkcs11(Box::new(uri))),
             #[cfg(not(feature = "pkcs11"))]
             "pkcs11" => Err(BadReference("this build cannot use tokens: it was made without the feature `pkcs11`")),
+            #[cfg(feature = "kms-aws")]
+            "awskms" => rest.parse().map(Self::AwsKms),
+            #[cfg(not(feature = "kms-aws"))]
+            "awskms" => Err(BadReference("this build cannot use AWS KMS: it was made without the feature `kms-aws`")),
             _ => Ok(Self::File(text.into())),
         }
     }
@@ -102,6 +111,21 @@ mod tests {
             assert_eq!(read(path), KeyReference::File(path.into()));
         }
         assert_eq!(read("file:exec:odd"), KeyReference::File("exec:odd".into()));
+    }
+
+    /// A build that lacks a kind of key says so, and takes no such reference for a file.
+    #[test]
+    fn a_kind_that_this_build_lacks_is_named() {
+        for (text, feature, there) in [
+            ("pkcs11:object=a?module-path=/a.so", "`pkcs11`", cfg!(feature = "pkcs11")),
+            ("awskms:///alias/a", "`kms-aws`", cfg!(feature = "kms-aws")),
+        ] {
+            match text.parse::<KeyReference>() {
+                Ok(KeyReference::File(_)) => panic!("{text} was taken for a file"),
+                Ok(_) => assert!(there),
+                Err(error) => assert!(!there && error.0.ends_with(feature), "{error}"),
+            }
+        }
     }
 
     #[test]

@@ -5,10 +5,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(feature = "aws-lc")]
+#[path = "../support/realdata.rs"]
+mod realdata;
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(all(feature = "kms-aws", feature = "aws-lc"))]
+mod aws_kms;
 mod exec;
+#[cfg(feature = "aws-lc")]
+mod key_attestation;
+#[cfg(all(feature = "kms-aws", feature = "aws-lc"))]
+mod kms_server;
 #[cfg(all(unix, feature = "pkcs11"))]
 mod pkcs11;
 mod promises;

@@ -10,6 +10,8 @@ use trustroot::crypto::{KeyFile, KeyFileError, LONGEST_KEY_FILE, Passphrase, Sec
 use trustroot::example_keys::example_key_name;
 #[cfg(unix)]
 use trustroot::signers::Agent;
+#[cfg(feature = "kms-aws")]
+use trustroot::signers::AwsKmsSigner;
 use trustroot::signers::{AgentKey, BadReference, ExecCommand, ExecSigner, KeyReference, Signer, SignerError};
 #[cfg(feature = "pkcs11")]
 use trustroot::signers::{Pkcs11Error, Pkcs11Signer, Pkcs11Uri, Token, Tries};
@@ -26,7 +28,7 @@ const LONGEST_PASSPHRASE_FILE: u64 = 1024;
 // Which key signs, and what opens it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct KeyOptions {
-    /// The key to sign with: a PEM file, or `ssh-agent:…`, `exec:…`, `pkcs11:…`, as `trustroot key show --help` says
+    /// The key to sign with: a PEM file, or `ssh-agent:…`, `exec:…`, `pkcs11:…`, `awskms:…`, as `trustroot key show --help` says
     #[arg(long, value_name = "KEY")]
     pub(crate) key: OsString,
 
@@ -53,6 +55,8 @@ pub(crate) fn open_key(session: &Session, options: &KeyOptions) -> Result<Box<dy
         KeyReference::SshAgent(key) => open_in_agent(&key)?,
         #[cfg(feature = "pkcs11")]
         KeyReference::Pkcs11(uri) => Box::new(open_in_token(session, &uri, options.passphrase_file.as_deref())?),
+        #[cfg(feature = "kms-aws")]
+        KeyReference::AwsKms(key) => Box::new(AwsKmsSigner::open(&key).map_err(|error| signer_failed(&error.into()))?),
         _ => return Err(Report::new(Outcome::Bug, "bug", "a kind of key that the command does not know")),
     })
 }
@@ -150,7 +154,7 @@ pub(crate) fn signer_failed(error: &SignerError) -> Report {
         (
             _,
             "no-such-key" | "which-key" | "key-unsupported" | "signer-not-started" | "no-such-token" | "which-token"
-            | "pkcs11-module" | "pin-to-be-set",
+            | "pkcs11-module" | "pin-to-be-set" | "kms-region" | "kms-no-such-key",
         ) => Outcome::WrongQuestion,
         (error, _) if error.is_refusal() => Outcome::No,
         _ => Outcome::CouldNotTell,
@@ -169,6 +173,19 @@ pub(crate) fn signer_failed(error: &SignerError) -> Report {
         "no-such-token" => report.hint("put it in; `trustroot key list --from pkcs11:MODULE` shows what there is"),
         "which-token" => report.hint("name it by its `serial=`"),
         "token-removed" => report.hint("put it back, and run the command again"),
+        "kms-region" => report.hint("set AWS_REGION, or name the key by its ARN"),
+        "kms-credentials" => report
+            .hint("`aws sts get-caller-identity` says whom AWS sees; AWS_PROFILE chooses a profile")
+            .hint("for a profile with single sign-on: `eval \"$(aws configure export-credentials --format env)\"`"),
+        "kms-access-denied" => report
+            .hint("the policy of the key or of the role has to allow `kms:Sign` and `kms:GetPublicKey` for this key"),
+        "kms-key-state" => {
+            report.hint("see it with `aws kms describe-key`; `aws kms enable-key` and `cancel-key-deletion` help")
+        }
+        "kms-throttled" => report.hint("it was asked several times; wait a little, and run the command again"),
+        "kms-no-such-key" => {
+            report.hint("is it in another account or region? AWS_REGION or an ARN says which region is asked")
+        }
         "no-such-key" | "which-key" => report.hint("see what there is with `trustroot key list`"),
         _ => report,
     }

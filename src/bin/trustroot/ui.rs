@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::prelude::*;
 use trustroot::Printable;
 use trustroot::client::bundle::{Bundle, BundleFetcher};
 use trustroot::client::danger::VerifiedIndex;
@@ -47,6 +49,9 @@ impl Session {
                 .with_ansi(std::io::stderr().is_terminal())
                 .with_target(false)
                 .without_time()
+                .finish()
+                // Its SDK tells of every step, and some are about credentials.
+                .with(filter_fn(|metadata| !metadata.target().starts_with("aws_")))
                 .init();
         }
         let start = UpdateStart::at(global.at.unwrap_or_else(now));

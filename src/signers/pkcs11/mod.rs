@@ -21,8 +21,8 @@ use cryptoki::types::AuthPin;
 use spki::der::Decode as _;
 use spki::der::asn1::{ObjectIdentifier, OctetStringRef, PrintableStringRef};
 
-use super::{Signer, SignerError, Task};
-use crate::crypto::{Algorithm, Curve, Digester, Passphrase, PublicHalf, PublicParts, ecdsa_der};
+use super::{Signer, SignerError, Task, digest};
+use crate::crypto::{Algorithm, Curve, Passphrase, PublicHalf, PublicParts, ecdsa_der};
 use crate::metadata::{HashAlgorithm, PublicKey};
 use crate::printable::Printable;
 
@@ -407,12 +407,6 @@ impl Signer for Pkcs11Signer {
         }
         Ok(signature)
     }
-}
-
-fn digest(hash: HashAlgorithm, payload: &[u8]) -> Vec<u8> {
-    let mut digester = Digester::new([hash]);
-    digester.update(payload);
-    digester.finish().remove(0).1
 }
 
 /// The salt is as long as the digest, as metadata's schemes have it.

@@ -299,6 +299,11 @@ pub(crate) struct CheckOptions {
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub(crate) enum KeyCommand {
+    /// Check that a key was made in a YubiKey, by what the device says of it
+    ///
+    /// A YubiKey's PIV application certifies the keys that it has made, with a key that Yubico has certified. Says which
+    /// device, which slot, and when it asks for PIN and touch. It does not say who holds it.
+    Attested(KeyAttestedOptions),
     /// Make a secret key
     ///
     /// Writes the secret key, encrypted and for its owner alone, and its public half with the ending `.pub`. A file that
@@ -342,6 +347,31 @@ pub(crate) struct KeyListOptions {
     pub(crate) from: String,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Check what `yubico-piv-tool -a attest -s 9c` and `-a read-certificate -s f9` wrote
+  $ trustroot key attested alice.pub --attestation 9c.pem --intermediate f9.pem")]
+pub(crate) struct KeyAttestedOptions {
+    /// The public key that is asked about, as a PEM file
+    pub(crate) file: PathBuf,
+
+    /// What the device says of it: a certificate in PEM, which those that lead to a root may follow
+    #[arg(long, value_name = "FILE")]
+    pub(crate) attestation: PathBuf,
+
+    /// Certificates between that and a root, in PEM: that of the device's slot f9 [may be given several times]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) intermediate: Vec<PathBuf>,
+
+    /// A root to believe besides Yubico's of 2016, in PEM, that you have from its maker [may be given several times]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root: Vec<PathBuf>,
+
+    /// A root or targets file in which the key is looked up, unverified
+    #[arg(long, value_name = "METADATA")]
+    pub(crate) delegator: Option<PathBuf>,
+}
+
 /// The ways to name a key.
 const KEY_REFERENCES: &str = "Keys:
   FILE, file:FILE           a PEM file
@@ -349,6 +379,8 @@ const KEY_REFERENCES: &str = "Keys:
   ssh-agent:COMMENT         the same, by its comment
   pkcs11:URI                a key in a token, by a PKCS#11 URI (RFC 7512), such as
                             'pkcs11:serial=...;object=...?module-path=/usr/lib/...'
+  awskms://[HOST]/KEY       a key in AWS KMS: its identifier, alias/NAME, or the ARN of either.
+                            Credentials are found where every AWS tool finds them
   exec:key=FILE COMMAND...  a command that signs, and the file with its public key.
                             It reads what is to be signed, and writes the bytes of the signature.
                             There is no shell; a JSON array of strings holds words with spaces

@@ -19,9 +19,9 @@ pub(crate) use self::client::{
     PolicyOptions, RefreshOptions, StatusOptions, TrustAddOptions, TrustCommand, TrustSetOptions, VerifyOptions,
 };
 pub(crate) use self::maintainer::{
-    BuilderAddKeyOptions, BuilderAddOptions, BuilderCommand, CheckOptions, Forge, Holder, InitOptions, KeyCommand,
-    KeyForgetOptions, KeyGenerateOptions, KeyInspectOptions, KeyListOptions, KeyShowOptions, KeyType,
-    NamespaceAddOptions, NamespaceCommand, PublishOptions, ServeOptions, WorkingCopyOptions,
+    BuilderAddKeyOptions, BuilderAddOptions, BuilderCommand, CheckOptions, Forge, Holder, InitOptions,
+    KeyAttestedOptions, KeyCommand, KeyForgetOptions, KeyGenerateOptions, KeyInspectOptions, KeyListOptions,
+    KeyShowOptions, KeyType, NamespaceAddOptions, NamespaceCommand, PublishOptions, ServeOptions, WorkingCopyOptions,
 };
 use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand, ValueEnum};

@@ -5,13 +5,16 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Duration, Utc};
 use serde::Serialize;
+use trustroot::Printable;
 use trustroot::builders::Namespace;
 use trustroot::ceremony::{CeremonyError, Deadline, Pace, SigningEvent, Urgency};
 use trustroot::client::write_durably;
+use trustroot::key_attestation::AttestedKey;
 use trustroot::metadata::{RoleName, TargetPath, Version};
 use trustroot::publish::{LastPublished, OnlineRole, PublishError};
-use trustroot::repository::{FAMILY_THRESHOLDS, Proposal, SignedState, WorkingCopy};
+use trustroot::repository::{FAMILY_THRESHOLDS, Proposal, SignedState, WorkingCopy, evidence_name};
 
+use super::key::Device;
 use super::maintain::{ceremony_failed, open, publish_failed, repository_failed};
 use crate::args::CheckOptions;
 use crate::icalendar::{Calendar, date, took};
@@ -23,6 +26,24 @@ use crate::ui::{Session, show_time};
 #[serde(rename_all = "camelCase")]
 struct Checked {
     roles: Vec<RoleState>,
+    /// What is proved of people's keys, and what is not although it is kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attestations: Vec<Attestation>,
+}
+
+/// A file that `trustroot.toml` names, with what a device says of a key.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Attestation {
+    file: String,
+    /// Whose key it should be about; nobody's for a root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attested: Option<Device>,
+    /// Why nothing is proved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -93,6 +114,15 @@ impl Show for Checked {
                 let _ = writeln!(text, "  to do: {todo}");
             }
         }
+        for Attestation { file, holder, attested, problem } in &self.attestations {
+            let of = holder.as_ref().map(|holder| format!(" of {holder}")).unwrap_or_default();
+            let proved = attested.as_ref().filter(|_| problem.is_none());
+            let state = proved.map_or("proves nothing", |device| &device.line);
+            let _ = writeln!(text, "attestation {}{of}: {state}", Printable(file));
+            if let Some(problem) = problem {
+                let _ = writeln!(text, "  to do: replace it, or take it out: {problem}");
+            }
+        }
         text
     }
 }
@@ -127,8 +157,10 @@ pub(crate) fn run(session: &Session, options: &CheckOptions) -> Result<(), Repor
         return output::show(session.format, &DueRoles { due: due.map(|role| role.role).collect() });
     }
     roles.extend(check_published(&copy, &signed, now)?);
-    let todo: usize = roles.iter().map(|role| role.todo.len()).sum();
-    let checked = Checked { roles };
+    let attestations = check_attestations(&copy, now)?;
+    let unproved = attestations.iter().filter(|attestation| attestation.problem.is_some()).count();
+    let todo = roles.iter().map(|role| role.todo.len()).sum::<usize>() + unproved;
+    let checked = Checked { roles, attestations };
     if todo == 0 {
         return output::show(session.format, &checked);
     }
@@ -165,6 +197,33 @@ impl Events {
         }
         Ok(Self { open, pace: Pace::of_roles(copy, signed, now).map_err(failed)? })
     }
+}
+
+/// What devices say of people's keys, and whether it is of theirs.
+fn check_attestations(copy: &WorkingCopy, now: DateTime<Utc>) -> Result<Vec<Attestation>, Report> {
+    let failed = |error| repository_failed(&error);
+    let judged = copy.evidence().map_err(failed)?.judge(now);
+    let mut found = Vec::new();
+    for (person, held) in copy.config().people.iter().filter(|(_, held)| !held.attestations.is_empty()) {
+        let keys = copy.keys_of(person).map_err(failed)?;
+        for file in held.attestations.iter().map(|file| evidence_name(file)) {
+            let proved = judged.proved.get(&file);
+            let is_theirs = |key: &&AttestedKey| keys.iter().any(|held| held.key.canonical_spki() == key.spki());
+            let problem = match (judged.problems.get(&file), proved.filter(is_theirs)) {
+                (Some(problem), _) => Some(problem.clone()),
+                (None, None) => Some(format!("it is of another key than those of {person}")),
+                (None, Some(_)) => None,
+            };
+            let attested = proved.map(Device::of);
+            found.push(Attestation { file, holder: Some(person.clone()), attested, problem });
+        }
+    }
+    for file in copy.config().attestation_roots.iter().map(|file| evidence_name(file)) {
+        if let Some(problem) = judged.problems.get(&file) {
+            found.push(Attestation { file, holder: None, attested: None, problem: Some(problem.clone()) });
+        }
+    }
+    Ok(found)
 }
 
 fn write_calendar(

@@ -1,4 +1,4 @@
-//! `trustroot key generate|inspect|list|show`
+//! `trustroot key attested|generate|inspect|list|show`
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::{Value, json};
 use trustroot::Printable;
+use trustroot::client::read_bounded;
 use trustroot::crypto::{KeyAlgorithm, KeyFile, Passphrase, SecretKey, VerifyingKey, sha256, spki_to_pem};
 use trustroot::example_keys::example_key_name;
+use trustroot::key_attestation::{AttestationError, AttestedKey, DeviceRoots, LONGEST_CHAIN_FILE, verify_attestation};
 use trustroot::metadata::{DelegationRule, Envelope, KeyId, PublicKey, Root, Targets};
 #[cfg(feature = "pkcs11")]
 use trustroot::signers::{Pkcs11Error, Token};
 
 use crate::args::{
-    KeyCommand, KeyForgetOptions, KeyGenerateOptions, KeyInspectOptions, KeyListOptions, KeyShowOptions, KeyType,
+    KeyAttestedOptions, KeyCommand, KeyForgetOptions, KeyGenerateOptions, KeyInspectOptions, KeyListOptions,
+    KeyShowOptions, KeyType,
 };
 use crate::keys::{self, KeyOptions};
 use crate::output::{self, Show, ShownPath};
@@ -30,6 +33,7 @@ const LONGEST_METADATA: u64 = 512_000_000;
 
 pub(crate) fn run(session: &Session, command: KeyCommand) -> Result<(), Report> {
     match command {
+        KeyCommand::Attested(options) => attested(session, &options),
         KeyCommand::Generate(options) => generate(session, &options),
         KeyCommand::Inspect(options) => inspect(session, &options),
         KeyCommand::List(options) => list(session, &options),
@@ -201,7 +205,25 @@ struct Inspected {
 #[serde(rename_all = "camelCase")]
 struct Listed {
     keyid: String,
+    /// Whom the delegator names as its holder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
     roles: Vec<String>,
+}
+
+/// Where a delegator lists a key, in words.
+fn listed_lines(listed: &[Listed]) -> String {
+    if listed.is_empty() {
+        return "  listed  nowhere in the delegator (UNVERIFIED)\n".to_owned();
+    }
+    let mut text = String::new();
+    for entry in listed {
+        let roles = if entry.roles.is_empty() { "no role".to_owned() } else { entry.roles.join(", ") };
+        let owner = entry.owner.as_ref().map(|owner| format!(", held by {}", Printable(owner))).unwrap_or_default();
+        let (keyid, roles) = (Printable(&entry.keyid), Printable(&roles));
+        let _ = writeln!(text, "  listed  as {keyid} for {roles}{owner} (UNVERIFIED)");
+    }
+    text
 }
 
 impl Show for Inspected {
@@ -218,20 +240,8 @@ impl Show for Inspected {
             }
             (None, None) => String::new(),
         };
-        match self.listed.as_deref() {
-            None => {}
-            Some([]) => text.push_str("  listed  nowhere in the delegator (UNVERIFIED)\n"),
-            Some(listed) => {
-                for entry in listed {
-                    let roles = if entry.roles.is_empty() { "no role".to_owned() } else { entry.roles.join(", ") };
-                    let _ = writeln!(
-                        text,
-                        "  listed  as {} for {} (UNVERIFIED)",
-                        Printable(&entry.keyid),
-                        Printable(&roles)
-                    );
-                }
-            }
+        if let Some(listed) = &self.listed {
+            text.push_str(&listed_lines(listed));
         }
         if let Some(key) = &self.key {
             let _ = writeln!(text, "  in metadata\n{}", indented(&key.metadata));
@@ -276,6 +286,137 @@ fn inspect(session: &Session, options: &KeyInspectOptions) -> Result<(), Report>
         listed,
     };
     output::show(session.format, &inspected)
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MadeInDevice {
+    file: ShownPath,
+    #[serde(flatten)]
+    key: KeyFacts,
+    attested: Device,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listed: Option<Vec<Listed>>,
+}
+
+/// What is proved of a key.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Device {
+    firmware: String,
+    serial: Option<u64>,
+    slot: Option<String>,
+    form: &'static str,
+    fips: bool,
+    pin: String,
+    touch: String,
+    root: String,
+    root_sha256: String,
+    root_is_built_in: bool,
+    /// All of it in one line.
+    #[serde(skip)]
+    pub(super) line: String,
+}
+
+impl Device {
+    pub(super) fn of(key: &AttestedKey) -> Self {
+        Self {
+            firmware: key.firmware.clone(),
+            serial: key.serial,
+            slot: key.slot.clone(),
+            form: key.form,
+            fips: key.fips,
+            pin: key.pin.to_string(),
+            touch: key.touch.to_string(),
+            root: key.root.clone(),
+            root_sha256: hex::encode(key.root_sha256),
+            root_is_built_in: key.root_is_built_in,
+            line: key.to_string(),
+        }
+    }
+}
+
+impl Show for MadeInDevice {
+    fn text(&self) -> String {
+        let device = &self.attested;
+        let told = |what: Option<String>| what.unwrap_or_else(|| "not told".to_owned());
+        let mut text = format!(
+            "{}: {} key, made in a YubiKey, which does not give it away\n{}",
+            self.file,
+            self.key.kind,
+            self.key.lines()
+        );
+        for (name, what) in [
+            ("serial", told(device.serial.map(|serial| serial.to_string()))),
+            ("slot", told(device.slot.clone())),
+            ("version", device.firmware.clone()),
+            ("form", format!("{}{}", device.form, if device.fips { ", FIPS series" } else { "" })),
+            ("PIN", device.pin.clone()),
+            ("touch", device.touch.clone()),
+            ("root", format!("{}, sha256:{}", device.root, device.root_sha256)),
+        ] {
+            let _ = writeln!(text, "  {name:<8}{what}");
+        }
+        if !device.root_is_built_in {
+            text.push_str("  the root is one that you named: whoever has its key could have made all of this\n");
+        }
+        if let Some(listed) = &self.listed {
+            text.push_str(&listed_lines(listed));
+        }
+        text
+    }
+}
+
+fn attested(session: &Session, options: &KeyAttestedOptions) -> Result<(), Report> {
+    let text = keys::read_key_file(&options.file)?;
+    let read = KeyFile::read(&text).map_err(|error| keys::bad_key_file(&options.file, &error))?;
+    let KeyFile::Public(public) = read else {
+        return Err(Report::new(Outcome::WrongQuestion, "not-a-public-key", "a secret key in a file is in no device")
+            .fact("file", show_path(&options.file))
+            .hint("name the file with the public half of the key in the device"));
+    };
+    let refused = |error: &AttestationError, path: &Path| {
+        let outcome = if error.code() == "attestation-malformed" { Outcome::WrongQuestion } else { Outcome::No };
+        let report = Report::new(outcome, error.code(), error.to_string()).fact("file", show_path(path));
+        match error {
+            AttestationError::NoIssuer { .. } => report
+                .hint(
+                    "`--intermediate` names the certificate of the device's slot f9: `yubico-piv-tool -a read-certificate -s f9`",
+                )
+                .hint("a device of another root needs `--root`: get that from its maker, and compare it with what others publish"),
+            _ => report,
+        }
+    };
+    let read = |path: &Path| match read_bounded(path, LONGEST_CHAIN_FILE) {
+        Ok(bytes) => bytes.ok_or_else(|| Report::no_such_file(path)),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(refused(&AttestationError::TooLong, path)),
+        Err(error) => Err(Report::io(&error)),
+    };
+    let mut roots = DeviceRoots::built_in();
+    for path in &options.root {
+        roots.add(&read(path)?).map_err(|error| refused(&error, path))?;
+    }
+    let mut chain = vec![read(&options.attestation)?];
+    for path in &options.intermediate {
+        chain.push(read(path)?);
+    }
+    let chain: Vec<&[u8]> = chain.iter().map(|pem| &pem[..]).collect();
+    let proved = verify_attestation(&chain, &roots, session.start.time())
+        .map_err(|error| refused(&error, &options.attestation))?;
+    let key = VerifyingKey::from_metadata(&public)
+        .map_err(|problem| Report::new(Outcome::WrongQuestion, "key-unsupported", problem.to_string()))?;
+    if key.canonical_spki() != proved.spki() {
+        return Err(Report::new(Outcome::No, "attestation-of-another-key", "the attestation is of another key")
+            .fact("file", show_path(&options.file))
+            .fact("spki", format!("sha256:{}", hex::encode(sha256(key.canonical_spki()))))
+            .fact("attested", format!("sha256:{}", hex::encode(sha256(proved.spki()))))
+            .still("nothing is proved of this key"));
+    }
+    let listed = options.delegator.as_deref().map(|delegator| listed(delegator, &public)).transpose()?;
+    let facts = KeyFacts::of(&public)?;
+    let attested =
+        MadeInDevice { file: ShownPath::of(&options.file), key: facts, attested: Device::of(&proved), listed };
+    output::show(session.format, &attested)
 }
 
 #[derive(Debug, Serialize)]
@@ -466,9 +607,11 @@ fn listed(path: &Path, key: &PublicKey) -> Result<Vec<Listed>, Report> {
     };
     let spki = |key: &PublicKey| VerifyingKey::from_metadata(key).ok().map(|key| key.canonical_spki().to_vec());
     let wanted = spki(key);
-    let listed = keys.iter().filter(|(_, other)| wanted.is_some() && spki(other) == wanted).map(|(keyid, _)| Listed {
-        keyid: keyid.as_str().to_owned(),
-        roles: roles.iter().filter(|(_, role)| role.contains(keyid)).map(|(name, _)| name.clone()).collect(),
-    });
+    let listed =
+        keys.iter().filter(|(_, other)| wanted.is_some() && spki(other) == wanted).map(|(keyid, key)| Listed {
+            keyid: keyid.as_str().to_owned(),
+            owner: key.owner().map(str::to_owned),
+            roles: roles.iter().filter(|(_, role)| role.contains(keyid)).map(|(name, _)| name.clone()).collect(),
+        });
     Ok(listed.collect())
 }
