@@ -48,11 +48,12 @@ impl Pace {
 }
 
 impl SigningEvent {
-    /// From the first moment that the event's files tell to the last; `None` where they tell fewer than two.
+    /// From the first moment that the event's files tell to the last; `None` where they tell fewer than two, or less than an
+    /// hour: nobody had to be waited for.
     fn took(&self, policy: &Policy, now: DateTime<Utc>) -> Option<Duration> {
         let moments = self.moments(policy, now);
         let (first, last) = (moments.first()?, moments.last()?);
-        Some(*last - *first).filter(|took| *took > Duration::zero())
+        Some(*last - *first).filter(|took| *took >= Duration::hours(1))
     }
 
     /// Every moment before `now` at which something happened in this event, as its files tell. Any of them may be made up:

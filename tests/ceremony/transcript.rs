@@ -1000,10 +1000,10 @@ fn signatures_that_a_rebase_keeps_are_told_of() {
     let name = "root-v1".parse().unwrap();
     let rebased = SigningEvent::rebase(&registry.copy(), &registry.signed(), &name, registry.now).unwrap();
     assert!(rebased.moved.is_none());
-    rebased.event.record_proposed(&registry.signed(), &registry.with()).unwrap();
-    assert!(matches!(registry.replay("root-v1").findings[..], [Finding::Untold { .. }]));
     let there: BTreeSet<String> = rebased.event.signatures.iter().map(FiledSignature::digest).collect();
     rebased.event.record_collected(&registry.signed(), &there, &registry.with()).unwrap();
+    assert!(matches!(registry.replay("root-v1").findings[..], [Finding::Untold { .. }]));
+    rebased.event.record_proposed(&registry.signed(), &registry.with()).unwrap();
     let replay = registry.replay("root-v1");
     assert_eq!(replay.findings, []);
     assert!(replay.deviations[0].contains("came without a record"), "{:?}", replay.deviations);

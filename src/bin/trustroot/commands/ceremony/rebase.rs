@@ -84,10 +84,10 @@ pub(super) fn rebase(session: &Session, options: &CeremonyRebaseOptions) -> Resu
     let signed = read_signed(session, &copy)?;
     let rebased = SigningEvent::rebase(&copy, &signed, &options.event, session.start.time()).map_err(failed)?;
     let event = &rebased.event;
-    let problems = reviewed(session, &copy, &signed, event)?;
     // Signatures that stay, and of which no record tells.
     let there = event.signatures.iter().map(FiledSignature::digest).collect();
     event.record_collected(&signed, &there, &circumstances(session)).map_err(failed)?;
+    let problems = reviewed(session, &copy, &signed, event)?;
     if !problems.is_empty() {
         return Err(failed(CeremonyError::BreaksRules { problems }));
     }

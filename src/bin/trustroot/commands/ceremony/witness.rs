@@ -98,6 +98,8 @@ fn verified(replayed: &Replayed) -> Result<(), Report> {
 struct WitnessedShown {
     event: String,
     role: String,
+    #[serde(skip)]
+    proposed: String,
     version: u64,
     payload_sha256: String,
     records: usize,
@@ -109,7 +111,7 @@ impl Show for WitnessedShown {
     fn text(&self) -> String {
         format!(
             "witnessed {} v{}, {} records: {}\nnext: {}\n",
-            self.role, self.version, self.records, self.file, self.next
+            self.proposed, self.version, self.records, self.file, self.next
         )
     }
 }
@@ -138,6 +140,7 @@ pub(super) fn witness(session: &Session, options: &CeremonyWitnessOptions) -> Re
     let file = event.witness(&replayed.signed, &*key, &with).map_err(|error| ceremony_failed(&error))?;
     let met = event.witnessed(&replayed.signed).map_err(|error| ceremony_failed(&error))?;
     let next = match (replayed.replay.status.state, met.is_none_or(|witnessed| witnessed.met())) {
+        (EventState::Finished, true) if event.rehearsal.is_some() => "hold the ceremony where it is meant".to_owned(),
         (EventState::Finished, true) => "`trustroot publish`".to_owned(),
         (EventState::Finished, false) => "another witness does the same".to_owned(),
         _ => format!("witness it again after `trustroot ceremony finish {}`: what is published must be", event.name),
@@ -145,6 +148,7 @@ pub(super) fn witness(session: &Session, options: &CeremonyWitnessOptions) -> Re
     let answer = WitnessedShown {
         event: event.name.as_str().to_owned(),
         role: event.role.to_string(),
+        proposed: event.role_as_proposed(),
         version: event.version.get(),
         payload_sha256: hex::encode(event.digest()),
         records: replayed.replay.steps.len(),
@@ -221,7 +225,7 @@ fn replay_text(session: &Session, replayed: &Replayed) -> String {
         "REPLAY of signing event {}: {} {}, {}\n  repository    {repository}\n  trusted from  {trusted}\n  judged at     {}, \
          {source}\n  payload       sha256 {}\n\nwhat happened\n",
         event.name,
-        event.role,
+        event.role_as_proposed(),
         event.version,
         state_name(replay.status.state),
         show_time(session.start.time()),
