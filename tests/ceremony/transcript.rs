@@ -1033,7 +1033,9 @@ fn what_happened_to_a_namespace_that_is_gone_is_told_and_replayed() {
 /// Puts all records of an event of one working copy into the event of the same name of another.
 fn carry(from: &Registry, to: &Registry, event: &str) -> usize {
     let records = from.records(event);
-    records.iter().for_each(|(_, value)| drop(put(to, event, value)));
+    for (_, value) in &records {
+        put(to, event, value);
+    }
     records.len()
 }
 
@@ -1074,7 +1076,9 @@ fn records_of_a_rehearsal_and_of_what_is_meant_never_cross_over() {
     assert!(!replay.witnessed.unwrap().met());
     let here: Vec<_> =
         registry.records("root-v2").into_iter().filter(|(_, value)| value["record"]["rehearsal"] != true).collect();
-    here.iter().for_each(|(_, value)| drop(put(&rehearsal, "root-v2", value)));
+    for (_, value) in &here {
+        put(&rehearsal, "root-v2", value);
+    }
     assert_eq!(foreign(&rehearsal.replay("root-v2"), "it is not of a rehearsal"), here.len());
 }
 
