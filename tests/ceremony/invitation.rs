@@ -147,6 +147,12 @@ fn the_first_keyholders_can_be_invited() {
         admit(&mut registry.copy(), &registry.signed(), answer.as_bytes(), voucher, registry.now).unwrap();
     };
     by("alice", &every, None);
+    // Once more, as after an interruption: still nobody else could vouch.
+    let answer = registry
+        .files("invitations/alice")
+        .into_iter()
+        .find(|(path, _)| path.to_string_lossy().ends_with(".answer.json"));
+    admit(&mut registry.copy(), &registry.signed(), &answer.unwrap().1, None, registry.now).unwrap();
     by("bob", &every, Some(("alice", Some(registry.key("alice")))));
     by("carol", &every, Some(("bob", None)));
     by("online", &[RoleName::Snapshot, RoleName::Timestamp], Some(("alice", Some(registry.key("alice")))));
@@ -242,6 +248,16 @@ fn an_answer_is_good_for_one_repository() {
     let before = rehearsal.files(".");
     assert!(matches!(let_in(&rehearsal, &answer, "alice", None), Err(CeremonyError::OtherRepository { .. })));
     nothing_changed(&rehearsal, &before);
+    // Nor where neither has a root, and somebody copied it over.
+    let registry = Registry::new();
+    let rehearsal = registry.rehearse();
+    let answer = invited(&rehearsal, "erin", &[RoleName::Root]).unwrap().answer(&erin()).unwrap().to_json();
+    for (path, content) in rehearsal.files("invitations") {
+        registry.write(&format!("invitations/{}", path.display()), std::str::from_utf8(&content).unwrap());
+    }
+    let before = registry.files(".");
+    assert!(matches!(let_in(&registry, &answer, "alice", None), Err(CeremonyError::OtherRepository { .. })));
+    nothing_changed(&registry, &before);
 }
 
 #[test]
@@ -270,6 +286,81 @@ fn an_invitation_is_answered_once() {
         invited(&registry, "erin", &[RoleName::Root]),
         Err(CeremonyError::Invitation(InvitationError::PersonThere { .. }))
     ));
+}
+
+#[test]
+fn whoever_was_let_in_may_be_let_in_again_whenever() {
+    let (mut registry, answer) = answered();
+    let_in(&registry, &answer, "alice", None).unwrap();
+    let after = registry.files(".");
+    // Too late for anybody else; and once the root lists her.
+    registry.now += chrono::Duration::days(20);
+    let_in(&registry, &answer, "alice", None).unwrap();
+    registry.add_key("erin", erin());
+    registry.edit("trustroot.toml", |text| text.replacen("\"carol\"]", "\"carol\", \"erin\"]", 1));
+    registry.hold("root", &["alice", "bob", "erin"]).unwrap();
+    let_in(&registry, &answer, "alice", None).unwrap();
+    let word = |path: &std::path::Path| path.to_string_lossy().ends_with(".vouch.json");
+    let kept = registry.files("invitations").into_keys().filter(|path| !word(path)).count();
+    let first = after.keys().filter(|path| path.starts_with("invitations") && !word(path)).count();
+    assert_eq!(kept, first);
+    // Also then nobody vouches for themselves.
+    let before = registry.files(".");
+    let refused = let_in(&registry, &answer, "erin", Some(&erin())).unwrap_err();
+    assert!(matches!(refused, CeremonyError::Invitation(InvitationError::NotAVoucher { .. })), "{refused}");
+    assert_eq!(registry.files("."), before);
+}
+
+#[test]
+fn a_name_that_was_taken_meanwhile_is_not_given_another_key() {
+    let (mut registry, answer) = answered();
+    registry.add_key("erin", SecretKey::ed25519_from_seed(&[1; 32]).unwrap());
+    registry.edit("trustroot.toml", |text| text + "[people.erin]\nkeys = [\"keys/erin.pub\"]\n");
+    let before = registry.files(".");
+    let refused = let_in(&registry, &answer, "alice", None).unwrap_err();
+    assert!(matches!(refused, CeremonyError::Invitation(InvitationError::PersonThere { .. })), "{refused}");
+    assert_eq!(registry.files("."), before);
+}
+
+#[test]
+fn a_role_that_is_gone_meanwhile_is_given_to_nobody() {
+    let (registry, _) = answered();
+    let oppy = RoleName::delegated("oppy").unwrap();
+    let invitation = invited(&registry, "erin", &[oppy]).unwrap();
+    let answer = invitation.answer(&erin()).unwrap().to_json();
+    registry.edit("trustroot.toml", |text| text.replace("namespaces.oppy", "namespaces.other"));
+    let before = registry.files(".");
+    let refused = let_in(&registry, &answer, "alice", None).unwrap_err();
+    assert!(matches!(refused, CeremonyError::Repository(RepositoryError::UnknownRole { .. })), "{refused}");
+    nothing_changed(&registry, &before);
+}
+
+#[test]
+fn a_key_that_somebody_held_is_refused() {
+    let mut registry = Registry::with_builder();
+    let old = |registry: &Registry, person: &str| {
+        SecretKey::from_pem(&registry.key(person).to_unencrypted_pem(), None).unwrap()
+    };
+    let (carol, oppy) = (old(&registry, "carol"), old(&registry, "oppy-dev"));
+    registry.now += chrono::Duration::days(1);
+    // Carol has another key since root v2, and no document lists her old one any more; Oppy is about to have another.
+    registry.add_key("carol", SecretKey::ed25519_from_seed(&[0xca; 32]).unwrap());
+    let mut event = registry.start("root");
+    for person in ["alice", "bob"] {
+        registry.sign(&mut event, person).unwrap();
+    }
+    event.sign(&registry.signed(), &carol).unwrap();
+    registry.finish(&event).unwrap();
+    registry.add_key("oppy-dev", SecretKey::ed25519_from_seed(&[0x0d; 32]).unwrap());
+    let invitation = invited(&registry, "erin", &[RoleName::Root]).unwrap();
+    for (holder, key) in [("carol", carol), ("oppy-dev", oppy)] {
+        let before = registry.files(".");
+        let answer = invitation.answer(&key).unwrap().to_json();
+        let refused = let_in(&registry, &answer, "alice", None).unwrap_err();
+        let CeremonyError::Invitation(InvitationError::KeyTaken { holder: by }) = refused else { panic!("{refused}") };
+        assert_eq!(by, holder);
+        nothing_changed(&registry, &before);
+    }
 }
 
 #[test]

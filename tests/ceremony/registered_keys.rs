@@ -129,6 +129,9 @@ fn a_first_root_is_known_again_by_what_was_signed() {
     let key = fingerprint(&registry);
     let payload = hex::encode(registry.event("root-v1").digest());
     assert_eq!(machine.register()["keys"][&key]["firstRoots"], serde_json::json!([payload]));
+    // The same again is nothing to speak of.
+    let said = machine.sign(&registry, "alice.pem").unwrap();
+    assert!(!said.contains("has signed another first root"), "{said}");
     // Another proposal for it may be signed, and is said.
     registry.now += chrono::Duration::minutes(1);
     let said = machine.sign(&registry, "alice.pem").unwrap();
@@ -173,6 +176,25 @@ fn keys_do_not_cross_between_rehearsals_and_what_is_meant() {
     assert_eq!(careless.event("root-v1").signatures, []);
 }
 
+#[test]
+fn a_key_that_everybody_has_is_registered_for_nothing() {
+    let machine = Machine::new();
+    let everybodys = include_str!("../../keys.example/mallory.pem");
+    write_durably(&machine.path("mallory.pem"), everybodys.as_bytes()).unwrap();
+    for days in [365, 200] {
+        let mut trial = Registry::new();
+        trial.add_key("alice", trustroot::crypto::SecretKey::from_pem(everybodys, None).unwrap());
+        trial.edit("trustroot.toml", |text| {
+            format!("trial = true\n{}", text.replacen("after-days = 365", &format!("after-days = {days}"), 1))
+        });
+        machine.sign(&trial, "mallory.pem").unwrap();
+        trial.hold("root", &["bob", "carol"]).unwrap();
+        let later = trial.publish_later();
+        machine.sign(&later, "mallory.pem").unwrap();
+    }
+    assert!(!machine.path("home/registered-keys.json").exists());
+}
+
 /// A rehearsal whose list of real keys somebody has changed, and in which Alice has her real key.
 fn tampered(production: &Registry) -> Registry {
     let mut rehearsal = production.rehearse();
@@ -205,6 +227,26 @@ fn a_rehearsal_that_does_not_list_a_real_key_is_refused_by_who_has_pinned_its_ro
     assert!(refused.contains("this key is one of the repository pinned as here"), "{refused}");
     assert_eq!(rehearsal.event("root-v2").signatures, []);
     assert!(!machine.path("home/registered-keys.json").exists());
+    // As is one that only a later root lists, which this machine has heard of.
+    let machine = Machine::new();
+    let mut first = Registry::new();
+    let alice = trustroot::crypto::SecretKey::from_pem(&first.key("alice").to_unencrypted_pem(), None).unwrap();
+    first.edit("trustroot.toml", |text| {
+        text.replace("\"alice\", \"bob\"", "\"dora\", \"bob\"") + "[people.dora]\nkeys = [\"keys/dora.pub\"]\n"
+    });
+    first.add_person("dora");
+    first.hold("root", &["bob", "carol"]).unwrap();
+    let root = first.path("repository/1.root.json");
+    machine.run(&["trust", "add", "here", "--url", "https://repository.example", "--root", root.to_str().unwrap()]);
+    first.now += chrono::Duration::days(1);
+    first.edit("trustroot.toml", |text| text.replace("\"dora\", \"bob\"", "\"dora\", \"bob\", \"alice\""));
+    first.add_key("alice", alice);
+    first.hold("root", &["bob", "carol"]).unwrap();
+    let kept = machine.path("home/here/metadata");
+    std::fs::create_dir_all(&kept).unwrap();
+    write_durably(&kept.join("root.json"), &std::fs::read(first.path("repository/2.root.json")).unwrap()).unwrap();
+    let refused = machine.sign(&tampered(&production), "alice.pem").unwrap_err();
+    assert!(refused.contains("this key is one of the repository pinned as here"), "{refused}");
 }
 
 #[test]
