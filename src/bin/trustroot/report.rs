@@ -370,8 +370,16 @@ pub(crate) fn not_printed(error: &std::io::Error) -> Report {
 
 /// Prints what clap found wrong, or the help that was asked for.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        // It quotes arguments, which a script may have from somebody else.
+        let text = harmless(&error.render().to_string());
+        let _ = match text.strip_prefix("error:") {
+            Some(text) => write!(anstream::stderr(), "{}{text}", paint("error:", ERROR)),
+            None => write!(anstream::stderr(), "{text}"),
+        };
+        return ExitCode::from(Outcome::WrongQuestion as u8);
+    }
     match error.print().and_then(|()| std::io::stdout().flush()) {
-        _ if error.use_stderr() => ExitCode::from(Outcome::WrongQuestion as u8),
         Err(lost) if lost.kind() != std::io::ErrorKind::BrokenPipe => not_printed(&lost).print(Format::Text),
         _ => ExitCode::SUCCESS,
     }
