@@ -30,6 +30,8 @@ const LONGEST_REQUEST: u64 = 64 << 20;
 const LONGEST_INDEX: usize = 4 << 20;
 /// Most files in a request.
 const MOST_FILES: usize = 10_000;
+/// Most payloads that are named by their digests alone.
+const MOST_SIBLINGS: usize = 1000;
 /// Longest purpose, in characters.
 const LONGEST_PURPOSE: usize = 1000;
 
@@ -194,6 +196,10 @@ impl Request {
         let purpose = index.purpose.as_ref();
         if purpose.is_some_and(|purpose| purpose.chars().count() > LONGEST_PURPOSE) {
             return Err(malformed(format!("its purpose is longer than {LONGEST_PURPOSE} characters")));
+        }
+        let unknown = &index.unknown_siblings;
+        if unknown.len() > MOST_SIBLINGS || !unknown.iter().all(|digest| HashAlgorithm::Sha256.is_digest(digest)) {
+            return Err(malformed(format!("its unknown siblings are not at most {MOST_SIBLINGS} SHA-256 digests")));
         }
         let proposal = files.remove(PROPOSAL).ok_or_else(|| malformed(format!("`{PROPOSAL}` is missing")))?;
         let (mut signed, mut targets) = (BTreeMap::new(), BTreeMap::new());
