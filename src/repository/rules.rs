@@ -527,7 +527,9 @@ impl Problems<'_> {
 
 /// Whether two names are one, however they are spelled: by the letters that people see.
 pub(crate) fn same_name(name: &str) -> String {
-    let skeleton: String = unicode_security::confusable_detection::skeleton(name.trim()).collect();
+    // Forges write `@alice` where others write `alice`.
+    let name = name.trim().trim_start_matches('@');
+    let skeleton: String = unicode_security::confusable_detection::skeleton(name).collect();
     skeleton.to_lowercase()
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
-use trustroot::Printable;
+use trustroot::{Named, Printable};
 use trustroot::client::{FetchError, UpdateError};
 use trustroot::example_keys::ExampleKeyListed;
 use trustroot::metadata::{FormatError, RoleName, Version};
@@ -353,7 +353,7 @@ pub(crate) fn standing(standing: Standing) -> &'static str {
 
 /// Describes a signer in one line.
 pub(crate) fn signer(line: &TallyLine) -> String {
-    let owner = line.owner.as_deref().map(|owner| format!("  {}", Printable(owner))).unwrap_or_default();
+    let owner = line.owner.as_deref().map(|owner| format!("  {}", Named(owner))).unwrap_or_default();
     let kind = match (line.standing, &line.kind) {
         (Standing::Unusable(problem), _) => format!("  {problem}"),
         (Standing::SameKey, _) => "  counted under another keyid".to_owned(),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use trustroot::Printable;
+use trustroot::{Line, Named};
 use trustroot::ceremony::{CeremonyError, EventName, EventState, Sibling, SigningEvent, Status, Under, digest_groups};
 use trustroot::crypto::KeyFamily;
 use trustroot::repository::{FamilyCount, SignedState, WorkingCopy};
@@ -13,7 +13,7 @@ use trustroot::trust::{Standing, TallyLine};
 use super::super::maintain::{ceremony_failed, open};
 use super::outlook::{Prospect, check_people};
 use super::read_signed;
-use super::review::Whole;
+use super::review::said;
 use crate::args::{CeremonyStatusOptions, Format};
 use crate::markdown::Comment;
 use crate::output::{self, Show};
@@ -107,7 +107,7 @@ fn markdown(session: &Session, copy: &WorkingCopy, signed: &SignedState, shown: 
         match read {
             Err(error) => {
                 comment.say("**It cannot be read**, so nobody can sign it:");
-                comment.block("text", &Whole(&error.to_string()).to_string(), 2);
+                comment.block("text", &Line(&error.to_string()).to_string(), 2);
             }
             Ok((event, status)) => section(session, copy, signed, &mut comment, event, status),
         }
@@ -132,7 +132,7 @@ fn section(
     match event.review(copy, signed, session.start.time()) {
         Err(error) => {
             comment.say("**What it would change cannot be told:**");
-            comment.block("text", &Whole(&error.to_string()).to_string(), 1);
+            comment.block("text", &Line(&error.to_string()).to_string(), 1);
         }
         Ok(review) => {
             if !review.problems.is_empty() {
@@ -144,7 +144,7 @@ fn section(
                 comment.block("text", &escaped_lines(&review.notes), 4);
             }
             comment.say("Proposed changes, beside version and expiry, compared with:");
-            comment.block("text", &Whole(&review.compared_with).to_string(), 4);
+            comment.block("text", &Line(&review.compared_with).to_string(), 4);
             let changes: Vec<String> =
                 review.changes.iter().map(|change| format!("{} {}", change.mark.sign(), change.text)).collect();
             let changes = if changes.is_empty() { "none".to_owned() } else { changes.join("\n") };
@@ -161,7 +161,7 @@ fn section(
 
 /// One line for each text.
 fn escaped_lines(texts: &[String]) -> String {
-    texts.iter().map(|text| Whole(text).to_string()).collect::<Vec<_>>().join("\n")
+    texts.iter().map(|text| Line(text).to_string()).collect::<Vec<_>>().join("\n")
 }
 
 /// The state in one word.
@@ -197,8 +197,8 @@ pub(super) fn status_text(session: &Session, event: &SigningEvent, status: &Stat
         hex::encode(event.digest())
     );
     if let Some(withdrawn) = event.withdrawal() {
-        let (at, reason) = (Printable(&withdrawn.at), Whole(&withdrawn.reason));
-        let _ = writeln!(text, "  withdrawn on {at}, nobody signed why: \"{reason}\"");
+        let (at, reason) = (Named(&withdrawn.at), said(&withdrawn.reason));
+        let _ = writeln!(text, "  withdrawn on {at}, nobody signed why: {reason}");
     }
     let expired = event.expires().ok().filter(|expires| expires.is_past(session.start.time()));
     let waits = matches!(status.state, EventState::Open | EventState::Complete);
@@ -215,10 +215,10 @@ pub(super) fn status_text(session: &Session, event: &SigningEvent, status: &Stat
         }
     }
     for uncounted in &status.uncounted {
-        let _ = writeln!(text, "  not counted: {}: {}", Printable(&uncounted.from), uncounted.why);
+        let _ = writeln!(text, "  not counted: {}: {}", Named(&uncounted.from), Line(&uncounted.why));
     }
     for owner in &status.outgoing_missing {
-        let _ = writeln!(text, "  {} changes keys: the outgoing key must sign too", Printable(owner));
+        let _ = writeln!(text, "  {} changes keys: the outgoing key must sign too", Named(owner));
     }
     for line in &prospect.lines {
         let _ = writeln!(text, "  {line}");
@@ -273,11 +273,11 @@ pub(super) fn siblings_text(event: &SigningEvent, status: &Status) -> String {
         let _ = writeln!(
             text,
             "  sibling: another {} {} has signatures, in event {} ({known})\n    payload  sha256 {}",
-            event.role, event.version, sibling.event, sibling.digest
+            event.role, event.version, sibling.event, Named(&sibling.digest)
         );
     }
     for (name, problem) in &status.unreadable_events {
-        let _ = writeln!(text, "  event {name} cannot be read, and may hold another: {}", Printable(problem));
+        let _ = writeln!(text, "  event {name} cannot be read, and may hold another: {}", Line(problem));
     }
     text
 }
@@ -305,7 +305,7 @@ fn missing(status: &Status, lost: &[String]) -> Vec<String> {
         let here = |line: &&TallyLine| line.owner.as_ref().is_none_or(|owner| !lost.contains(owner));
         for line in under.tally.lines.iter().filter(|line| helps(line)).filter(here) {
             names.insert(match &line.owner {
-                Some(owner) => Printable(owner).to_string(),
+                Some(owner) => Named(owner).to_string(),
                 None => line.keyid.to_string(),
             });
         }
