@@ -270,7 +270,10 @@ impl SigningEvent {
         }
         for gone in old_delegations.iter().filter(|old| !delegations(Some(new)).iter().any(|new| new.role == old.role))
         {
-            changes.push(Change::new(Mark::Removed, format!("namespace {}: no longer delegated to", Named(gone.role.as_str()))));
+            changes.push(Change::new(
+                Mark::Removed,
+                format!("namespace {}: no longer delegated to", Named(gone.role.as_str())),
+            ));
         }
         changes.extend(diff::families(old.map(|old| &old.unrecognized), &new.unrecognized));
         changes.extend(keys_and_roles(&keys_of(old), &keys_of(Some(new)), known));

@@ -633,3 +633,39 @@ fn junk_among_the_invitations_stops_no_event() {
     let opened = SigningEvent::open(&registry.copy(), &"root-v2".parse().unwrap());
     assert!(opened.is_ok());
 }
+
+#[test]
+fn a_key_whose_owner_is_written_like_another_key_has_proved_nothing() {
+    let (registry, answer) = answered();
+    let_in(&registry, &answer, "alice", Some(registry.key("alice"))).unwrap();
+    registry.start("root");
+    let fingerprint = hex::encode(sha256(erin().canonical_spki()));
+    // A key that stands before Erin's.
+    let before =
+        |seed: &u8| SecretKey::ed25519_from_seed(&[*seed; 32]).unwrap().canonical_spki() < erin().canonical_spki();
+    let seed = (1..=255).find(before).unwrap();
+    let secret = SecretKey::ed25519_from_seed(&[seed; 32]).unwrap();
+    let public = hex::encode(&secret.canonical_spki()[12..]);
+    registry.edit("signing-events/root-v2/proposal.json", |text| {
+        changed(&text, |document| {
+            let owner = format!("erin, ed25519, SHA-256 {fingerprint}");
+            let key = serde_json::json!({"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": public},
+                "x-tuf-on-ci-keyowner": owner});
+            document["signed"]["keys"]["ab"] = key;
+            document["signed"]["roles"]["root"]["keyids"].as_array_mut().unwrap().push("ab".into());
+        })
+    });
+    let event = registry.event("root-v2");
+    let review = event.review(&registry.copy(), &registry.signed(), registry.now).unwrap();
+    let proved: Vec<&str> = review
+        .changes
+        .iter()
+        .map(|change| change.text.as_str())
+        .filter(|text| text.contains("; proof of possession verified"))
+        .collect();
+    assert_eq!(proved.len(), 1, "{proved:#?}");
+    assert!(proved[0].starts_with(&format!("key of erin, ed25519, SHA-256 {fingerprint}: gains root;")), "{proved:#?}");
+    let theirs = hex::encode(sha256(secret.canonical_spki()));
+    let line = review.changes.iter().find(|change| change.text.contains(&theirs)).unwrap();
+    assert!(line.text.ends_with("; NO proof of possession"), "{}", line.text);
+}

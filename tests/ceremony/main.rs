@@ -14,6 +14,7 @@ mod collecting;
 mod counting;
 #[cfg(feature = "aws-lc")]
 mod families;
+mod forged_lines;
 mod gate;
 mod informed_signing;
 mod invitation;

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
-use trustroot::{Named, Printable};
 use trustroot::client::{FetchError, UpdateError};
 use trustroot::example_keys::ExampleKeyListed;
 use trustroot::metadata::{FormatError, RoleName, Version};
 use trustroot::trust::{Refusal, Standing, TallyLine};
+use trustroot::{Named, Printable};
 
 use crate::args::Format;
 use crate::ui::{paint, show_path};

@@ -2,9 +2,9 @@
 
 use chrono::Duration;
 use serde_json::{Value, json};
-use trustroot::{Line, Named};
 use trustroot::ceremony::{EventState, Outlook, SigningEvent, Status};
 use trustroot::repository::{SignedState, WorkingCopy};
+use trustroot::{Line, Named, Printable};
 
 use super::super::maintain::ceremony_failed;
 use crate::report::{Outcome, Report};
@@ -122,7 +122,7 @@ pub(super) fn check_people(event: &SigningEvent, signed: &SignedState, named: &[
     let people = event.people(signed).map_err(|error| ceremony_failed(&error))?;
     let Some(unknown) = named.iter().find(|name| !people.contains(*name)) else { return Ok(()) };
     let known: Vec<String> = people.iter().map(|name| Named(name).to_string()).collect();
-    let what = format!("{} holds no key that may sign {}", Named(unknown), event.name);
+    let what = format!("`{}` holds no key that may sign {}", Printable(unknown), event.name);
     Err(Report::new(Outcome::WrongQuestion, "unknown-person", what)
         .fact("people", known.join(", "))
         .still("nothing changed"))

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use trustroot::{Line, Quoted};
 use trustroot::ceremony::{CeremonyError, Change, Mark, Review};
+use trustroot::{Line, Quoted};
 
 use super::super::maintain::ceremony_failed;
 use super::air_gap::write_once;

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use trustroot::{Line, Named};
 use trustroot::ceremony::{CeremonyError, EventName, EventState, Sibling, SigningEvent, Status, Under, digest_groups};
 use trustroot::crypto::KeyFamily;
 use trustroot::repository::{FamilyCount, SignedState, WorkingCopy};
 use trustroot::trust::{Standing, TallyLine};
+use trustroot::{Line, Named};
 
 use super::super::maintain::{ceremony_failed, open};
 use super::outlook::{Prospect, check_people};
@@ -273,7 +273,10 @@ pub(super) fn siblings_text(event: &SigningEvent, status: &Status) -> String {
         let _ = writeln!(
             text,
             "  sibling: another {} {} has signatures, in event {} ({known})\n    payload  sha256 {}",
-            event.role, event.version, sibling.event, Named(&sibling.digest)
+            event.role,
+            event.version,
+            sibling.event,
+            Named(&sibling.digest)
         );
     }
     for (name, problem) in &status.unreadable_events {
