@@ -11,7 +11,7 @@ use super::status::why_uncounted;
 use super::{CeremonyError, FiledRecord, FiledSignature, Response, SigningEvent};
 use crate::fs::read_bounded;
 use crate::metadata::Envelope;
-use crate::printable::Printable;
+use crate::printable::{Line, Named};
 use crate::repository::SignedState;
 use crate::trust::Standing;
 
@@ -62,7 +62,7 @@ impl Collected {
 impl std::fmt::Display for Collected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if !self.keyid.is_empty() {
-            write!(f, "{}: ", Printable(&self.keyid))?;
+            write!(f, "{}: ", Named(&self.keyid))?;
         }
         match &self.fate {
             Fate::Filed => f.write_str("filed"),
@@ -72,7 +72,7 @@ impl std::fmt::Display for Collected {
             }
             Fate::Recorded => f.write_str("a record of what happened: kept"),
             Fate::Uncounted(why) => write!(f, "not counted: {why}"),
-            Fate::Unusable(why) => write!(f, "not usable: {}", Printable(why)),
+            Fate::Unusable(why) => write!(f, "not usable: {}", Line(why)),
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::crypto::VerifyingKey;
 use crate::metadata::canonical_json::Json;
 use crate::metadata::{PublicKey, RoleName, Unrecognized};
-use crate::printable::Printable;
+use crate::printable::{Named, Printable};
 
 /// The field of root that names the witnesses.
 pub const WITNESSES: &str = "x-trustroot-witnesses";
@@ -79,7 +79,7 @@ impl Witnesses {
 
     /// In words, such as `1 of 2 witnesses, of root and targets`.
     pub fn words(&self) -> String {
-        let roles: Vec<&str> = self.roles.iter().map(RoleName::as_str).collect();
+        let roles: Vec<String> = self.roles.iter().map(|role| Named(role.as_str()).to_string()).collect();
         format!("{} of {} witnesses, of {}", self.threshold, self.keys.len(), roles.join(" and "))
     }
 

@@ -16,7 +16,7 @@ use crate::ceremony::status::{Delegator, pairs};
 use crate::ceremony::{CeremonyError, EventState, FiledSignature, Sibling, SigningEvent, Status, Under};
 use crate::crypto::sha256;
 use crate::metadata::PublicKey;
-use crate::printable::Printable;
+use crate::printable::{Named, Printable};
 use crate::repository::{SignedState, WorkingCopy};
 use crate::trust::Standing;
 
@@ -386,7 +386,7 @@ impl<'a> Judge<'a> {
         let mut listed = self.keys.iter().chain(&self.witnesses);
         let owner = listed.find(|listed| fingerprint(listed).as_deref() == Some(key)).and_then(|key| key.owner());
         match owner {
-            Some(owner) => format!("{} ({})", Printable(owner), Printable(short(key))),
+            Some(owner) => format!("{} ({})", Named(owner), Printable(short(key))),
             None => Printable(short(key)).to_string(),
         }
     }

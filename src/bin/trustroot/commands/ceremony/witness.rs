@@ -6,11 +6,11 @@ use std::io::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use trustroot::Printable;
 use trustroot::ceremony::{
     CeremonyError, EventName, EventState, Replay, ReplayedStep, SigningEvent, StepKind, Under, Witnessed,
 };
 use trustroot::repository::SignedState;
+use trustroot::{Named, Printable, Quoted};
 
 use super::super::maintain::{ceremony_failed, open};
 use super::confirm::{Shown, confirm};
@@ -175,7 +175,7 @@ fn step_words(step: &ReplayedStep) -> String {
         Some(StepKind::Publish) => "published".to_owned(),
         Some(StepKind::Witness) => "witnessed".to_owned(),
         Some(StepKind::Abort) => "broke off".to_owned(),
-        _ => format!("{} (not known here)", Printable(&record.kind)),
+        _ => format!("{} (not known here)", Named(&record.kind)),
     };
     let _ = write!(words, " {}", Printable(record.payload_sha256.get(..16).unwrap_or_default()));
     if let Some(signer) = &step.signed_by {
@@ -184,13 +184,13 @@ fn step_words(step: &ReplayedStep) -> String {
     let tallies: Vec<String> = record
         .tallies
         .iter()
-        .map(|tally| format!("{} of {} under {}", tally.counted, tally.needed, Printable(&tally.under)))
+        .map(|tally| format!("{} of {} under {}", tally.counted, tally.needed, Named(&tally.under)))
         .collect();
     if !tallies.is_empty() {
         let _ = write!(words, " ({})", tallies.join("; "));
     }
     if let Some(reason) = &record.reason {
-        let _ = write!(words, ", saying \"{}\"", Printable(reason));
+        let _ = write!(words, ", saying {}", Quoted(reason));
     }
     words
 }
@@ -290,7 +290,7 @@ fn list(text: &mut String, title: &str, lines: &[String]) {
 }
 
 fn people(list: &[(String, String)]) -> String {
-    let one = |(owner, key): &(String, String)| format!("{} ({})", Printable(owner), &key[..16]);
+    let one = |(owner, key): &(String, String)| format!("{} ({})", Named(owner), &key[..16]);
     list.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
