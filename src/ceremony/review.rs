@@ -354,10 +354,14 @@ fn reordered_keyids(old: &[u8], new: &[u8]) -> Vec<Change> {
             lists.insert(name.to_owned(), keyids.filter_map(|keyid| Some(keyid.as_str()?.to_owned())).collect());
         };
         if let Some(Value::Object(roles)) = signed.get("roles") {
-            roles.iter().for_each(|(name, role)| add(name, role));
+            for (name, role) in roles {
+                add(name, role);
+            }
         }
         if let Some(Value::Array(roles)) = signed.get("delegations").and_then(|all| all.get("roles")) {
-            roles.iter().for_each(|role| add(role.get("name").and_then(Value::as_str).unwrap_or_default(), role));
+            for role in roles {
+                add(role.get("name").and_then(Value::as_str).unwrap_or_default(), role);
+            }
         }
         lists
     };
