@@ -521,6 +521,18 @@ impl SigningEvent {
         if keyids.is_empty() { Err(CeremonyError::NotASigner { role: self.role.clone() }) } else { Ok(keyids) }
     }
 
+    /// Checks that a key may sign this: it is listed, and in a rehearsal it is none of what is rehearsed. Whoever keeps in mind
+    /// what keys sign for asks this first, so that a key that is refused is not noted.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn check_signer(&self, signed: &SignedState, canonical_spki: &[u8]) -> Result<(), CeremonyError> {
+        if self.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.refuses(canonical_spki)) {
+            return Err(CeremonyError::RealKey);
+        }
+        self.keyids_of(signed, &sha256(canonical_spki)).map(drop)
+    }
+
     /// Signs with a key, under every keyid by which a delegator knows it, and files the signatures. One by this key that
     /// lies here already is left as it is.
     ///
@@ -562,9 +574,7 @@ impl SigningEvent {
         signed: &SignedState,
         key: &dyn Signer,
     ) -> Result<BTreeMap<KeyId, Vec<u8>>, CeremonyError> {
-        if self.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.refuses(key.canonical_spki())) {
-            return Err(CeremonyError::RealKey);
-        }
+        self.check_signer(signed, key.canonical_spki())?;
         let delegators = self.delegators(signed)?;
         let listed = delegators.iter().flat_map(|delegator| delegator.listed(&self.role));
         let signatures = key.sign_as_listed(&self.role, self.version, self.envelope.signed_bytes(), listed)?;

@@ -204,6 +204,10 @@ pub(crate) struct CeremonySignOptions {
     #[arg(long)]
     pub(crate) trial: bool,
 
+    /// Sign a first root although this key has signed another one: the same repository's, proposed anew
+    #[arg(long)]
+    pub(crate) another_first_root: bool,
+
     #[command(flatten)]
     pub(crate) key: KeyOptions,
 

@@ -188,7 +188,7 @@ pub(super) fn accept(session: &Session, options: &CeremonyAcceptOptions) -> Resu
     }
     if let Some(repository) = invitation.repository.as_ref().and_then(|digest| digest_of(digest)) {
         let (repository, rehearsal) = (Some(repository), invitation.rehearsal);
-        let purpose = Purpose { repository, first_root: None, payload: digest, rehearsal };
+        let purpose = Purpose { repository, first_root: None, payload: digest, rehearsal, another_first_root: false };
         check(session, key.canonical_spki(), &purpose)?;
     }
     let answer = invitation.answer(&*key).map_err(failed)?;

@@ -106,7 +106,9 @@ fn confirm_and_sign(session: &Session, options: &CeremonySignOptions, matter: &m
     };
     confirm(session, &shown, options.payload_sha256.as_ref())?;
     let key = open_key(session, &options.key)?;
-    register(session, key.canonical_spki(), &purpose(matter))?;
+    // First whether it may sign this at all: a refused key must not be noted for what it does not sign.
+    matter.event.check_signer(&matter.signed, key.canonical_spki()).map_err(failed)?;
+    register(session, key.canonical_spki(), &purpose(matter, options.another_first_root))?;
     let record = if options.no_record_signature { RecordSignatures::LeftOut } else { RecordSignatures::Made };
     let in_file = matches!(reference(&options.key.key)?, KeyReference::File(_));
     if record == RecordSignatures::Made && !in_file {
@@ -156,12 +158,13 @@ fn circumstances(session: &Session, matter: &Matter) -> Circumstances {
     with
 }
 
-fn purpose(matter: &Matter) -> Purpose {
+fn purpose(matter: &Matter, another_first_root: bool) -> Purpose {
     let first_root = matter.signed.roots().next().and_then(|(_, bytes)| Envelope::parse(bytes).ok());
     Purpose {
         repository: matter.signed.digest(),
         first_root: first_root.map(|first| sha256(first.signed_bytes())),
         payload: matter.event.digest(),
         rehearsal: matter.event.rehearsal.is_some(),
+        another_first_root,
     }
 }
