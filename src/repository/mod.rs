@@ -25,6 +25,7 @@ mod proposal;
 mod rehearsal;
 mod rules;
 mod signed;
+mod strays;
 mod witnesses;
 mod working_copy;
 

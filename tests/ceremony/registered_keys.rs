@@ -242,6 +242,22 @@ fn a_key_that_everybody_has_is_registered_for_nothing() {
     assert!(!machine.path("home/registered-keys.json").exists());
 }
 
+#[test]
+fn a_calendar_says_what_is_only_rehearsed() {
+    let (machine, production) = (Machine::new(), production());
+    let rehearsal = production.rehearse();
+    let (file, at) = (machine.path("roles.ics"), production.now.to_rfc3339());
+    for (registry, summary) in [(&production, "SUMMARY:"), (&rehearsal, "SUMMARY:REHEARSAL ")] {
+        let place = registry.path("");
+        machine.run(&["check", "-C", place.to_str().unwrap(), "--at", &at, "--calendar", file.to_str().unwrap()]);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let mut summaries = text.lines().filter(|line| line.starts_with("SUMMARY")).peekable();
+        assert!(summaries.peek().is_some(), "{text}");
+        assert!(summaries.all(|line| line.starts_with(summary)), "{text}");
+        assert_eq!(text.contains("REHEARSAL"), summary.contains("REHEARSAL"), "{text}");
+    }
+}
+
 /// A rehearsal whose list of real keys somebody has changed, and in which Alice has her real key.
 fn tampered(production: &Registry) -> Registry {
     let mut rehearsal = production.rehearse();

@@ -1,8 +1,9 @@
 //! Which repository each key of this machine signs for, so that it signs for no other by mistake or by somebody's design:
 //! two repositories that share keys could exchange documents of matching versions.
 //!
-//! A register is a help and no proof: whoever can write to the home can change it. Where there is none, or it cannot be
-//! written, signing goes on with a warning.
+//! A register is a help and no proof: whoever can write to the home can change it. Where there is no home, or the register
+//! cannot be written, signing goes on with a warning. One that cannot be read, or that lies in a home which cannot be
+//! entered, is an error: it may hold a refusal.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -292,6 +292,10 @@ pub(crate) struct CheckOptions {
     #[arg(long)]
     pub(crate) due: bool,
 
+    /// Only print the files below `repository/` that nobody signed for, one on each line; exit status 0
+    #[arg(long, conflicts_with_all = ["due", "calendar"])]
+    pub(crate) strays: bool,
+
     #[command(flatten)]
     pub(crate) working_copy: WorkingCopyOptions,
 }
