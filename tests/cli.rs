@@ -25,6 +25,8 @@ const NEED_A_SHELL: [&str; 13] = [
     "several-repositories.md",
     "air-gap-ceremony.md",
     "ceremony-in-ci.md",
+    "adopt-a-repository.md",
+    "choose-a-template.md",
     "when-a-ceremony-goes-wrong.md",
     "rehearse-a-ceremony.md",
     "invite-a-keyholder.md",

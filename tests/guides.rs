@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use trustroot::client::write_durably;
+use trustroot::client::{write_durably, write_private};
 
 use support::{OPPY, Registry};
 
@@ -128,6 +128,86 @@ fn run(guide: &str, prepare: impl Fn(&Path)) {
         }
     }
     assert!(wrong.is_empty() && status.success(), "{wrong}");
+}
+
+/// A repository as tuf-on-ci keeps it in git, and the secret keys of those who sign.
+fn with_a_repository_of_tuf_on_ci(sandbox: &Path) {
+    let mut repository = support::SimRepository::new();
+    let keyholder = |name: &str, algorithm| {
+        let secret = trustroot::crypto::SecretKey::generate(algorithm).unwrap();
+        write_private(&sandbox.join(format!("{name}.pem")), secret.to_unencrypted_pem().as_bytes()).unwrap();
+        let key = support::Key::of_secret(secret);
+        let mut public = key.public.clone();
+        if name == "online" {
+            public["x-tuf-on-ci-online-uri"] = "gcpkms:projects/example/online".into();
+        } else {
+            public["x-tuf-on-ci-keyowner"] = format!("@{name}").into();
+        }
+        let canonical = trustroot::metadata::canonical_json::canonicalize(public.to_string().as_bytes()).unwrap();
+        key.listed_as(&hex::encode(trustroot::crypto::sha256(&canonical)), public)
+    };
+    let mut people = ["alice", "bob", "carol"].map(|name| keyholder(name, trustroot::crypto::KeyAlgorithm::Ed25519));
+    let mut old = keyholder("dave", trustroot::crypto::KeyAlgorithm::EcdsaP256);
+    old.public["keytype"] = "ecdsa-sha2-nistp256".into();
+    old.keyid = format!("c7f0{}", &old.keyid[4..]);
+    people[2] = old;
+    let online = keyholder("online", trustroot::crypto::KeyAlgorithm::Ed25519);
+    let before = repository.signers("root").clone();
+    for (role, keys, threshold) in [
+        ("root", &people[..], 2),
+        ("targets", &people[..], 2),
+        ("snapshot", std::slice::from_ref(&online), 1),
+        ("timestamp", std::slice::from_ref(&online), 1),
+    ] {
+        repository.authorize(role, keys, threshold);
+    }
+    let listed: Vec<String> = people.iter().chain([&online]).map(|key| key.keyid.clone()).collect();
+    let keys = repository.draft("root")["keys"].as_object_mut().unwrap();
+    keys.retain(|keyid, _| listed.contains(keyid));
+    let periods = |value: &mut serde_json::Value, expiry: u32, signing: u32| {
+        value["x-tuf-on-ci-expiry-period"] = expiry.into();
+        value["x-tuf-on-ci-signing-period"] = signing.into();
+    };
+    let root = repository.draft("root");
+    periods(root, 365, 45);
+    periods(&mut root["roles"]["timestamp"], 7, 4);
+    periods(&mut root["roles"]["snapshot"], 300, 60);
+    root["x-note"] = "for internal use".into();
+    root["expires"] = "2036-03-01T12:00:00Z".into();
+    repository.publish_root_signed_by(&before);
+    repository.add_target("targets", "trusted_root.json", b"{}");
+    let targets = repository.draft("targets");
+    targets["targets"]["trusted_root.json"]["custom"] = serde_json::json!({"sigstore": {"usage": "Unknown"}});
+    periods(targets, 300, 31);
+    targets["version"] = 1.into();
+    repository.delegate("targets", "npm", &["npm/*"]);
+    repository.delegation("targets", "npm")["terminating"] = true.into();
+    repository.add_target("npm", "npm/keys.json", b"{}");
+    periods(repository.draft("npm"), 180, 31);
+    for role in ["targets", "npm", "snapshot", "timestamp"] {
+        repository.draft(role)["expires"] = "2036-01-31T00:00:00Z".into();
+    }
+    repository.publish();
+    repository.publish();
+    let put = |name: &str, bytes: Vec<u8>| {
+        let path = sandbox.join("root-signing").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write_durably(&path, &bytes).unwrap();
+    };
+    for version in 1..=2 {
+        let root = repository.shelf().get(&format!("metadata/{version}.root.json")).unwrap();
+        put(&format!("metadata/root_history/{version}.root.json"), root);
+    }
+    for role in ["root", "timestamp", "snapshot", "targets", "npm"] {
+        put(&format!("metadata/{role}.json"), repository.bytes_on_shelf(role));
+    }
+    put("targets/trusted_root.json", b"{}".to_vec());
+    put("targets/npm/keys.json", b"{}".to_vec());
+}
+
+#[test]
+fn the_guide_to_adopting_a_repository_prints_what_it_says() {
+    run("docs/guides/adopt-a-repository.md", with_a_repository_of_tuf_on_ci);
 }
 
 #[test]

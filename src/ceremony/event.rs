@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::CeremonyError;
 use super::introductions::Introductions;
-use crate::crypto::sha256;
+use crate::crypto::{Digester, sha256};
 use crate::fs::{read_bounded, remove_leftovers, write_durably};
 use crate::metadata::{
     Document, EncodedName, Envelope, Expires, HashAlgorithm, KeyId, Occasion, RoleName, Root, Signature, TargetPath,
@@ -37,7 +37,14 @@ pub struct EventName(String);
 impl EventName {
     /// The usual name: the role and the version that is proposed.
     pub fn of(role: &RoleName, version: Version) -> Self {
-        Self(format!("{}-{version}", role.as_str()))
+        let name = role.as_str();
+        let usual = format!("{name}-{version}");
+        usual.parse().unwrap_or_else(|_| {
+            // The name of a role may be any text.
+            let good = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+            let similar: String = name.chars().take(40).map(good).collect();
+            Self(format!("{similar}_{}-{version}", hex::encode(&sha256(name.as_bytes())[..4])))
+        })
     }
 
     /// The name.
@@ -560,11 +567,10 @@ impl SigningEvent {
                 None if content == Content::Partial => continue,
                 None => return Err(wrong("is proposed, and is not in the event")),
             };
-            let digest = entry.hashes.iter().find(|(algorithm, _)| algorithm.name() == "sha256");
-            let same = entry.length == bytes.len() as u64
-                && digest.is_some_and(|(_, digest)| digest == sha256(bytes))
-                && entry.hashes.iter().count() == 1;
-            if !same {
+            let mut digester = Digester::new(entry.hashes.iter().map(|(algorithm, _)| algorithm));
+            digester.update(bytes);
+            let same = entry.hashes.iter().zip(digester.finish()).all(|((_, wanted), (_, digest))| wanted == digest);
+            if !same || entry.length != bytes.len() as u64 {
                 return Err(wrong("in the event is not the one that is proposed"));
             }
             named += 1;

@@ -26,7 +26,7 @@ use crate::trust::UpdateStart;
 /// Where the secret halves of the keys that were made lie, below a rehearsal. They are worth nothing.
 const KEYS: &str = "rehearsal-keys";
 /// Directories of a working copy that a rehearsal has as they are.
-const AS_THEY_ARE: [&str; 3] = ["builders", "verifiers", "targets"];
+const AS_THEY_ARE: [&str; 4] = ["builders", "verifiers", "targets", "delegated"];
 /// Most files of a working copy that are taken over.
 const MOST_FILES: usize = 10_000;
 

@@ -15,7 +15,7 @@ use crate::metadata::{
     Delegation, Delegations, Document as _, Envelope, KeyId, PublicKey, RoleKeys, RoleName, Root, Targets,
     Unrecognized, Version,
 };
-use crate::repository::{FamilyCount, FamilyThresholds, RepositoryError, SignedState, WorkingCopy};
+use crate::repository::{FamilyCount, FamilyThresholds, RepositoryError, SignedState, WorkingCopy, target_names};
 use crate::signers::Signer;
 use crate::trust::{Authority, Standing, Tally, TallyLine, tally};
 
@@ -641,13 +641,18 @@ impl SigningEvent {
 
     fn write_signed(&self, copy: &WorkingCopy, signed: &SignedState, status: &Status) -> Result<(), CeremonyError> {
         let directory = copy.signed_directory();
+        let proposed = if self.role == RoleName::Root { None } else { Some(self.envelope.unverified::<Targets>()?) };
         for (path, bytes) in &self.targets {
-            let name = path.url_path(Some(&sha256(bytes)));
-            let file = directory.join("targets").join(name);
-            let parent = file.parent().unwrap_or(&directory);
-            fs_err::create_dir_all(parent)?;
-            remove_leftovers(parent);
-            write_durably(&file, bytes)?;
+            let Some(entry) = proposed.as_ref().and_then(|proposed| proposed.find(path).ok().flatten()) else {
+                continue;
+            };
+            for name in target_names(path, &entry) {
+                let file = directory.join("targets").join(name);
+                let parent = file.parent().unwrap_or(&directory);
+                fs_err::create_dir_all(parent)?;
+                remove_leftovers(parent);
+                write_durably(&file, bytes)?;
+            }
         }
         let lines = || status.counts.iter().flat_map(|under| &under.tally.lines);
         let mut counted = self.chosen(&self.delegators(signed)?)?;

@@ -107,6 +107,13 @@ impl PublicKey {
         self.extra(OWNER)
     }
 
+    /// Reads a key as metadata lists it; `None` where it is none.
+    #[cfg(feature = "maintainer")]
+    pub(crate) fn from_value(value: &serde_json::Value) -> Option<Self> {
+        let json = Json::parse(value.to_string().as_bytes()).ok()?;
+        Self::from_json(json, "key").ok()
+    }
+
     /// The key as metadata lists it.
     pub fn to_value(&self) -> serde_json::Value {
         self.json.to_value()

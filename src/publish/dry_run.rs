@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{PlannedObject, PublishError, PublishPlan};
 use crate::builders::{
-    Builder, CATALOG_PATH, Namespace, Source, Verifier, builder_against_catalog, verifier_against_catalog,
+    Builder, Namespace, Source, Verifier, builder_against_catalog, catalog_path, verifier_against_catalog,
 };
 use crate::client::{
     Body, CacheMode, FetchFuture, Fetcher, FileFetcher, LocalCache, LookupError, SafeUrl, TrustAnchor, UpdateError,
@@ -65,6 +65,7 @@ pub(super) async fn prove(
     let overlay: Arc<dyn Fetcher> = Arc::new(Overlay { base: base.clone(), objects });
     let mut proof = Proof { clients: Vec::new(), targets: 0, looked_up: 0 };
 
+    let probe = probe(signed);
     let scratch = tempfile::tempdir()?;
     let first = signed.roots().next().map(|(_, bytes)| bytes.to_vec()).unwrap_or_default();
     if destination.join(super::plan::TIMESTAMP).exists() {
@@ -73,7 +74,7 @@ pub(super) async fn prove(
         let from = "the published state".to_owned();
         let updater =
             client(&first, &base, &cache, CacheMode::ReadWrite, Arc::clone(&overlay), (is_trial, start), &from)?;
-        upgrade(updater, &from, versions, None, &changed, &mut proof).await?;
+        upgrade(updater, &from, versions, (None, probe.as_ref()), &changed, &mut proof).await?;
         proof.clients.push(from);
     }
     for (index, (root, bytes)) in signed.roots().enumerate() {
@@ -83,10 +84,19 @@ pub(super) async fn prove(
             client(bytes, &base, &cache, CacheMode::ReadOnly, Arc::clone(&overlay), (is_trial, start), &from)?;
         // One of them fetches everything; what the others would fetch is the same bytes.
         let everything = (index == 0).then_some(signed);
-        upgrade(updater, &from, versions, everything, &changed, &mut proof).await?;
+        upgrade(updater, &from, versions, (everything, probe.as_ref()), &changed, &mut proof).await?;
         proof.clients.push(from);
     }
     Ok(proof)
+}
+
+/// A target that every client should find: the catalog, or where there is none any that top-level targets name.
+pub(super) fn probe(signed: &SignedState) -> Option<TargetPath> {
+    let document = &signed.targets()?.document;
+    let catalog = catalog_path();
+    let has_catalog = document.find(&catalog).is_ok_and(|found| found.is_some());
+    let any = || document.iter().find_map(|(path, _)| TargetPath::new(path).ok());
+    if has_catalog { Some(catalog) } else { any() }
 }
 
 /// A client that has been kept up to date until now. Where the published state has expired, it was so before.
@@ -146,15 +156,16 @@ fn refused(from: &str, source: UpdateError) -> PublishError {
 }
 
 /// Refreshes, and checks that the versions are the ones meant. With a signed state at hand, every target in it is
-/// looked up and downloaded too.
+/// looked up and downloaded too. Otherwise one target is looked up.
 async fn upgrade(
     mut updater: Updater,
     from: &str,
     versions: &[(RoleName, Version)],
-    everything: Option<&SignedState>,
+    targets: (Option<&SignedState>, Option<&TargetPath>),
     changed: &[Changed],
     proof: &mut Proof,
 ) -> Result<(), PublishError> {
+    let (everything, probe) = targets;
     let not_found = |what: String| PublishError::NotFound { from: from.to_owned(), what };
     let trusted = updater.refresh().await.map_err(|error| refused(from, error))?;
     let seen = [
@@ -176,16 +187,20 @@ async fn upgrade(
             let Ok(path) = TargetPath::new(&path) else { continue };
             let target = updater.find(&path).await.map_err(|error| refused(from, error))?;
             let target = target.filter(|target| target.role == *role && target.version == *version);
+            if target.is_none() && *role != RoleName::Targets && !path.as_str().starts_with("slsa/") {
+                // Another role may answer for it first, or this one was not granted it: not so in what is signed here, and
+                // as it was in a repository that was taken over.
+                continue;
+            }
             let target = target.ok_or_else(|| not_found(format!("{path} by {role} {version}")))?;
             updater.target_bytes(&target, None).await.map_err(|error| refused(from, error))?;
             proof.targets += 1;
         }
     }
     proof.looked_up = look_up(&mut updater, from, changed).await?;
-    if everything.is_none() {
-        let catalog = TargetPath::new(CATALOG_PATH).expect("the catalog's path is a target path");
-        let found = updater.find(&catalog).await.map_err(|error| refused(from, error))?;
-        found.ok_or_else(|| not_found(CATALOG_PATH.to_owned()))?;
+    if let (None, Some(probe)) = (everything, probe) {
+        let found = updater.find(probe).await.map_err(|error| refused(from, error))?;
+        found.ok_or_else(|| not_found(probe.to_string()))?;
     }
     Ok(())
 }
@@ -214,7 +229,7 @@ fn changed_documents(
         let name = format!("targets/{}", path.url_path(Some(&sha256(bytes))));
         objects.iter().any(|object| object.name == name)
     };
-    let catalog = TargetPath::new(CATALOG_PATH).expect("the catalog's path is a target path");
+    let catalog = catalog_path();
     let entry = signed.targets().and_then(|targets| targets.document.find(&catalog).ok().flatten());
     let catalog_is_new = match entry {
         Some(entry) => is_new(&catalog, &signed.target(&catalog, &entry)?),
@@ -283,5 +298,5 @@ pub async fn audit(plan: &PublishPlan, start: UpdateStart) -> Result<(), Publish
     let base = directory_url(&plan.destination)?;
     let fetcher = Arc::new(FileFetcher);
     let updater = client(&plan.first_root, &base, scratch.path(), CacheMode::ReadOnly, fetcher, (true, start), from)?;
-    upgrade(updater, from, &plan.versions, None, &[], &mut plan.proof.clone()).await
+    upgrade(updater, from, &plan.versions, (None, plan.probe.as_ref()), &[], &mut plan.proof.clone()).await
 }

@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::online::{OnlineDocument, OnlineKeys, Published, foreign};
 use super::{Proof, PublishError, dry_run};
-use crate::crypto::sha256;
 use crate::fs::read_bounded;
 use crate::metadata::{
-    DelegationRule, Document, Envelope, Occasion, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
-    Unrecognized, Version,
+    Document, Envelope, Occasion, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Unrecognized, Version,
 };
 use crate::repository::{
-    CONFIG_FILE, FamilyThresholds, Keys, Moment, Offered, RepositoryError, SignedState, WorkingCopy, file_name, judge,
+    CONFIG_FILE, FamilyThresholds, Keys, Moment, Offered, RepositoryError, SignedState, WorkingCopy, delegated_roles,
+    file_name, judge, target_names,
 };
 use crate::signers::Signer;
 use crate::trust::{Authority, Refusal, UpdateStart, verify};
@@ -68,6 +67,8 @@ pub struct PublishPlan {
     /// The pointer that the plan was made over.
     pub(super) seen: Option<Vec<u8>>,
     pub(super) first_root: Vec<u8>,
+    /// A target that clients look up.
+    pub(super) probe: Option<TargetPath>,
 }
 
 impl PublishPlan {
@@ -89,9 +90,14 @@ impl PublishPlan {
         }
         let signed = copy.signed(start)?;
         let root = signed.root().ok_or(PublishError::NotSigned { role: RoleName::Root })?;
+        if !root.consistent_snapshot {
+            let problem = "its files have no versions in their names, so that clients would meet half of one state and \
+                           half of another: set `consistent-snapshot = true`, and have root signed";
+            return Err(RepositoryError::configuration(format!("{CONFIG_FILE}: consistent-snapshot"), problem).into());
+        }
         let current = current_roles(&signed)?;
         // Before the online keys sign anything.
-        check_rules(&signed, &current, destination, start)?;
+        check_rules(copy, &signed, &current, destination, start)?;
         let published = published(destination, copy, &signed)?;
 
         let online = OnlineKeys { signed: &signed, root, keys, now: start.time() };
@@ -140,6 +146,7 @@ impl PublishPlan {
             snapshot: snapshot.bytes,
             seen: published.timestamp.map(|(_, bytes)| bytes),
             first_root,
+            probe: dry_run::probe(&signed),
         })
     }
 }
@@ -160,14 +167,11 @@ fn current_roles(signed: &SignedState) -> Result<RoleFiles, PublishError> {
         return Err(again(&RoleName::Targets, newest.unwrap_or_else(|| targets.version())));
     }
     let mut roles = RoleFiles::from([(RoleName::Targets, (targets.version(), targets.bytes.clone()))]);
-    let delegated = match targets.document.delegations.as_ref().map(|all| &all.rule) {
-        Some(DelegationRule::Roles(roles)) => roles.iter().map(|delegation| delegation.role.clone()).collect(),
-        _ => Vec::new(),
-    };
-    for role in delegated {
+    for role in delegated_roles(&targets.document) {
         let newest = signed.versions(&role)?.last().copied();
         match signed.namespace(&role)? {
             Some(document) if document.current && newest == Some(document.version()) => {
+                below(&document.document, signed, &mut roles, 0)?;
                 roles.insert(role, (document.version(), document.bytes));
             }
             Some(document) => return Err(again(&role, newest.unwrap_or_else(|| document.version()))),
@@ -181,6 +185,23 @@ fn current_roles(signed: &SignedState) -> Result<RoleFiles, PublishError> {
     Ok(roles)
 }
 
+/// Delegations below the first that are followed; a look-up visits 32 roles at most.
+const DEEPEST: usize = 32;
+
+/// The roles that a delegated role delegates to, in a repository that another tool began.
+fn below(delegator: &Targets, signed: &SignedState, roles: &mut RoleFiles, depth: usize) -> Result<(), PublishError> {
+    for role in delegated_roles(delegator) {
+        if depth == DEEPEST || roles.contains_key(&role) {
+            continue;
+        }
+        if let Some(document) = signed.below(delegator, &role)? {
+            roles.insert(role, (document.version(), document.bytes.clone()));
+            below(&document.document, signed, roles, depth + 1)?;
+        }
+    }
+    Ok(())
+}
+
 /// The files that a document names, hash-prefixed.
 fn targets_of(signed: &SignedState, role: &RoleName, bytes: &[u8]) -> Result<Vec<PlannedObject>, PublishError> {
     let malformed = |source| PublishError::Foreign(Box::new(Refusal::Malformed { role: role.clone(), source }));
@@ -190,8 +211,9 @@ fn targets_of(signed: &SignedState, role: &RoleName, bytes: &[u8]) -> Result<Vec
         let entry = entry.map_err(malformed)?;
         let Ok(path) = TargetPath::new(&path) else { continue };
         let bytes = signed.target(&path, &entry)?;
-        let name = format!("targets/{}", path.url_path(Some(&sha256(&bytes))));
-        objects.push(object(name, Writes::Immutable, bytes));
+        for name in target_names(&path, &entry) {
+            objects.push(object(format!("targets/{name}"), Writes::Immutable, bytes.clone()));
+        }
     }
     Ok(objects)
 }
@@ -202,12 +224,17 @@ fn published(destination: &Path, copy: &WorkingCopy, signed: &SignedState) -> Re
         Some(bytes) => Some(vouched(&RoleName::Timestamp, &bytes, signed)?),
         None => None,
     };
+    // The working copy has a snapshot where the repository was taken over: what clients have seen was published elsewhere.
+    let taken_over = newest_snapshot(&copy.signed_directory(), signed)?;
+    let version = |snapshot: &Option<(Snapshot, Vec<u8>)>| snapshot.as_ref().map(|(snapshot, _)| snapshot.version);
+    let mut snapshot = newest_snapshot(destination, signed)?;
+    if version(&taken_over) > version(&snapshot) {
+        snapshot = taken_over;
+    }
     let Some(bytes) = read_bounded(&destination.join(TIMESTAMP), LONGEST)? else {
-        let snapshot = newest_snapshot(destination, signed)?;
         return Ok(Published { snapshot, remembered, ..Published::default() });
     };
     let timestamp: Timestamp = vouched(&RoleName::Timestamp, &bytes, signed)?;
-    let snapshot = newest_snapshot(destination, signed)?;
     Ok(Published { snapshot, timestamp: Some((timestamp, bytes)), remembered })
 }
 
@@ -238,16 +265,24 @@ pub(super) fn vouched<T: Document + Clone>(
 }
 
 /// Refuses what is new and breaks a rule. It was judged when it was finished; somebody may have put it there by hand.
+/// What was taken over is as another tool published it: the next version brings nothing that is worse.
 fn check_rules(
+    copy: &WorkingCopy,
     signed: &SignedState,
     current: &RoleFiles,
     destination: &Path,
     start: UpdateStart,
 ) -> Result<(), PublishError> {
+    // Its online keys signed for it: nobody else can put one there.
+    let taken_over = newest_snapshot(&copy.signed_directory(), signed)?;
     let newest_root = signed.roots().next_back().map(|(root, bytes)| (RoleName::Root, (root.version, bytes.to_vec())));
     let roles = newest_root.into_iter().chain(current.iter().map(|(role, file)| (role.clone(), file.clone())));
     for (role, (version, bytes)) in roles {
-        if destination.join(file_name(&role, version)).exists() {
+        let is_taken_over = taken_over.as_ref().is_some_and(|(snapshot, _)| match &role {
+            RoleName::Root => version.get() == 1,
+            role => snapshot.role(role).is_some_and(|named| named.version == version),
+        });
+        if is_taken_over || destination.join(file_name(&role, version)).exists() {
             continue;
         }
         let envelope = Envelope::parse(&bytes).map_err(|source| foreign(&role, source))?;

@@ -1,13 +1,14 @@
 //! `trustroot.toml`: the one reviewed file that says who signs what.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use super::{FamilyThresholds, Rehearsal, RepositoryError};
 use crate::builders::Namespace;
-use crate::metadata::RoleName;
+use crate::metadata::{RoleName, TargetPath};
 
 /// The configuration of a trust root. A field that is not known is an error: it could have been meant as a restriction.
 #[derive(Debug, Clone, Deserialize)]
@@ -27,6 +28,20 @@ pub struct Config {
     /// Organisations that keep the keys of their own builders, by namespace.
     #[serde(default)]
     pub namespaces: BTreeMap<String, NamespaceConfig>,
+    /// Other roles that top-level targets delegate to, by name: not namespaces of builders, and none of the catalog's
+    /// business.
+    #[serde(default)]
+    pub delegations: BTreeMap<String, DelegationConfig>,
+    /// Whether top-level targets name a catalog of builders.
+    #[serde(default = "yes")]
+    pub catalog: bool,
+    /// Whether file names carry versions and hashes; publishing asks for it.
+    #[serde(default = "yes")]
+    pub consistent_snapshot: bool,
+    /// What targets metadata says of a file beside length and hashes, in the member `custom`, by target path. What is
+    /// signed already stays where nothing is said here; an empty table takes it away.
+    #[serde(default)]
+    pub custom: BTreeMap<String, toml::Table>,
     /// Denials of the catalog: builder IDs, verifier IDs and keys that are refused whatever their namespace says.
     #[serde(default)]
     pub denials: Vec<toml::Value>,
@@ -71,6 +86,9 @@ pub struct Person {
     /// How their RSA keys sign, as metadata calls it; `rsassa-pss-sha256` where it is absent.
     #[serde(default)]
     pub rsa_scheme: Option<RsaScheme>,
+    /// What metadata calls them, where that is not their name here.
+    #[serde(default)]
+    pub owner: Option<String>,
 }
 
 /// How an RSA key signs.
@@ -107,6 +125,10 @@ impl RsaScheme {
     }
 }
 
+fn yes() -> bool {
+    true
+}
+
 /// The policies of the four top-level roles.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -138,6 +160,61 @@ pub struct Policy {
     pub expires_after_days: u32,
     /// How many days before it expires the next version should be signed.
     pub sign_within_days: u32,
+    /// Keyids that stay listed as they are signed, though this program cannot use their keys.
+    #[serde(default)]
+    pub kept_keyids: Vec<String>,
+    /// Whether it may be good for longer than the root that vouches for it.
+    #[serde(default)]
+    pub may_outlive_root: bool,
+    /// Whether one person alone may sign root or targets.
+    #[serde(default)]
+    pub one_may_sign: bool,
+}
+
+/// A role that top-level targets delegate to, and that is no namespace of builders.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct DelegationConfig {
+    /// People whose keys may sign.
+    pub signers: Vec<String>,
+    /// How many distinct keys must sign.
+    pub threshold: u64,
+    /// How many of them must be of which family, where that is asked.
+    #[serde(default)]
+    pub family_thresholds: Option<FamilyThresholds>,
+    /// Patterns of the target paths that it may name; absent where they stay as they are signed.
+    #[serde(default)]
+    pub paths: Option<Vec<String>>,
+    /// Whether a search ends here where a path matches.
+    #[serde(default)]
+    pub terminating: bool,
+    /// For how many days a signature of this role is good.
+    pub expires_after_days: u32,
+    /// How many days before it expires the next version should be signed.
+    pub sign_within_days: u32,
+    /// Keyids that stay listed as they are signed, though this program cannot use their keys.
+    #[serde(default)]
+    pub kept_keyids: Vec<String>,
+    /// Whether it may be good for longer than the root that vouches for it.
+    #[serde(default)]
+    pub may_outlive_root: bool,
+}
+
+impl DelegationConfig {
+    /// Who signs the role, and when.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            signers: self.signers.clone(),
+            threshold: self.threshold,
+            family_thresholds: self.family_thresholds,
+            expires_after_days: self.expires_after_days,
+            sign_within_days: self.sign_within_days,
+            kept_keyids: self.kept_keyids.clone(),
+            may_outlive_root: self.may_outlive_root,
+            one_may_sign: false,
+        }
+    }
 }
 
 /// An organisation that keeps the keys of its own builders.
@@ -169,12 +246,15 @@ impl NamespaceConfig {
             family_thresholds: self.family_thresholds,
             expires_after_days: self.expires_after_days,
             sign_within_days: self.sign_within_days,
+            kept_keyids: Vec::new(),
+            may_outlive_root: false,
+            one_may_sign: false,
         }
     }
 }
 
 /// Longest time that a role may go without being signed, in days.
-const LONGEST_PERIOD: u32 = 3660;
+pub(super) const LONGEST_PERIOD: u32 = 3660;
 
 impl Config {
     /// Reads the configuration and checks that it can be kept: everybody named is there, and every threshold can be met.
@@ -203,9 +283,12 @@ impl Config {
             if held.keys.is_empty() {
                 return wrong(format!("people.{person}"), "holds no key".into());
             }
+            if held.owner.as_ref().is_some_and(String::is_empty) {
+                return wrong(format!("people.{person}.owner"), "is empty: leave it out".into());
+            }
         }
         for (role, policy) in self.policies() {
-            let at = |field: &str| format!("{}.{field}", place(&role));
+            let at = |field: &str| format!("{}.{field}", self.place(&role));
             for signer in &policy.signers {
                 if !self.people.contains_key(signer) {
                     let problem = format!("`{signer}` is not among the people");
@@ -229,7 +312,7 @@ impl Config {
             if !(1..=LONGEST_PERIOD).contains(&policy.expires_after_days) {
                 return wrong(at("expires-after-days"), format!("expected 1 to {LONGEST_PERIOD}"));
             }
-            if policy.expires_after_days > self.roles.root.expires_after_days {
+            if policy.expires_after_days > self.roles.root.expires_after_days && !policy.may_outlive_root {
                 return wrong(at("expires-after-days"), "root would expire before what it vouches for".into());
             }
             if policy.sign_within_days >= policy.expires_after_days {
@@ -243,6 +326,30 @@ impl Config {
         for namespace in self.namespaces.keys() {
             if let Err(error) = Namespace::parse(namespace) {
                 return wrong(format!("namespaces.{namespace}"), error.to_string());
+            }
+        }
+        for (name, delegation) in &self.delegations {
+            let at = format!("delegations.{}", quoted(name));
+            if RoleName::delegated(name).is_none() {
+                return wrong(at, "belongs to a top-level role, or is empty".into());
+            }
+            if self.namespaces.contains_key(name) {
+                return wrong(at, "is a namespace too".into());
+            }
+            if delegation.paths.as_ref().is_some_and(|paths| paths.is_empty() || paths.iter().any(String::is_empty)) {
+                return wrong(format!("{at}.paths"), "expected patterns of target paths".into());
+            }
+        }
+        let needs_catalog = !self.namespaces.is_empty() || !self.denials.is_empty();
+        if needs_catalog && !self.catalog {
+            return wrong(
+                "catalog".into(),
+                "namespaces and denials are published in the catalog: set it to true".into(),
+            );
+        }
+        for path in self.custom.keys() {
+            if let Err(error) = TargetPath::new(path) {
+                return wrong("custom".into(), error.to_string());
             }
         }
         Ok(())
@@ -290,7 +397,21 @@ impl Config {
             // A name that no role can have is refused when the namespaces are checked.
             policies.extend(RoleName::delegated(name).map(|role| (role, namespace.policy())));
         }
+        for (name, delegation) in &self.delegations {
+            policies.extend(RoleName::delegated(name).map(|role| (role, delegation.policy())));
+        }
         policies
+    }
+
+    /// Where the policy of a role stands in the file.
+    pub(super) fn place(&self, role: &RoleName) -> String {
+        match role {
+            RoleName::Delegated(name) if self.delegations.contains_key(&**name) => {
+                format!("delegations.{}", quoted(name))
+            }
+            RoleName::Delegated(name) => format!("namespaces.{name}"),
+            role => format!("roles.{role}"),
+        }
     }
 
     /// The policy of one role.
@@ -303,12 +424,26 @@ impl Config {
     }
 }
 
-/// Where the policy of a role stands in the file.
-pub(super) fn place(role: &RoleName) -> String {
-    match role {
-        RoleName::Delegated(name) => format!("namespaces.{name}"),
-        role => format!("roles.{role}"),
+/// A name as a key of TOML.
+pub(super) fn quoted(name: &str) -> String {
+    let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if bare { name.to_owned() } else { text(name) }
+}
+
+/// Any text as a string of TOML, on one line.
+pub(super) fn text(value: &str) -> String {
+    let mut written = String::from('"');
+    for c in value.chars() {
+        match c {
+            '"' | '\\' => written.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(written, "\\u{:04X}", u32::from(c));
+            }
+            c => written.push(c),
+        }
     }
+    written.push('"');
+    written
 }
 
 #[cfg(test)]

@@ -24,10 +24,10 @@ impl Problems<'_> {
     /// What the bytes of a document show, whatever role it is of.
     pub(super) fn check_document(&mut self, role: &RoleName, document: &[u8]) {
         if holds_private_key(document) {
-            self.add("it holds a SECRET key in PEM, and would be published");
+            self.add_always("it holds a SECRET key in PEM, and would be published");
         }
         if *role == RoleName::Root && document.len() > LONGEST_ROOT {
-            self.add(format!("it has {} bytes, and other clients read roots of {LONGEST_ROOT}", document.len()));
+            self.add(format!("it is longer than the {LONGEST_ROOT} bytes of a root that other clients read"));
         }
         // The envelope has been read, so this is JSON.
         let value: Value = serde_json::from_slice(document).unwrap_or_default();
@@ -97,7 +97,7 @@ impl Problems<'_> {
     pub(super) fn check_key_map(
         &mut self,
         keys: &BTreeMap<KeyId, PublicKey>,
-        before: &BTreeMap<KeyId, PublicKey>,
+        before: Option<&BTreeMap<KeyId, PublicKey>>,
         used: &BTreeSet<&KeyId>,
     ) {
         for (keyid, key) in keys {
@@ -108,7 +108,7 @@ impl Problems<'_> {
             if !used.contains(keyid) {
                 self.note(format!("the key {keyid} is listed, and no role uses it"));
             }
-            let known = before.get(keyid) == Some(key);
+            let known = before.and_then(|before| before.get(keyid)) == Some(key);
             if keyid.as_str() != hex::encode(sha256(&key.to_canonical())) {
                 let what = format!("the keyid {keyid} is not the SHA-256 of its key, and others refuse that");
                 if known { self.note(what) } else { self.add(what) }
@@ -127,7 +127,7 @@ impl Problems<'_> {
     }
 
     /// Names of files that others cannot keep.
-    pub(super) fn check_paths(&mut self, paths: &BTreeSet<TargetPath>, before: &BTreeSet<TargetPath>) {
+    pub(super) fn check_paths(&mut self, paths: &BTreeSet<TargetPath>) {
         let mut spelled: BTreeMap<String, &TargetPath> = BTreeMap::new();
         for path in paths {
             let mut wrong: Option<String> = path.as_str().split('/').find_map(unsafe_part);
@@ -141,8 +141,7 @@ impl Problems<'_> {
                 }
             }
             if let Some(wrong) = wrong {
-                let what = format!("{path} {wrong}: others cannot keep it under its name");
-                if before.contains(path) { self.note(what) } else { self.add(what) }
+                self.add(format!("{path} {wrong}: others cannot keep it under its name"));
             }
         }
     }

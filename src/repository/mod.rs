@@ -8,6 +8,7 @@
 //! targets/              any other files to distribute, under the same path
 //! invitations/          who was invited to hold keys, and how they answered
 //! rehearsals/           which keys were made for rehearsals of it
+//! delegated/<role>/     files that a delegated role names which is no namespace
 //! signing-events/       proposals and the signatures collected for them
 //! repository/           what has been signed, laid out as it will be published
 //! ```
@@ -15,10 +16,12 @@
 //! Nothing in it is trusted because it lies there: what has been signed is verified from the first root on each time
 //! it is read ([`WorkingCopy::signed`]), and what is only proposed is judged by people in a signing event.
 
+mod advice;
 mod config;
 mod document;
 mod error;
 mod family_thresholds;
+pub mod import;
 mod lint;
 mod people;
 mod proposal;
@@ -29,7 +32,8 @@ mod strays;
 mod witnesses;
 mod working_copy;
 
-pub use config::{CeremonyConfig, Config, NamespaceConfig, Person, Policy, Roles, RsaScheme};
+pub use advice::{Improvement, improvements};
+pub use config::{CeremonyConfig, Config, DelegationConfig, NamespaceConfig, Person, Policy, Roles, RsaScheme};
 pub use document::{BuilderFile, KeyEntry, NamespaceFile};
 pub use error::RepositoryError;
 pub use family_thresholds::{FAMILY_THRESHOLDS, FamilyCount, FamilyThresholds};
@@ -40,5 +44,6 @@ pub(crate) use rehearsal::mark;
 pub use rules::Keys;
 pub(crate) use rules::{Moment, Offered, judge, same_name};
 pub use signed::{SignedRole, SignedState, file_name};
+pub(crate) use signed::{delegated_roles, target_names};
 pub use witnesses::{WITNESSES, Witnesses};
 pub use working_copy::{CONFIG_FILE, HeldKey, SIGNED_DIRECTORY, WorkingCopy, evidence_name};

@@ -55,6 +55,9 @@ impl WorkingCopy {
         }
         for role in roles {
             let (group, name) = match role {
+                RoleName::Delegated(name) if self.config().delegations.contains_key(&**name) => {
+                    ("delegations", &**name)
+                }
                 RoleName::Delegated(name) => ("namespaces", &**name),
                 role => ("roles", role.as_str()),
             };

@@ -7,20 +7,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{FamilyThresholds, Rehearsal, RepositoryError, SignedState, Witnesses};
+use super::{FamilyThresholds, Rehearsal, RepositoryError, SignedRole, SignedState, Witnesses};
 use crate::builders::{
     Builder, BuilderId, CATALOG_PATH, Catalog, Namespace, Signer, Status, Verifier, builder_against_catalog,
     builder_path, builder_succession, catalog_path, catalog_succession, namespace_patterns, verifier_against_catalog,
     verifier_path, verifier_succession,
 };
-use crate::crypto::{KeyFamily, VerifyingKey};
+use crate::crypto::{KeyFamily, VerifyingKey, sha256};
 use crate::example_keys::example_key_name;
 use crate::metadata::{
     Delegation, DelegationRule, Document, Envelope, Expires, KeyId, PathRule, PublicKey, RoleKeys, RoleName, Root,
-    TargetPath, Targets, Unrecognized, Version,
+    TargetPath, Targets, Unrecognized, Version, matches_pattern,
 };
 use crate::printable::Printable;
-use crate::trust::Refusal;
+use crate::trust::{Refusal, Verified};
 
 /// A document that is to be signed or published.
 #[derive(Debug, Clone)]
@@ -72,45 +72,47 @@ pub(crate) fn judge(
     moment: Moment,
 ) -> Result<Findings, RepositoryError> {
     let (trial, rehearsal) = (keys == Keys::Throwaway, offered.rehearsal);
-    let mut problems = Problems { list: Vec::new(), notes: Vec::new(), trial, rehearsal };
+    let mut problems = Problems::none(trial, rehearsal);
     let next = signed.next_version(offered.role)?;
     if offered.version != next && !signed.versions(offered.role)?.contains(&offered.version) {
         problems.add(format!("it would be {}, where {next} follows what is signed", offered.version));
     }
-    problems.check_document(offered.role, offered.document);
     problems.check_content(offered.targets);
+    // A repository that another tool began has what breaks rules, and goes on.
+    let last = signed.before(offered.role, offered.version);
     match offered.role {
         RoleName::Root => {
             let root: Root = unverified(offered)?;
-            problems.check_root(&root, signed);
+            problems.check_root(&root, offered.document, signed.root(), signed);
+            if let Some((last, bytes)) = last.roots().next_back() {
+                problems.inherit(|before| before.check_root(last, bytes, Some(last), signed));
+            }
             problems.check_expiry(&root.expires, moment);
-            problems.check_outlives(&root, signed);
         }
         role => {
             let targets: Targets = unverified(offered)?;
-            problems.check_expiry(&targets.expires, moment);
-            if let Some(root) = signed.root()
-                && targets.expires.time() > root.expires.time()
-            {
-                problems.add(format!("it would be good for longer than the root, which expires on {}", root.expires));
+            let last = last.role(role)?;
+            problems.check_names(role, &targets, offered.document, signed);
+            if let Some(last) = &last {
+                problems.inherit(|before| before.check_names(role, &last.document, &last.bytes, signed));
             }
-            let before = signed.role(role)?;
-            let names =
-                |targets: &Targets| targets.iter().filter_map(|(path, _)| TargetPath::new(&path).ok()).collect();
-            problems.check_paths(&names(&targets), &before.map(|before| names(&before.document)).unwrap_or_default());
+            problems.check_expiry(&targets.expires, moment);
             for path in &offered.left_out {
                 // What people read may be known by its digest; what we judge may not.
-                if *role != RoleName::Targets || path.as_str().starts_with("slsa/") {
+                if is_namespace(signed, role)? || path.as_str().starts_with("slsa/") {
                     problems.add(format!("{path} is proposed, and cannot be judged, since its content is not here"));
                 }
             }
             if *role == RoleName::Targets {
-                problems.check_catalog(offered, signed, &targets, moment)?;
-            } else {
+                problems.check_catalog(offered, signed, (&targets, last.as_ref()), moment)?;
+            } else if is_namespace(signed, role)? {
                 problems.check_namespace(offered, signed, role, &targets, moment)?;
+            } else {
+                problems.check_delegated(signed, role, &targets, last.as_ref());
             }
         }
     }
+    problems.list.extend(problems.always);
     Ok(Findings { problems: problems.list, notes: problems.notes })
 }
 
@@ -142,18 +144,39 @@ type ListedKeys<'a> = (&'a BTreeMap<KeyId, PublicKey>, &'a RoleKeys);
 
 pub(super) struct Problems<'a> {
     list: Vec<String>,
+    /// Those that stay problems although what is signed may have them already.
+    always: Vec<String>,
     notes: Vec<String>,
     trial: bool,
     rehearsal: Option<&'a Rehearsal>,
 }
 
-impl Problems<'_> {
+impl<'a> Problems<'a> {
+    fn none(trial: bool, rehearsal: Option<&'a Rehearsal>) -> Self {
+        Self { list: Vec::new(), always: Vec::new(), notes: Vec::new(), trial, rehearsal }
+    }
+
     pub(super) fn add(&mut self, problem: impl Into<String>) {
         self.list.push(problem.into());
     }
 
+    pub(super) fn add_always(&mut self, problem: impl Into<String>) {
+        self.always.push(problem.into());
+    }
+
     pub(super) fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
+    }
+
+    /// What the last signed version has as well is no news that this one brings: it is said, and does not stop it. A
+    /// repository that another tool began could not go on otherwise.
+    fn inherit(&mut self, judge_last: impl FnOnce(&mut Self)) {
+        let mut last = Self::none(self.trial, self.rehearsal);
+        judge_last(&mut last);
+        let (known, new): (Vec<String>, Vec<String>) =
+            std::mem::take(&mut self.list).into_iter().partition(|problem| last.list.contains(problem));
+        self.list = new;
+        self.notes.extend(known.into_iter().map(|problem| format!("as it is signed already: {problem}")));
     }
 
     fn check_expiry(&mut self, expires: &Expires, moment: Moment) {
@@ -181,19 +204,31 @@ impl Problems<'_> {
         }
     }
 
-    fn check_root(&mut self, root: &Root, signed: &SignedState) {
+    /// A document of targets, whatever it names.
+    fn check_names(&mut self, role: &RoleName, targets: &Targets, document: &[u8], signed: &SignedState) {
+        self.check_document(role, document);
+        self.check_paths(&targets.iter().filter_map(|(path, _)| TargetPath::new(&path).ok()).collect());
+        if let Some(root) = signed.root()
+            && targets.expires.time() > root.expires.time()
+        {
+            self.add(format!("it would be good for longer than the root, which expires on {}", root.expires));
+        }
+    }
+
+    fn check_root(&mut self, root: &Root, document: &[u8], last: Option<&Verified<Root>>, signed: &SignedState) {
+        self.check_document(&RoleName::Root, document);
+        self.check_outlives(root, signed);
         if !root.consistent_snapshot {
             self.add("consistent snapshots would be off, and clients would meet half-published files");
         }
         for role in [RoleName::Root, RoleName::Targets, RoleName::Snapshot, RoleName::Timestamp] {
             let Some(keys) = root.role(&role) else { continue };
-            let before = signed.root().and_then(|before| Some((&before.keys, Root::role(before, &role)?)));
+            let before = last.and_then(|before| Some((&before.keys, Root::role(before, &role)?)));
             self.check_keys(&role, &root.keys, keys, before);
         }
         let roles = [&root.root, &root.targets, &root.snapshot, &root.timestamp];
         let used = roles.into_iter().flat_map(|role| &role.keyids).collect();
-        let before = signed.root().map(|root| root.keys.clone()).unwrap_or_default();
-        self.check_key_map(&root.keys, &before, &used);
+        self.check_key_map(&root.keys, last.map(|root| &root.keys), &used);
         self.check_families(&root.unrecognized, &|role| match role {
             "root" => Some((&root.keys, &root.root)),
             "targets" => Some((&root.keys, &root.targets)),
@@ -242,7 +277,7 @@ impl Problems<'_> {
     }
 
     /// What is asked of families of keys can be read, is about roles that are signed in ceremonies, and can be met.
-    fn check_families<'a>(&mut self, unrecognized: &Unrecognized, keys_of: &dyn Fn(&str) -> Option<ListedKeys<'a>>) {
+    fn check_families<'k>(&mut self, unrecognized: &Unrecognized, keys_of: &dyn Fn(&str) -> Option<ListedKeys<'k>>) {
         let recorded = match FamilyThresholds::recorded(unrecognized) {
             Ok(recorded) => recorded,
             Err(problem) => return self.add(problem),
@@ -297,10 +332,12 @@ impl Problems<'_> {
             if !self.trial
                 && let Some(name) = example_key_name(key.canonical_spki())
             {
-                self.add(format!("{role} lists the throwaway key `{name}`, whose secret half is public"));
+                self.add_always(format!("{role} lists the throwaway key `{name}`, whose secret half is public"));
             }
             if self.rehearsal.is_some_and(|rehearsal| rehearsal.refuses(key.canonical_spki())) {
-                self.add(format!("{role} lists the key {keyid} of the real repository, and this is a rehearsal"));
+                self.add_always(format!(
+                    "{role} lists the key {keyid} of the real repository, and this is a rehearsal"
+                ));
             }
             let known = before.is_some_and(|(keys, of)| of.keyids.contains(keyid) && keys.get(keyid) == Some(listed));
             unnamed_is_new |= listed.owner().is_none() && !known;
@@ -322,42 +359,72 @@ impl Problems<'_> {
         }
     }
 
-    /// The catalog, and the delegations that it and they agree on.
+    /// The catalog, and the delegations that it and they agree on. A repository without one has no builders.
     fn check_catalog(
         &mut self,
         offered: &Offered<'_>,
         signed: &SignedState,
-        targets: &Targets,
+        (targets, last): (&Targets, Option<&SignedRole>),
         moment: Moment,
     ) -> Result<(), RepositoryError> {
-        let Some(bytes) = offered.targets.get(&catalog_path()) else {
-            self.add(format!("there is no {CATALOG_PATH}"));
-            return Ok(());
-        };
-        let catalog = match Catalog::parse(bytes) {
-            Ok(catalog) => catalog,
-            Err(error) => {
-                self.add(format!("the catalog would be refused: {error}"));
+        let old = signed_catalog(signed)?;
+        let catalog = match offered.targets.get(&catalog_path()) {
+            Some(bytes) => match Catalog::parse(bytes) {
+                Ok(catalog) => Some(catalog),
+                Err(error) => {
+                    self.add(format!("the catalog would be refused: {error}"));
+                    return Ok(());
+                }
+            },
+            None if old.is_some() => {
+                self.add(format!("there is no {CATALOG_PATH} any more"));
                 return Ok(());
             }
+            None => None,
         };
-        let old = signed_catalog(signed)?;
-        self.list.extend(catalog_succession(old.as_ref(), &catalog, moment.earliest()));
+        if let Some(catalog) = &catalog {
+            self.list.extend(catalog_succession(old.as_ref(), catalog, moment.earliest()));
+            self.check_namespaces_that_go(signed, old.as_ref(), catalog)?;
+        }
+        let before = signed.targets().map(|before| &*before.document);
+        self.check_delegations(signed, targets, before, catalog.as_ref());
+        if let Some(last) = last {
+            let last = &*last.document;
+            self.inherit(|before| before.check_delegations(signed, last, Some(last), catalog.as_ref()));
+        }
+        for path in offered.targets.keys().filter(|path| path.as_str().starts_with("slsa/")) {
+            if *path != catalog_path() {
+                self.add(format!("{path} belongs to a namespace or an online role, not to top-level targets"));
+            }
+        }
+        Ok(())
+    }
 
+    /// The keys of delegated roles, and that paths are granted as the catalog has it.
+    fn check_delegations(
+        &mut self,
+        signed: &SignedState,
+        targets: &Targets,
+        before: Option<&Targets>,
+        catalog: Option<&Catalog>,
+    ) {
+        let mut used = BTreeSet::new();
         let delegations: Vec<Delegation> = match targets.delegations.as_ref().map(|all| &all.rule) {
             Some(DelegationRule::Roles(roles)) => roles.iter().collect(),
-            Some(DelegationRule::Bins(_)) => {
-                self.add("top-level targets would delegate to bins, which no namespace is");
+            Some(DelegationRule::Bins(bins)) => {
+                used.extend(&bins.keyids);
+                if catalog.is_some() {
+                    self.add_always("top-level targets would delegate to bins, which no namespace is");
+                }
                 Vec::new()
             }
             None => Vec::new(),
         };
         let keys = targets.delegations.as_ref().map(|all| all.keys.clone()).unwrap_or_default();
         self.check_shared_keys(signed, &keys, &delegations);
-        let old_delegations = signed.targets().and_then(|before| before.document.delegations.clone());
-        let used = delegations.iter().flat_map(|delegation| &delegation.keys.keyids).collect();
-        let keys_before = old_delegations.as_ref().map(|all| all.keys.clone()).unwrap_or_default();
-        self.check_key_map(&keys, &keys_before, &used);
+        let before = before.and_then(|before| before.delegations.as_ref());
+        used.extend(delegations.iter().flat_map(|delegation| &delegation.keys.keyids));
+        self.check_key_map(&keys, before.map(|all| &all.keys), &used);
         for role in delegations.iter().map(|delegation| &delegation.role) {
             // What it signed for an earlier delegator counts for nothing here.
             if let Ok(Some(document)) = signed.namespace(role)
@@ -370,6 +437,45 @@ impl Problems<'_> {
             let delegation = delegations.iter().find(|delegation| delegation.role.as_str() == role)?;
             Some((&keys, &delegation.keys))
         });
+        let namespaces: BTreeSet<String> =
+            catalog.iter().flat_map(|catalog| catalog.namespaces.keys()).map(|name| name.as_str().to_owned()).collect();
+        for delegation in &delegations {
+            let role = &delegation.role;
+            let before = before.and_then(|all| Some((&all.keys, all.to_role(role.as_str())?)));
+            let before = before.as_ref().map(|(keys, delegation)| (*keys, &delegation.keys));
+            self.check_keys(role, &keys, &delegation.keys, before);
+            let namespace = Namespace::parse(role.as_str());
+            let Some(namespace) = namespace.ok().filter(|_| namespaces.contains(role.as_str())) else {
+                // Whom the catalog does not know has nothing to say about builders.
+                if catalog.is_some() && covers_builders(&delegation.paths) {
+                    self.add_always(format!("{role} is delegated paths of builders, and not in the catalog"));
+                }
+                continue;
+            };
+            if !delegation.terminating {
+                self.add_always(format!("the delegation to {role} does not end the search"));
+            }
+            let wanted: BTreeSet<String> = namespace_patterns(&namespace).into();
+            let exact = match &delegation.paths {
+                PathRule::Patterns(patterns) => patterns.iter().cloned().collect::<BTreeSet<_>>() == wanted,
+                PathRule::HashPrefixes(_) => false,
+            };
+            if !exact {
+                self.add_always(format!("the delegation to {role} is for other paths than its own"));
+            }
+        }
+        for namespace in namespaces.iter().filter(|name| !delegations.iter().any(|role| role.role.as_str() == **name)) {
+            self.add_always(format!("the namespace {namespace} is in the catalog, and not delegated to"));
+        }
+    }
+
+    /// Namespaces that would go, and with them what they have revoked.
+    fn check_namespaces_that_go(
+        &mut self,
+        signed: &SignedState,
+        old: Option<&Catalog>,
+        catalog: &Catalog,
+    ) -> Result<(), RepositoryError> {
         for gone in
             old.iter().flat_map(|old| old.namespaces.keys()).filter(|name| !catalog.namespaces.contains_key(*name))
         {
@@ -380,40 +486,28 @@ impl Problems<'_> {
                 }
             }
         }
-        let namespaces: BTreeSet<String> = catalog.namespaces.keys().map(|name| name.as_str().to_owned()).collect();
-        for delegation in &delegations {
-            let role = &delegation.role;
-            let before = old_delegations.as_ref().and_then(|all| Some((&all.keys, all.to_role(role.as_str())?)));
-            let before = before.as_ref().map(|(keys, delegation)| (*keys, &delegation.keys));
-            self.check_keys(role, &keys, &delegation.keys, before);
-            let Ok(namespace) = Namespace::parse(role.as_str()) else {
-                self.add(format!("{role} is delegated to, and is not the name of a namespace"));
-                continue;
-            };
-            if !namespaces.contains(role.as_str()) {
-                self.add(format!("{role} is delegated to, and not in the catalog"));
-            }
-            if !delegation.terminating {
-                self.add(format!("the delegation to {role} does not end the search"));
-            }
-            let wanted: BTreeSet<String> = namespace_patterns(&namespace).into();
-            let exact = match &delegation.paths {
-                PathRule::Patterns(patterns) => patterns.iter().cloned().collect::<BTreeSet<_>>() == wanted,
-                PathRule::HashPrefixes(_) => false,
-            };
-            if !exact {
-                self.add(format!("the delegation to {role} is for other paths than its own"));
-            }
-        }
-        for namespace in namespaces.iter().filter(|name| !delegations.iter().any(|role| role.role.as_str() == **name)) {
-            self.add(format!("the namespace {namespace} is in the catalog, and not delegated to"));
-        }
-        for path in offered.targets.keys().filter(|path| path.as_str().starts_with("slsa/")) {
-            if *path != catalog_path() {
-                self.add(format!("{path} belongs to a namespace or an online role, not to top-level targets"));
-            }
-        }
         Ok(())
+    }
+
+    /// A role that is delegated to and no namespace: what it names is within what it was granted.
+    fn check_delegated(&mut self, signed: &SignedState, role: &RoleName, targets: &Targets, last: Option<&SignedRole>) {
+        let delegations = signed.targets().and_then(|targets| targets.document.delegations.as_ref());
+        let Some(delegation) = delegations.and_then(|delegations| delegations.to_role(role.as_str())) else {
+            self.add(format!("{role} is not delegated to"));
+            return;
+        };
+        for (path, _) in targets.iter() {
+            let Ok(path) = TargetPath::new(&path) else { continue };
+            if !delegation.paths.covers(&path, &sha256(path.as_str().as_bytes())) {
+                self.add(format!("{path} is outside the paths that are delegated to {role}"));
+            }
+            if path.as_str().starts_with("slsa/") {
+                self.add(format!("{path} belongs to the catalog or a namespace, not to {role}"));
+            }
+        }
+        if targets.delegations.is_some() && last.is_none_or(|last| targets.delegations != last.document.delegations) {
+            self.add(format!("{role} would delegate further, otherwise than what is signed"));
+        }
     }
 
     /// One physical key signs for one role that names targets: their documents look alike, so what it signed for one
@@ -551,6 +645,23 @@ fn revocations(bytes: &[u8]) -> Option<BuilderId> {
     let revoked = |status: &Status| matches!(status, Status::Revoked(_));
     let any = revoked(&status) || signers.iter().any(|signer| revoked(&signer.status));
     any.then_some(id)
+}
+
+/// Whether a role is a namespace of the catalog that is signed.
+fn is_namespace(signed: &SignedState, role: &RoleName) -> Result<bool, RepositoryError> {
+    let RoleName::Delegated(_) = role else { return Ok(false) };
+    let Ok(namespace) = Namespace::parse(role.as_str()) else { return Ok(false) };
+    Ok(signed_catalog(signed)?.is_some_and(|catalog| catalog.namespaces.contains_key(&namespace)))
+}
+
+/// Whether a grant may cover paths below `slsa/`.
+fn covers_builders(paths: &PathRule) -> bool {
+    match paths {
+        PathRule::Patterns(patterns) => patterns
+            .iter()
+            .any(|pattern| pattern.split_once('/').is_some_and(|(first, _)| matches_pattern(first, "slsa"))),
+        PathRule::HashPrefixes(_) => true,
+    }
 }
 
 /// The catalog that was signed last.

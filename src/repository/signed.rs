@@ -9,7 +9,9 @@ use fs_err as fs;
 use super::RepositoryError;
 use crate::crypto::{Digester, sha256};
 use crate::fs::read_bounded;
-use crate::metadata::{Document, Envelope, Occasion, RoleName, Root, TargetFile, TargetPath, Targets, Version};
+use crate::metadata::{
+    DelegationRule, Document, Envelope, Occasion, RoleName, Root, TargetFile, TargetPath, Targets, Version,
+};
 use crate::trust::{Authority, ExpectRoot, Refusal, Request, RootPolicy, UpdateStart, Verified, verify};
 
 /// Longest metadata file that is read, in bytes.
@@ -215,6 +217,21 @@ impl SignedState {
         Ok(None)
     }
 
+    /// The newest document of a role that another delegated role delegates to, if that role's keys signed it.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(crate) fn below(&self, delegator: &Targets, role: &RoleName) -> Result<Option<SignedRole>, RepositoryError> {
+        let Some(version) = self.versions(role)?.pop() else { return Ok(None) };
+        let bytes = self.bytes(role, version)?;
+        let envelope = self.parse(role, &bytes)?;
+        let Some(delegations) = &delegator.delegations else { return Ok(None) };
+        let Some(delegation) = delegations.to_role(role.as_str()) else { return Ok(None) };
+        let document: Verified<Targets> = verify(&envelope, Authority::of_delegation(delegations, &delegation))?;
+        check_number(role, version, &document)?;
+        Ok(Some(SignedRole { document, bytes, current: true }))
+    }
+
     /// The newest document of a role that names targets.
     ///
     /// # Errors
@@ -226,7 +243,8 @@ impl SignedState {
         }
     }
 
-    /// One version of a role that names targets, if it is the newest; `None` for the other top-level roles.
+    /// One version of a role that names targets, if it is the newest; `None` for the other top-level roles, and for
+    /// those that only another delegated role delegates to.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -236,6 +254,12 @@ impl SignedState {
         version: Version,
     ) -> Result<Option<Verified<Targets>>, RepositoryError> {
         if matches!(role, RoleName::Root | RoleName::Timestamp | RoleName::Snapshot) {
+            return Ok(None);
+        }
+        let delegates = |targets: &SignedRole| {
+            targets.document.delegations.as_ref().is_some_and(|all| all.to_role(role.as_str()).is_some())
+        };
+        if matches!(role, RoleName::Delegated(_)) && !self.targets.iter().any(delegates) {
             return Ok(None);
         }
         Ok(self.role(role)?.filter(|newest| newest.version() == version).map(|newest| newest.document))
@@ -323,6 +347,26 @@ impl SignedState {
             }
         }
     }
+}
+
+/// The roles that a document delegates to, in order; of hash bins, those that there can be.
+pub(crate) fn delegated_roles(targets: &Targets) -> Vec<RoleName> {
+    match targets.delegations.as_ref().map(|all| &all.rule) {
+        Some(DelegationRule::Roles(roles)) => roles.iter().map(|delegation| delegation.role).collect(),
+        Some(DelegationRule::Bins(bins)) => {
+            let last = (1_u32 << bins.bit_length.min(MOST_BITS)) - 1;
+            (0..=last).filter_map(|bin| RoleName::delegated(&bins.bin_name(bin))).collect()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// Most leading bits by which hash bins are told apart whose documents are looked for: each is a file that is read.
+pub(super) const MOST_BITS: u32 = 10;
+
+/// The files below `targets` that hold what an entry is about: one for each hash, as clients choose among them.
+pub(crate) fn target_names<'a>(path: &'a TargetPath, named: &'a TargetFile) -> impl Iterator<Item = String> + 'a {
+    named.hashes.iter().map(|(_, digest)| path.url_path(Some(digest)))
 }
 
 /// The versions of a role among names of files, in order.

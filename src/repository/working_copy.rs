@@ -7,10 +7,11 @@ use fs_err as fs;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::config::place;
 use super::document::{publishable, read_namespace, to_json};
 use super::lint::holds_private_key;
-use super::{Config, NamespaceFile, Rehearsal, RepositoryError, RsaScheme, SignedState, Witnesses, rehearsal};
+use super::{
+    Config, NamespaceFile, Rehearsal, RepositoryError, RsaScheme, SignedRole, SignedState, Witnesses, rehearsal,
+};
 use crate::builders::{CATALOG_MEDIA_TYPE, CATALOG_PATH, Catalog, Namespace};
 use crate::crypto::{KeyFamily, VerifyingKey, metadata_key, sha256, spki_from_pem};
 use crate::example_keys::example_key_name;
@@ -24,12 +25,24 @@ pub const CONFIG_FILE: &str = "trustroot.toml";
 /// Where what has been signed lies, as it will be published.
 pub const SIGNED_DIRECTORY: &str = "repository";
 
+/// Where the files lie that delegated roles name, in a directory for each.
+const DELEGATED_DIRECTORY: &str = "delegated";
+
+/// The directory of a delegated role's files: its name as one path component, which does not start with a dot.
+pub(super) fn delegated_name(role: &RoleName) -> String {
+    let encoded = role.encoded();
+    match encoded.as_str().strip_prefix('.') {
+        Some(rest) => format!("%2E{rest}"),
+        None => encoded.as_str().to_owned(),
+    }
+}
+
 /// Longest configuration that is read, in bytes.
 const LONGEST_CONFIG: u64 = 16 << 20;
 /// Longest file with a public key that is read, in bytes.
 const LONGEST_KEY: u64 = 64 << 10;
 /// Longest of the other files that are distributed, in bytes: they are held in memory while they are signed for.
-const LONGEST_TARGET: u64 = 256 << 20;
+pub(super) const LONGEST_TARGET: u64 = 256 << 20;
 
 /// A working copy: where it is, and its configuration.
 #[derive(Debug, Clone)]
@@ -48,6 +61,8 @@ pub struct HeldKey {
     pub listed: PublicKey,
     /// The key.
     pub key: VerifyingKey,
+    /// Whether the configuration says in so many words what metadata calls its holder.
+    pub(super) owner_is_said: bool,
 }
 
 /// The name of a file with an attestation or a root, as [`Evidence`] has it.
@@ -140,7 +155,9 @@ impl WorkingCopy {
         }
         let key = VerifyingKey::from_metadata(&plain).map_err(|problem| wrong(problem.to_string()))?;
         self.check_let_in(person, &key)?;
-        Ok(HeldKey { holder: person.to_owned(), listed: plain.held_by(person), key })
+        let owner = self.config.people.get(person).and_then(|held| held.owner.as_deref());
+        let listed = plain.held_by(owner.unwrap_or(person));
+        Ok(HeldKey { holder: person.to_owned(), listed, key, owner_is_said: owner.is_some() })
     }
 
     /// Whether a key may be in use here, whoever holds it.
@@ -207,8 +224,9 @@ impl WorkingCopy {
     pub fn keys_for(&self, role: &RoleName) -> Result<Vec<HeldKey>, RepositoryError> {
         let policy = self.config.policy(role)?;
         let mut keys: Vec<HeldKey> = Vec::new();
-        let wrong =
-            |problem: String| RepositoryError::configuration(format!("{CONFIG_FILE}: {}", place(role)), problem);
+        let wrong = |problem: String| {
+            RepositoryError::configuration(format!("{CONFIG_FILE}: {}", self.config.place(role)), problem)
+        };
         let mut most_of_one = 0;
         for signer in &policy.signers {
             let held = self.keys_of(signer)?;
@@ -221,7 +239,7 @@ impl WorkingCopy {
                 keys.push(key);
             }
         }
-        if policy.threshold > keys.len() as u64 {
+        if policy.threshold > (keys.len() + policy.kept_keyids.len()) as u64 {
             let problem = format!("{} of {} keys can never sign", policy.threshold, keys.len());
             return Err(wrong(problem));
         }
@@ -233,7 +251,8 @@ impl WorkingCopy {
                 return Err(wrong(problem));
             }
         }
-        if matches!(role, RoleName::Root | RoleName::Targets) && most_of_one >= policy.threshold {
+        let by_several = matches!(role, RoleName::Root | RoleName::Targets) && !policy.one_may_sign;
+        if by_several && most_of_one >= policy.threshold {
             return Err(wrong("one person alone could sign; raise the threshold, or let more people sign".to_owned()));
         }
         Ok(keys)
@@ -307,39 +326,59 @@ impl WorkingCopy {
         Ok(bytes)
     }
 
-    /// The files that the top-level targets will name: the catalog, and everything below `targets/`.
+    /// The files that the top-level targets will name: everything below `targets/`, and the catalog where there is one.
     ///
     /// # Errors
     /// When one cannot be read, or has a name that belongs to somebody else.
     pub fn top_level_targets(&self, signed: &SignedState) -> Result<BTreeMap<TargetPath, Vec<u8>>, RepositoryError> {
-        let mut files = BTreeMap::new();
-        let base = self.directory.join("targets");
-        if base.is_dir() {
-            for entry in walkdir::WalkDir::new(&base).sort_by_file_name() {
-                let entry = entry.map_err(std::io::Error::from)?;
-                if !entry.file_type().is_file() || entry.file_name().to_string_lossy().starts_with('.') {
-                    continue;
-                }
-                let relative = entry.path().strip_prefix(&base).expect("below the directory that is walked");
-                let wrong = |problem: String| RepositoryError::configuration(relative.display().to_string(), problem);
-                let text = relative.to_str().ok_or_else(|| wrong("has a name that is not UTF-8".to_owned()))?;
-                let text = text.replace(std::path::MAIN_SEPARATOR, "/");
-                let path = TargetPath::new(&text).map_err(|error| wrong(error.to_string()))?;
-                if text.starts_with("slsa/") {
-                    return Err(wrong(
-                        "`slsa/` holds the catalog and the builders, which are written elsewhere".into(),
-                    ));
-                }
-                let bytes = read_bounded(entry.path(), LONGEST_TARGET)?.unwrap_or_default();
-                if holds_private_key(&bytes) {
-                    return Err(wrong("holds a SECRET key, and would be published".to_owned()));
-                }
-                files.insert(path, bytes);
-            }
+        let mut files = Self::files_below(&self.directory.join("targets"), signed.targets())?;
+        if self.config.catalog {
+            let catalog = TargetPath::new(CATALOG_PATH).expect("the catalog's path is a target path");
+            files.insert(catalog, self.catalog(signed)?);
         }
-        let catalog = TargetPath::new(CATALOG_PATH).expect("the catalog's path is a target path");
-        files.insert(catalog, self.catalog(signed)?);
         Ok(files)
+    }
+
+    /// The files below a directory, by their paths there. Hidden ones are none, unless they are signed for already.
+    fn files_below(base: &Path, before: Option<&SignedRole>) -> Result<BTreeMap<TargetPath, Vec<u8>>, RepositoryError> {
+        let mut files = BTreeMap::new();
+        if !base.is_dir() {
+            return Ok(files);
+        }
+        for entry in walkdir::WalkDir::new(base).sort_by_file_name() {
+            let entry = entry.map_err(std::io::Error::from)?;
+            if !entry.file_type().is_file() {
+                continue;
+            }
+            let relative = entry.path().strip_prefix(base).expect("below the directory that is walked");
+            let wrong = |problem: String| RepositoryError::configuration(relative.display().to_string(), problem);
+            let hidden = entry.file_name().to_string_lossy().starts_with('.');
+            let text = relative.to_str().map(|text| text.replace(std::path::MAIN_SEPARATOR, "/"));
+            let signed_for = |path: &TargetPath| {
+                before.is_some_and(|before| before.document.find(path).is_ok_and(|found| found.is_some()))
+            };
+            if hidden
+                && !text.as_ref().and_then(|text| TargetPath::new(text).ok()).is_some_and(|path| signed_for(&path))
+            {
+                continue;
+            }
+            let text = text.ok_or_else(|| wrong("has a name that is not UTF-8".to_owned()))?;
+            let path = TargetPath::new(&text).map_err(|error| wrong(error.to_string()))?;
+            if text.starts_with("slsa/") {
+                return Err(wrong("`slsa/` holds the catalog and the builders, which are written elsewhere".into()));
+            }
+            let bytes = read_bounded(entry.path(), LONGEST_TARGET)?.unwrap_or_default();
+            if holds_private_key(&bytes) {
+                return Err(wrong("holds a SECRET key, and would be published".to_owned()));
+            }
+            files.insert(path, bytes);
+        }
+        Ok(files)
+    }
+
+    /// Where the files lie that a role names which is delegated to and is no namespace.
+    pub fn delegated_directory(&self, role: &RoleName) -> PathBuf {
+        self.directory.join(DELEGATED_DIRECTORY).join(delegated_name(role))
     }
 
     /// The files that a role will name.
@@ -357,6 +396,9 @@ impl WorkingCopy {
                 let namespace: Namespace =
                     Namespace::parse(name).map_err(|_| RepositoryError::UnknownRole { role: role.clone() })?;
                 Ok(self.documents(&namespace)?.into_iter().map(|document| (document.target, document.json)).collect())
+            }
+            RoleName::Delegated(name) if self.config.delegations.contains_key(&**name) => {
+                Self::files_below(&self.delegated_directory(role), signed.role(role)?.as_ref())
             }
             other => Err(RepositoryError::UnknownRole { role: other.clone() }),
         }

@@ -16,6 +16,7 @@ mod counting;
 mod families;
 mod forged_lines;
 mod gate;
+mod import;
 mod informed_signing;
 mod invitation;
 #[cfg(all(feature = "cli", target_os = "linux"))]

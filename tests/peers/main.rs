@@ -19,6 +19,8 @@ mod differences;
 mod generate_repository;
 #[cfg(feature = "maintainer")]
 mod generated;
+#[cfg(feature = "maintainer")]
+mod imported;
 mod judges;
 #[cfg(feature = "maintainer")]
 mod rehearsal;

@@ -62,6 +62,7 @@ fn run(args: Args) -> Result<(), Report> {
         Command::Bundle(command) => commands::bundle::run(&session, command),
         Command::Inspect(options) => commands::inspect::run(&session, &options),
         Command::Init(options) => commands::init::run(&session, &options),
+        Command::Import(options) => commands::import::run(&session, &options),
         Command::Namespace(command) => commands::namespace::run(&session, command),
         Command::Builder(command) => commands::builder::run(&session, command),
         Command::Ceremony(command) => commands::ceremony::run(&session, command),

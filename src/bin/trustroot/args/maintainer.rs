@@ -58,6 +58,41 @@ pub(crate) enum Forge {
     Gitlab,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Take over a repository that tuf-on-ci keeps in git, or a published one
+  $ trustroot import root-signing registry --root-sha256 8d1f...
+
+  Take over what is pinned here under a name
+  $ trustroot import sigstore registry")]
+pub(crate) struct ImportOptions {
+    /// A directory, the URL that holds `timestamp.json`, or the name of a pinned repository
+    pub(crate) source: String,
+
+    /// The working copy to make; not there yet, or empty
+    pub(crate) directory: PathBuf,
+
+    /// The SHA-256 of root version 1, from a source that you trust
+    #[arg(long, value_name = "HEX", value_parser = parse_sha256)]
+    pub(crate) root_sha256: Option<[u8; 32]>,
+
+    /// Root version 1 as a file, from a source that you trust
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root: Option<PathBuf>,
+
+    /// Where targets are [default: `targets` below the URL]
+    #[arg(long, value_name = "URL")]
+    pub(crate) target_url: Option<String>,
+
+    /// What the repository is called, for people [default: the directory's name]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// Bring a working copy that was taken over before up to what the source has now
+    #[arg(long)]
+    pub(crate) update: bool,
+}
+
 /// Somebody and the file with their public key.
 #[derive(Debug, Clone)]
 pub(crate) struct Holder {

@@ -19,7 +19,7 @@ pub(crate) use self::client::{
     PolicyOptions, RefreshOptions, StatusOptions, TrustAddOptions, TrustCommand, TrustSetOptions, VerifyOptions,
 };
 pub(crate) use self::maintainer::{
-    BuilderAddKeyOptions, BuilderAddOptions, BuilderCommand, CheckOptions, Forge, Holder, InitOptions,
+    BuilderAddKeyOptions, BuilderAddOptions, BuilderCommand, CheckOptions, Forge, Holder, ImportOptions, InitOptions,
     KeyAttestedOptions, KeyCommand, KeyForgetOptions, KeyGenerateOptions, KeyInspectOptions, KeyListOptions,
     KeyShowOptions, KeyType, NamespaceAddOptions, NamespaceCommand, PublishOptions, ServeOptions, WorkingCopyOptions,
 };
@@ -122,6 +122,12 @@ pub(crate) enum Command {
     /// Writes `trustroot.toml`, which says who holds keys and who signs what. With `--keyholder`, people and their keys are
     /// filled in; anything can be changed afterwards. Nothing that is there is overwritten.
     Init(InitOptions),
+    /// Take over a TUF repository that another tool began
+    ///
+    /// Reads it from a directory, a URL or a pinned repository, verifies it from its first root on, and writes a working copy:
+    /// all that is signed, byte for byte, the target files, public keys, and a `trustroot.toml` that says what is signed. What
+    /// that cannot say stays as it is in the proposals that follow, and is listed.
+    Import(ImportOptions),
     /// Write and check who holds which part of a trust root
     #[command(subcommand)]
     Namespace(NamespaceCommand),

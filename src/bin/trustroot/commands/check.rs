@@ -12,7 +12,7 @@ use trustroot::client::write_durably;
 use trustroot::key_attestation::AttestedKey;
 use trustroot::metadata::{RoleName, TargetPath, Version};
 use trustroot::publish::{LastPublished, OnlineRole, PublishError};
-use trustroot::repository::{FAMILY_THRESHOLDS, Proposal, SignedState, WorkingCopy, evidence_name};
+use trustroot::repository::{FAMILY_THRESHOLDS, Proposal, SignedState, WorkingCopy, evidence_name, improvements};
 
 use super::key::Device;
 use super::maintain::{ceremony_failed, open, publish_failed, repository_failed};
@@ -29,6 +29,8 @@ struct Checked {
     /// What is proved of people's keys, and what is not although it is kept.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attestations: Vec<Attestation>,
+    /// What is neither wrong nor due, and could be better.
+    improvements: Vec<Advice>,
 }
 
 /// A file that `trustroot.toml` names, with what a device says of a key.
@@ -44,6 +46,13 @@ struct Attestation {
     /// Why nothing is proved.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Advice {
+    role: String,
+    code: &'static str,
+    text: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -123,6 +132,12 @@ impl Show for Checked {
                 let _ = writeln!(text, "  to do: replace it, or take it out: {problem}");
             }
         }
+        if !self.improvements.is_empty() {
+            text.push_str("could be better, and need not be done now:\n");
+        }
+        for Advice { role, text: advice, .. } in &self.improvements {
+            let _ = writeln!(text, "  {role}: {advice}");
+        }
         text
     }
 }
@@ -185,8 +200,8 @@ pub(crate) fn run(session: &Session, options: &CheckOptions) -> Result<(), Repor
     let now = session.start.time();
     let events = Events::of(&copy, &signed, now)?;
     let mut roles = vec![check_root(&copy, &signed, &events, now)?];
-    let namespaces = copy.config().namespaces.keys();
-    let delegated = namespaces.filter_map(|name| RoleName::delegated(name));
+    let delegated = copy.config().namespaces.keys().chain(copy.config().delegations.keys());
+    let delegated = delegated.filter_map(|name| RoleName::delegated(name));
     for role in std::iter::once(RoleName::Targets).chain(delegated) {
         roles.push(check_role(&copy, &signed, &role, &events, now)?);
     }
@@ -201,7 +216,10 @@ pub(crate) fn run(session: &Session, options: &CheckOptions) -> Result<(), Repor
     let attestations = check_attestations(&copy, now)?;
     let unproved = attestations.iter().filter(|attestation| attestation.problem.is_some()).count();
     let todo = roles.iter().map(|role| role.todo.len()).sum::<usize>() + unproved;
-    let checked = Checked { roles, attestations };
+    let improvements = improvements(&copy, &signed).map_err(|error| repository_failed(&error))?.into_iter();
+    let improvements =
+        improvements.map(|found| Advice { role: found.role.to_string(), code: found.code, text: found.text }).collect();
+    let checked = Checked { roles, attestations, improvements };
     if todo == 0 {
         return output::show(session.format, &checked);
     }

@@ -17,11 +17,12 @@ use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path};
 
+/// What explains a working copy.
+pub(super) const README: &str = include_str!("../../../../repo-template/README.md");
+
 /// What a new working copy begins with.
-const TEMPLATE: &[(&str, &str)] = &[
-    (CONFIG_FILE, include_str!("../../../../repo-template/trustroot.toml")),
-    ("README.md", include_str!("../../../../repo-template/README.md")),
-];
+const TEMPLATE: &[(&str, &str)] =
+    &[(CONFIG_FILE, include_str!("../../../../repo-template/trustroot.toml")), ("README.md", README)];
 
 /// The workflow of a forge, and where the forge looks for it.
 fn workflow(forge: Forge) -> (&'static str, &'static str) {

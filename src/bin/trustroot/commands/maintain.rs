@@ -12,7 +12,11 @@ use crate::report::{Outcome, Report, signer, standing, update_failed};
 use crate::ui::show_time;
 
 pub(super) fn open(options: &WorkingCopyOptions) -> Result<WorkingCopy, Report> {
-    WorkingCopy::open(&options.directory).map_err(|error| repository_failed(&error))
+    open_at(&options.directory)
+}
+
+pub(super) fn open_at(directory: &std::path::Path) -> Result<WorkingCopy, Report> {
+    WorkingCopy::open(directory).map_err(|error| repository_failed(&error))
 }
 
 /// The role that a user names.
