@@ -206,6 +206,11 @@ fn with_a_repository_of_tuf_on_ci(sandbox: &Path) {
 }
 
 #[test]
+fn the_guide_to_templates_prints_what_it_says() {
+    run("docs/guides/choose-a-template.md", |_| {});
+}
+
+#[test]
 fn the_guide_to_adopting_a_repository_prints_what_it_says() {
     run("docs/guides/adopt-a-repository.md", with_a_repository_of_tuf_on_ci);
 }

@@ -158,7 +158,16 @@ mod tests {
 
     fn policy(expires_after_days: u32, sign_within_days: u32) -> Policy {
         let signers = Vec::new();
-        Policy { signers, threshold: 1, family_thresholds: None, expires_after_days, sign_within_days }
+        Policy {
+            signers,
+            threshold: 1,
+            family_thresholds: None,
+            expires_after_days,
+            sign_within_days,
+            kept_keyids: Vec::new(),
+            may_outlive_root: false,
+            one_may_sign: false,
+        }
     }
 
     fn deadline(pace: Option<Duration>) -> Deadline {

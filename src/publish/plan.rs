@@ -224,12 +224,14 @@ fn published(destination: &Path, copy: &WorkingCopy, signed: &SignedState) -> Re
         Some(bytes) => Some(vouched(&RoleName::Timestamp, &bytes, signed)?),
         None => None,
     };
-    // The working copy has a snapshot where the repository was taken over: what clients have seen was published elsewhere.
-    let taken_over = newest_snapshot(&copy.signed_directory(), signed)?;
-    let version = |snapshot: &Option<(Snapshot, Vec<u8>)>| snapshot.as_ref().map(|(snapshot, _)| snapshot.version);
     let mut snapshot = newest_snapshot(destination, signed)?;
-    if version(&taken_over) > version(&snapshot) {
-        snapshot = taken_over;
+    // What clients have seen in a snapshot stays in it, also where it was published elsewhere: before the repository was
+    // taken over, for instance.
+    if let Some(bytes) = read_bounded(&copy.signed_directory().join(SNAPSHOT), LONGEST)? {
+        let last: Snapshot = vouched(&RoleName::Snapshot, &bytes, signed)?;
+        if snapshot.as_ref().is_none_or(|(there, _)| there.version < last.version) {
+            snapshot = Some((last, bytes));
+        }
     }
     let Some(bytes) = read_bounded(&destination.join(TIMESTAMP), LONGEST)? else {
         return Ok(Published { snapshot, remembered, ..Published::default() });

@@ -42,6 +42,9 @@ pub struct Config {
     /// signed already stays where nothing is said here; an empty table takes it away.
     #[serde(default)]
     pub custom: BTreeMap<String, toml::Table>,
+    /// Other repositories whose newest root is a target of this one, by name.
+    #[serde(default)]
+    pub linked: BTreeMap<String, LinkedRepository>,
     /// Denials of the catalog: builder IDs, verifier IDs and keys that are refused whatever their namespace says.
     #[serde(default)]
     pub denials: Vec<toml::Value>,
@@ -127,6 +130,17 @@ impl RsaScheme {
 
 fn yes() -> bool {
     true
+}
+
+/// Another repository whose newest root is a target of this one, so that whoever trusts this one finds it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct LinkedRepository {
+    /// Its working copy, or the directory that it is published to; relative to this working copy.
+    pub directory: PathBuf,
+    /// The path of the target that is its newest root.
+    pub target: String,
 }
 
 /// The policies of the four top-level roles.
@@ -347,9 +361,9 @@ impl Config {
                 "namespaces and denials are published in the catalog: set it to true".into(),
             );
         }
-        for path in self.custom.keys() {
+        for path in self.custom.keys().chain(self.linked.values().map(|linked| &linked.target)) {
             if let Err(error) = TargetPath::new(path) {
-                return wrong("custom".into(), error.to_string());
+                return wrong("custom or linked".into(), error.to_string());
             }
         }
         Ok(())

@@ -22,6 +22,7 @@ mod document;
 mod error;
 mod family_thresholds;
 pub mod import;
+mod linked;
 mod lint;
 mod people;
 mod proposal;
@@ -33,10 +34,13 @@ mod witnesses;
 mod working_copy;
 
 pub use advice::{Improvement, improvements};
-pub use config::{CeremonyConfig, Config, DelegationConfig, NamespaceConfig, Person, Policy, Roles, RsaScheme};
+pub use config::{
+    CeremonyConfig, Config, DelegationConfig, LinkedRepository, NamespaceConfig, Person, Policy, Roles, RsaScheme,
+};
 pub use document::{BuilderFile, KeyEntry, NamespaceFile};
 pub use error::RepositoryError;
 pub use family_thresholds::{FAMILY_THRESHOLDS, FamilyCount, FamilyThresholds};
+pub use linked::{Link, links};
 pub use proposal::Proposal;
 pub(crate) use proposal::{SPEC_VERSION, expiry, keyid_of};
 pub use rehearsal::Rehearsal;

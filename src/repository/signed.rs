@@ -42,12 +42,15 @@ pub struct SignedRole {
 pub struct SignedState {
     place: Place,
     occasion: Occasion,
-    roots: Vec<(Verified<Root>, Vec<u8>)>,
+    roots: Vec<SignedRoot>,
     /// Newest last.
     targets: Vec<SignedRole>,
     /// Versions of this role from this one on are left out.
     until: Option<(RoleName, Version)>,
 }
+
+/// A root and its file.
+type SignedRoot = (Verified<Root>, Vec<u8>);
 
 /// Where the files lie.
 #[derive(Debug, Clone)]
@@ -115,22 +118,7 @@ impl SignedState {
 
     fn verified(mut self, start: UpdateStart) -> Result<Self, RepositoryError> {
         let state = &mut self;
-        let mut expect: Option<ExpectRoot> = None;
-        for version in state.versions(&RoleName::Root)? {
-            let bytes = state.bytes(&RoleName::Root, version)?;
-            match &mut expect {
-                None => {
-                    let first = ExpectRoot::begin_for(state.occasion, &bytes, start, RootPolicy::default())?;
-                    if first.trusted().version.get() != 1 {
-                        let at = file_name(&RoleName::Root, version);
-                        return Err(RepositoryError::configuration(at, "the chain of roots must begin at version 1"));
-                    }
-                    expect = Some(first);
-                }
-                Some(expect) => expect.root(&bytes)?,
-            }
-            state.roots.extend(expect.as_ref().map(|expect| (expect.trusted().clone(), bytes)));
-        }
+        state.read_roots(start)?;
         for version in state.versions(&RoleName::Targets)? {
             let bytes = state.bytes(&RoleName::Targets, version)?;
             let envelope = state.parse(&RoleName::Targets, &bytes)?;
@@ -144,6 +132,36 @@ impl SignedState {
             state.targets.push(SignedRole { document, bytes, current });
         }
         Ok(self)
+    }
+
+    fn read_roots(&mut self, start: UpdateStart) -> Result<(), RepositoryError> {
+        let mut expect: Option<ExpectRoot> = None;
+        for version in self.versions(&RoleName::Root)? {
+            let bytes = self.bytes(&RoleName::Root, version)?;
+            match &mut expect {
+                None => {
+                    let first = ExpectRoot::begin_for(self.occasion, &bytes, start, RootPolicy::default())?;
+                    if first.trusted().version.get() != 1 {
+                        let at = file_name(&RoleName::Root, version);
+                        return Err(RepositoryError::configuration(at, "the chain of roots must begin at version 1"));
+                    }
+                    expect = Some(first);
+                }
+                Some(expect) => expect.root(&bytes)?,
+            }
+            self.roots.extend(expect.as_ref().map(|expect| (expect.trusted().clone(), bytes)));
+        }
+        Ok(())
+    }
+
+    /// The roots that lie in a directory, oldest first, each verified by the one before it.
+    ///
+    /// # Errors
+    /// When the chain is broken, or a file cannot be read.
+    pub(super) fn roots_of(directory: &Path, start: UpdateStart) -> Result<Vec<SignedRoot>, RepositoryError> {
+        let mut state = Self::none(directory);
+        state.read_roots(start)?;
+        Ok(state.roots)
     }
 
     /// The state in which nothing is signed yet.

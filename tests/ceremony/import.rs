@@ -171,7 +171,7 @@ fn nothing_is_changed(taken: &TakenOver, roots: &Path, newest: u64, current: &Pa
     }
     for (role, version) in taken.import.versions() {
         let here = match role {
-            RoleName::Timestamp => signed.join("timestamp.json"),
+            RoleName::Timestamp | RoleName::Snapshot => signed.join(role.meta_key()),
             _ => signed.join(format!("{}.{}.json", version.get(), role.encoded())),
         };
         let there = current.join("metadata").join(format!("{}.json", role.encoded()));
@@ -720,7 +720,7 @@ fn a_newer_source_brings_a_working_copy_up_to_date_and_the_same_one_changes_noth
             .into_iter()
             .chain(before.clone().into_iter().filter(|(path, _)| {
                 // What was signed before stays.
-                path.starts_with("repository") && !path.ends_with("timestamp.json")
+                path.starts_with("repository") && !path.ends_with("timestamp.json") && !path.ends_with("snapshot.json")
             }))
             .collect::<BTreeMap<_, _>>()
     );

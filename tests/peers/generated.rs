@@ -86,7 +86,7 @@ async fn by_our_client(repository: &Path, address: SocketAddr, target: &str) -> 
     updater.target_bytes(&found, None).await.unwrap()
 }
 
-fn by_python_tuf(python: &Path, root: &Path, address: SocketAddr, target: &str) -> Vec<u8> {
+pub(crate) fn by_python_tuf(python: &Path, root: &Path, address: SocketAddr, target: &str) -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("output");
     let done = Command::new(python)

@@ -24,6 +24,8 @@ mod imported;
 mod judges;
 #[cfg(feature = "maintainer")]
 mod rehearsal;
+#[cfg(all(feature = "maintainer", feature = "cli"))]
+mod templates;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

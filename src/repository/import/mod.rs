@@ -25,7 +25,7 @@ use super::proposal::signed_part;
 use super::working_copy::delegated_name;
 use super::{CONFIG_FILE, Proposal, SIGNED_DIRECTORY, SignedState, WorkingCopy};
 use crate::fs::{directory_of, read_bounded, sync_directory, write_durably};
-use crate::metadata::{Envelope, RoleName, TargetPath, Timestamp, Version};
+use crate::metadata::{Envelope, RoleName, Snapshot, TargetPath, Timestamp, Version};
 use crate::printable::Printable;
 use crate::trust::UpdateStart;
 
@@ -266,16 +266,19 @@ impl Import {
         let directory = copy.signed_directory();
         let there = |name: &str| read_bounded(&directory.join(name), LONGEST);
         let version_here = |role: &RoleName| -> Result<Option<Version>, ImportError> {
-            if *role == RoleName::Timestamp {
-                let Some(bytes) = there("timestamp.json")? else { return Ok(None) };
-                let known = Envelope::parse(&bytes).and_then(|envelope| envelope.unverified::<Timestamp>());
-                return Ok(known.ok().map(|timestamp| timestamp.version));
+            if matches!(role, RoleName::Timestamp | RoleName::Snapshot) {
+                let Some(bytes) = there(&role.meta_key())? else { return Ok(None) };
+                let known = Envelope::parse(&bytes).and_then(|envelope| match role {
+                    RoleName::Timestamp => Ok(envelope.unverified::<Timestamp>()?.version),
+                    _ => Ok(envelope.unverified::<Snapshot>()?.version),
+                });
+                return Ok(known.ok());
             }
             Ok(signed.versions(role)?.last().copied())
         };
         for (name, bytes) in &self.files {
             let Some(name) = name.strip_prefix(&format!("{SIGNED_DIRECTORY}/")) else { continue };
-            let replaced = name == "timestamp.json";
+            let replaced = matches!(name, "timestamp.json" | "snapshot.json");
             if let Some(now) = there(name)?.filter(|_| !replaced)
                 && now != *bytes
             {

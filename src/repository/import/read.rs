@@ -193,7 +193,7 @@ impl Read {
         for (root, bytes) in &self.roots {
             add(file_name(&RoleName::Root, root.version), bytes);
         }
-        add(file_name(&RoleName::Snapshot, self.snapshot.0.version), &self.snapshot.1);
+        add("snapshot.json".to_owned(), &self.snapshot.1);
         add("timestamp.json".to_owned(), &self.timestamp.1);
         for role in &self.roles {
             add(file_name(&role.role, role.document.version()), &role.bytes);

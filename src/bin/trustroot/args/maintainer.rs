@@ -8,6 +8,7 @@ use clap::{Subcommand, ValueEnum};
 use trustroot::builders::BuildLevel;
 
 use super::{parse_level, parse_sha256, parse_time};
+use crate::commands::templates::{Member, Template};
 
 // Where a trust root is worked on.
 #[derive(Debug, clap::Args)]
@@ -21,7 +22,11 @@ pub(crate) struct WorkingCopyOptions {
 #[command(after_help = "Examples:
   Begin a trust root that any two of three people can change
   $ trustroot init registry --name \"Example registry\" --keyholder alice=alice.pub --keyholder bob=bob.pub \\
-      --keyholder carol=carol.pub --online online.pub --threshold 2")]
+      --keyholder carol=carol.pub --online online.pub --threshold 2
+
+  Begin the trust root of a private Sigstore
+  $ trustroot init tuf --template sigstore-private --keyholder alice=alice.pub --keyholder bob=bob.pub \\
+      --keyholder carol=carol.pub --online online.pub")]
 pub(crate) struct InitOptions {
     /// The directory to make
     pub(crate) directory: PathBuf,
@@ -38,9 +43,17 @@ pub(crate) struct InitOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) online: Option<PathBuf>,
 
-    /// How many keyholders must sign root and targets
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) threshold: u64,
+    /// How many keyholders must sign root and targets [default: 2; `registry` 5; `sigstore-private` 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) threshold: Option<u64>,
+
+    /// What to begin with
+    #[arg(long, value_enum, value_name = "TEMPLATE", default_value_t = Template::Small)]
+    pub(crate) template: Template,
+
+    /// Somebody who signs a delegated role of the template, such as `releases`, and the file with their public key
+    #[arg(long, value_name = "ROLE/PERSON=FILE", value_parser = parse_member)]
+    pub(crate) member: Vec<Member>,
 
     /// Make a trial: throwaway keys are let in, and clients refuse it outside this machine
     #[arg(long)]
@@ -107,6 +120,13 @@ pub(super) fn parse_holder(text: &str) -> Result<Holder, String> {
         }
         _ => Err("expected PERSON=FILE, such as alice=alice.pub".to_owned()),
     }
+}
+
+fn parse_member(text: &str) -> Result<Member, String> {
+    let expected = || "expected ROLE/PERSON=FILE, such as releases/dana=dana.pub".to_owned();
+    let (role, holder) = text.split_once('/').ok_or_else(expected)?;
+    let holder = parse_holder(holder).map_err(|_| expected())?;
+    if role.is_empty() { Err(expected()) } else { Ok(Member { role: role.to_owned(), holder }) }
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,7 +12,9 @@ use trustroot::client::write_durably;
 use trustroot::key_attestation::AttestedKey;
 use trustroot::metadata::{RoleName, TargetPath, Version};
 use trustroot::publish::{LastPublished, OnlineRole, PublishError};
-use trustroot::repository::{FAMILY_THRESHOLDS, Proposal, SignedState, WorkingCopy, evidence_name, improvements};
+use trustroot::repository::{
+    FAMILY_THRESHOLDS, Link, Proposal, SignedState, WorkingCopy, evidence_name, improvements, links,
+};
 
 use super::key::Device;
 use super::maintain::{ceremony_failed, open, publish_failed, repository_failed};
@@ -20,7 +22,7 @@ use crate::args::CheckOptions;
 use crate::icalendar::{Calendar, date, took};
 use crate::output::{self, Show};
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, show_time};
+use crate::ui::{Session, show_path, show_time};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -213,12 +215,17 @@ pub(crate) fn run(session: &Session, options: &CheckOptions) -> Result<(), Repor
         return output::show(session.format, &DueRoles { due: due.map(|role| role.role).collect() });
     }
     roles.extend(check_published(&copy, &signed, now)?);
+    let (of_links, unknown) = check_links(&copy, session)?;
+    if let Some(targets) = roles.iter_mut().find(|role| role.role == "targets") {
+        targets.todo.splice(0..0, of_links);
+    }
     let attestations = check_attestations(&copy, now)?;
     let unproved = attestations.iter().filter(|attestation| attestation.problem.is_some()).count();
     let todo = roles.iter().map(|role| role.todo.len()).sum::<usize>() + unproved;
     let improvements = improvements(&copy, &signed).map_err(|error| repository_failed(&error))?.into_iter();
-    let improvements =
+    let mut improvements: Vec<Advice> =
         improvements.map(|found| Advice { role: found.role.to_string(), code: found.code, text: found.text }).collect();
+    improvements.extend(unknown);
     let checked = Checked { roles, attestations, improvements };
     if todo == 0 {
         return output::show(session.format, &checked);
@@ -233,6 +240,32 @@ pub(crate) fn run(session: &Session, options: &CheckOptions) -> Result<(), Repor
         _ => Report::new(Outcome::No, "to-do", headline),
     };
     output::show_before(session.format, &checked, report)
+}
+
+/// Repositories whose newest root is a target here: what is to be done, and what could not be compared.
+fn check_links(copy: &WorkingCopy, session: &Session) -> Result<(Vec<String>, Vec<Advice>), Report> {
+    let (mut todo, mut unknown) = (Vec::new(), Vec::new());
+    for (name, link) in links(copy, session.start).map_err(|error| repository_failed(&error))? {
+        let (Some(linked), shown) = (copy.config().linked.get(&name), Printable(&name)) else { continue };
+        let (directory, target) = (show_path(&linked.directory), Printable(&linked.target));
+        let put = |newest| format!("put the newest root of {shown}, {newest}, from {directory} into targets/{target}");
+        match link {
+            Link::Current { .. } => {}
+            Link::Behind { target: there, newest } => todo.push(format!("{}; {there} is there", put(newest))),
+            Link::NoTarget { newest } => todo.push(put(newest)),
+            Link::Foreign => {
+                todo.push(format!(
+                    "targets/{target} is no root of {shown}, which is in {directory}: find out whose it is"
+                ));
+            }
+            _ => unknown.push(Advice {
+                role: "targets".to_owned(),
+                code: "link-not-checked",
+                text: format!("{shown} is not in {directory}, so its root could not be compared with targets/{target}"),
+            }),
+        }
+    }
+    Ok((todo, unknown))
 }
 
 /// What the events of a working copy say about each role.
@@ -497,7 +530,8 @@ fn check_published(copy: &WorkingCopy, signed: &SignedState, now: DateTime<Utc>)
         });
     }
     // What has been signed since is not known to clients.
-    let delegated = copy.config().namespaces.keys().filter_map(|name| RoleName::delegated(name));
+    let delegated = copy.config().namespaces.keys().chain(copy.config().delegations.keys());
+    let delegated = delegated.filter_map(|name| RoleName::delegated(name));
     for role in std::iter::once(RoleName::Targets).chain(delegated) {
         let document = signed.role(&role).map_err(|error| repository_failed(&error))?;
         let Some(version) = document.filter(|document| document.current).map(|document| document.version()) else {

@@ -10,8 +10,8 @@ use serde::Serialize;
 use trustroot::client::{DefaultFetcher, FetchError, Retries, SafeUrl, Traffic};
 use trustroot::repository::import::{FirstRoot, Import, ImportError, ImportSource, SourceDirectory};
 
-use super::init::README;
 use super::maintain::repository_failed;
+use super::templates::README;
 use crate::args::ImportOptions;
 use crate::config::{LONGEST_ROOT, TrustName};
 use crate::output::{self, Show, ShownPath};

@@ -5,24 +5,19 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde::Serialize;
+use trustroot::Printable;
 use trustroot::client::write_durably;
 use trustroot::crypto::{metadata_key, spki_from_pem, spki_to_pem};
 use trustroot::example_keys::example_key_name;
 use trustroot::repository::{CONFIG_FILE, Config, RepositoryError, WorkingCopy};
 
 use super::maintain::repository_failed;
+use super::templates::Member;
 use crate::args::{Forge, Holder, InitOptions};
 use crate::keys::read_key_file;
 use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path};
-
-/// What explains a working copy.
-pub(super) const README: &str = include_str!("../../../../repo-template/README.md");
-
-/// What a new working copy begins with.
-const TEMPLATE: &[(&str, &str)] =
-    &[(CONFIG_FILE, include_str!("../../../../repo-template/trustroot.toml")), ("README.md", README)];
 
 /// The workflow of a forge, and where the forge looks for it.
 fn workflow(forge: Forge) -> (&'static str, &'static str) {
@@ -71,10 +66,26 @@ pub(crate) fn run(session: &Session, options: &InitOptions) -> Result<(), Report
         ));
     }
     // Everything is read before anything is written.
+    let template = options.template;
+    let roles = template.roles();
+    if let Some(member) = options.member.iter().find(|member| !roles.contains(&member.role.as_str())) {
+        let there = if roles.is_empty() { "none".to_owned() } else { roles.join(", ") };
+        return Err(Report::new(
+            Outcome::WrongQuestion,
+            "unknown-role",
+            format!("the template has no delegated role `{}`", Printable(&member.role)),
+        )
+        .fact("roles", there)
+        .still("nothing was written"));
+    }
     let online = options.online.iter().map(|file| Holder { person: "online".to_owned(), file: file.clone() });
     let mut keys = Vec::new();
-    for holder in options.keyholder.iter().cloned().chain(online) {
+    let members = options.member.iter().map(|member| member.holder.clone());
+    for holder in options.keyholder.iter().cloned().chain(members).chain(online) {
         let pem = public_key(&holder.file)?;
+        if keys.contains(&(holder.person.clone(), pem.clone())) {
+            continue;
+        }
         if !options.trial
             && let Some(key) = spki_from_pem(&pem).ok().and_then(|spki| example_key_name(&spki))
         {
@@ -90,16 +101,20 @@ pub(crate) fn run(session: &Session, options: &InitOptions) -> Result<(), Report
         people.push_str("# [people.alice]\n# keys = [\"keys/alice.pub\"]\n");
     }
     let signers: Vec<String> = options.keyholder.iter().map(|holder| format!("\"{}\"", holder.person)).collect();
+    let threshold = options.threshold.unwrap_or_else(|| template.threshold());
     let fill = |text: &str| {
-        text.replace("@TRIAL@", if options.trial { "true" } else { "false" })
+        Member::fill(&options.member, template, text)
+            .replace("@TRIAL@", if options.trial { "true" } else { "false" })
             .replace("@PEOPLE@", &people)
             .replace("@SIGNERS@", &signers.join(", "))
-            .replace("@THRESHOLD@", &options.threshold.to_string())
+            .replace("@THRESHOLD@", &threshold.to_string())
             .replace("@NAME@", &name)
     };
-    let complete = !options.keyholder.is_empty() && options.online.is_some();
+    let has_members = |role: &&str| options.member.iter().any(|member| member.role == **role);
+    let complete = !options.keyholder.is_empty() && options.online.is_some() && roles.iter().all(has_members);
+    let contents = template.files();
     if complete {
-        Config::parse(&fill(TEMPLATE[0].1)).map_err(|error| repository_failed(&error))?;
+        Config::parse(&fill(contents[0].1)).map_err(|error| repository_failed(&error))?;
     }
     fs::create_dir_all(directory).map_err(io)?;
     let mut files = Vec::new();
@@ -112,7 +127,7 @@ pub(crate) fn run(session: &Session, options: &InitOptions) -> Result<(), Report
         write_durably(&path, text.as_bytes()).map_err(io)?;
         files.push(file.to_owned());
     }
-    for (file, text) in TEMPLATE.iter().rev() {
+    for (file, text) in contents.iter().rev() {
         // What somebody else wrote stays. The configuration comes last: with it the working copy is there.
         if directory.join(file).exists() {
             continue;

@@ -18,6 +18,7 @@ pub(crate) mod publish;
 pub(crate) mod refresh;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod templates;
 pub(crate) mod trust;
 pub(crate) mod verify;
 mod verify_build;
