@@ -90,14 +90,14 @@ impl PublishPlan {
         }
         let signed = copy.signed(start)?;
         let root = signed.root().ok_or(PublishError::NotSigned { role: RoleName::Root })?;
+        let current = current_roles(&signed)?;
+        // Before the online keys sign anything.
+        check_rules(copy, &signed, &current, destination, start)?;
         if !root.consistent_snapshot {
             let problem = "its files have no versions in their names, so that clients would meet half of one state and \
                            half of another: set `consistent-snapshot = true`, and have root signed";
             return Err(RepositoryError::configuration(format!("{CONFIG_FILE}: consistent-snapshot"), problem).into());
         }
-        let current = current_roles(&signed)?;
-        // Before the online keys sign anything.
-        check_rules(copy, &signed, &current, destination, start)?;
         let published = published(destination, copy, &signed)?;
 
         let online = OnlineKeys { signed: &signed, root, keys, now: start.time() };
@@ -227,17 +227,22 @@ fn published(destination: &Path, copy: &WorkingCopy, signed: &SignedState) -> Re
     let mut snapshot = newest_snapshot(destination, signed)?;
     // What clients have seen in a snapshot stays in it, also where it was published elsewhere: before the repository was
     // taken over, for instance.
-    if let Some(bytes) = read_bounded(&copy.signed_directory().join(SNAPSHOT), LONGEST)? {
-        let last: Snapshot = vouched(&RoleName::Snapshot, &bytes, signed)?;
-        if snapshot.as_ref().is_none_or(|(there, _)| there.version < last.version) {
-            snapshot = Some((last, bytes));
-        }
+    if let Some((last, bytes)) = remembered_snapshot(copy, signed)?
+        && snapshot.as_ref().is_none_or(|(there, _)| there.version < last.version)
+    {
+        snapshot = Some((last, bytes));
     }
     let Some(bytes) = read_bounded(&destination.join(TIMESTAMP), LONGEST)? else {
         return Ok(Published { snapshot, remembered, ..Published::default() });
     };
     let timestamp: Timestamp = vouched(&RoleName::Timestamp, &bytes, signed)?;
     Ok(Published { snapshot, timestamp: Some((timestamp, bytes)), remembered })
+}
+
+/// The snapshot that was published last from here, or with which the repository was taken over.
+fn remembered_snapshot(copy: &WorkingCopy, signed: &SignedState) -> Result<Option<(Snapshot, Vec<u8>)>, PublishError> {
+    let Some(bytes) = read_bounded(&copy.signed_directory().join(SNAPSHOT), LONGEST)? else { return Ok(None) };
+    Ok(Some((vouched(&RoleName::Snapshot, &bytes, signed)?, bytes)))
 }
 
 /// The newest snapshot in the directory, also where a run was interrupted before the pointer named it.
@@ -275,16 +280,17 @@ fn check_rules(
     destination: &Path,
     start: UpdateStart,
 ) -> Result<(), PublishError> {
-    // Its online keys signed for it: nobody else can put one there.
-    let taken_over = newest_snapshot(&copy.signed_directory(), signed)?;
+    let seen = remembered_snapshot(copy, signed)?.map(|(snapshot, _)| snapshot);
     let newest_root = signed.roots().next_back().map(|(root, bytes)| (RoleName::Root, (root.version, bytes.to_vec())));
     let roles = newest_root.into_iter().chain(current.iter().map(|(role, file)| (role.clone(), file.clone())));
     for (role, (version, bytes)) in roles {
-        let is_taken_over = taken_over.as_ref().is_some_and(|(snapshot, _)| match &role {
-            RoleName::Root => version.get() == 1,
-            role => snapshot.role(role).is_some_and(|named| named.version == version),
-        });
-        if is_taken_over || destination.join(file_name(&role, version)).exists() {
+        let before = signed.before(&role, version);
+        let taken_over = before.versions(&role)?.is_empty()
+            && seen.as_ref().is_some_and(|seen| {
+                // The online keys have signed for it, under that root.
+                role == RoleName::Root || seen.role(&role).is_some_and(|named| named.version == version)
+            });
+        if taken_over || destination.join(file_name(&role, version)).exists() {
             continue;
         }
         let envelope = Envelope::parse(&bytes).map_err(|source| foreign(&role, source))?;
@@ -302,7 +308,6 @@ fn check_rules(
         let offered =
             Offered { role: &role, version, envelope, document, targets, left_out: Vec::new(), rehearsal: None };
         // Throwaway keys are refused by the clients that try the result.
-        let before = signed.before(&role, version);
         let found = judge(&offered, Keys::Throwaway, &before, Moment::Publishing(start.time()))?;
         if !found.problems.is_empty() {
             return Err(PublishError::BreaksRules { role, version, problems: found.problems });

@@ -27,7 +27,7 @@ impl Problems<'_> {
             self.add_always("it holds a SECRET key in PEM, and would be published");
         }
         if *role == RoleName::Root && document.len() > LONGEST_ROOT {
-            self.add(format!("it is longer than the {LONGEST_ROOT} bytes of a root that other clients read"));
+            self.add(format!("it is longer than others read it: other clients read roots of {LONGEST_ROOT} bytes"));
         }
         // The envelope has been read, so this is JSON.
         let value: Value = serde_json::from_slice(document).unwrap_or_default();

@@ -83,9 +83,13 @@ pub(crate) fn judge(
     match offered.role {
         RoleName::Root => {
             let root: Root = unverified(offered)?;
-            problems.check_root(&root, offered.document, signed.root(), signed);
+            problems.check_root(&root, offered.document, signed.root());
+            problems.check_outlives(&root, signed, moment);
             if let Some((last, bytes)) = last.roots().next_back() {
-                problems.inherit(|before| before.check_root(last, bytes, Some(last), signed));
+                problems.inherit(|before| {
+                    before.check_root(last, bytes, Some(last));
+                    before.check_outlives(last, signed, moment);
+                });
             }
             problems.check_expiry(&root.expires, moment);
         }
@@ -185,21 +189,21 @@ impl<'a> Problems<'a> {
             self.add(format!("it would have expired already, on {expires}"));
         }
         // Whoever signs something good for ever can never take it back.
-        if expires.time() - now > chrono::Duration::days(3660) {
+        if is_for_ever(expires, moment) {
             self.add(format!("it would be good until {expires}, more than ten years from now"));
         }
     }
 
     /// What a root vouches for must not outlive it, nor a namespace the targets that delegate to it.
-    fn check_outlives(&mut self, root: &Root, signed: &SignedState) {
-        for role in std::iter::once(RoleName::Targets).chain(namespaces_of(signed)) {
+    fn check_outlives(&mut self, root: &Root, signed: &SignedState, moment: Moment) {
+        for role in std::iter::once(RoleName::Targets).chain(delegated_to(signed)) {
             let Ok(Some(document)) = signed.role(&role) else { continue };
             let expires = &document.document.expires;
             if document.current && expires.time() > root.expires.time() {
-                self.add(format!(
-                    "it would expire before {role} {}, which is good until {expires}",
-                    document.version()
-                ));
+                let what =
+                    format!("it would expire before {role} {}, which is good until {expires}", document.version());
+                // Another tool signed that, and no root may last so long.
+                if is_for_ever(expires, moment) { self.note(what) } else { self.add(what) }
             }
         }
     }
@@ -215,9 +219,8 @@ impl<'a> Problems<'a> {
         }
     }
 
-    fn check_root(&mut self, root: &Root, document: &[u8], last: Option<&Verified<Root>>, signed: &SignedState) {
+    fn check_root(&mut self, root: &Root, document: &[u8], last: Option<&Verified<Root>>) {
         self.check_document(&RoleName::Root, document);
-        self.check_outlives(root, signed);
         if !root.consistent_snapshot {
             self.add("consistent snapshots would be off, and clients would meet half-published files");
         }
@@ -627,8 +630,13 @@ pub(crate) fn same_name(name: &str) -> String {
     skeleton.to_lowercase()
 }
 
-/// The namespaces that are delegated to.
-fn namespaces_of(signed: &SignedState) -> Vec<RoleName> {
+/// Whether something would be good for longer than anything may be.
+fn is_for_ever(expires: &Expires, moment: Moment) -> bool {
+    expires.time() - moment.time() > chrono::Duration::days(3660)
+}
+
+/// The roles that are delegated to.
+fn delegated_to(signed: &SignedState) -> Vec<RoleName> {
     match signed.targets().and_then(|targets| targets.document.delegations.as_ref()).map(|all| &all.rule) {
         Some(DelegationRule::Roles(roles)) => roles.iter().map(|delegation| delegation.role).collect(),
         _ => Vec::new(),
