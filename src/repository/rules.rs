@@ -55,6 +55,11 @@ impl Moment {
         }
     }
 
+    /// Whether something is good for more than this many days from then.
+    fn is_more_than_days_before(self, days: i64, expires: &Expires) -> bool {
+        expires.time() - self.time() > chrono::Duration::days(days)
+    }
+
     /// From when on something may begin.
     fn earliest(self) -> DateTime<Utc> {
         match self {
@@ -63,6 +68,11 @@ impl Moment {
         }
     }
 }
+
+/// For how many days anything may be good.
+const LONGEST_GOOD: i64 = 3660;
+/// For how many days a root is usually good.
+const USUAL_ROOT: i64 = 365;
 
 /// Judges a document over the state that it follows.
 pub(crate) fn judge(
@@ -189,7 +199,7 @@ impl<'a> Problems<'a> {
             self.add(format!("it would have expired already, on {expires}"));
         }
         // Whoever signs something good for ever can never take it back.
-        if is_for_ever(expires, moment) {
+        if moment.is_more_than_days_before(LONGEST_GOOD, expires) {
             self.add(format!("it would be good until {expires}, more than ten years from now"));
         }
     }
@@ -202,8 +212,8 @@ impl<'a> Problems<'a> {
             if document.current && expires.time() > root.expires.time() {
                 let what =
                     format!("it would expire before {role} {}, which is good until {expires}", document.version());
-                // Another tool signed that, and no root may last so long.
-                if is_for_ever(expires, moment) { self.note(what) } else { self.add(what) }
+                // What another tool signed for many years is no reason for a root that lasts as long.
+                if moment.is_more_than_days_before(USUAL_ROOT, expires) { self.note(what) } else { self.add(what) }
             }
         }
     }
@@ -262,10 +272,14 @@ impl<'a> Problems<'a> {
             if !self.trial
                 && let Some(name) = example_key_name(spki)
             {
-                self.add(format!("the witness {owner} has the throwaway key `{name}`, whose secret half is public"));
+                self.add_always(format!(
+                    "the witness {owner} has the throwaway key `{name}`, whose secret half is public"
+                ));
             }
             if self.rehearsal.is_some_and(|rehearsal| rehearsal.refuses(spki)) {
-                self.add(format!("the witness {owner} has a key of the real repository, and this is a rehearsal"));
+                self.add_always(format!(
+                    "the witness {owner} has a key of the real repository, and this is a rehearsal"
+                ));
             }
         }
         let only_public =
@@ -628,11 +642,6 @@ pub(crate) fn same_name(name: &str) -> String {
     let name = name.trim().trim_start_matches('@');
     let skeleton: String = unicode_security::confusable_detection::skeleton(name).collect();
     skeleton.to_lowercase()
-}
-
-/// Whether something would be good for longer than anything may be.
-fn is_for_ever(expires: &Expires, moment: Moment) -> bool {
-    expires.time() - moment.time() > chrono::Duration::days(3660)
 }
 
 /// The roles that are delegated to.
