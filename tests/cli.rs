@@ -276,6 +276,10 @@ mod json_keys;
 #[path = "cli/several.rs"]
 mod several;
 
+#[cfg(feature = "maintainer")]
+#[path = "cli/import.rs"]
+mod import;
+
 #[path = "cli/policies.rs"]
 mod policies;
 
