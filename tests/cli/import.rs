@@ -28,7 +28,7 @@ impl Place {
         write(repository, &sandbox.path("source"));
         let first = repository.shelf().get("metadata/1.root.json").unwrap();
         write_durably(&sandbox.path("first.json"), &first).unwrap();
-        Self(sandbox, hex::encode(&sha256(&first)))
+        Self(sandbox, hex::encode(sha256(&first)))
     }
 
     /// Runs the command with `--format json`, insists on this exit status, and returns what it says.
@@ -90,11 +90,11 @@ fn programs_are_told_what_was_taken_over_and_every_field_is_documented() {
 /// No means 1, a question that cannot be answered so 2, and what cannot be told 3. None of them writes anything.
 #[test]
 fn what_is_not_taken_over_has_its_exit_status_and_leaves_nothing() {
-    let mut repository = repository();
+    let repository = repository();
     let place = Place::new(&repository);
     let pin = ["--root-sha256", &place.1];
     let before = files(place.0.0.path());
-    let none = hex::encode(&[7; 32]);
+    let none = hex::encode([7; 32]);
     place.refused(2, "no-pin", &["source", "copy"]);
     place.refused(1, "wrong-root", &["source", "copy", "--root-sha256", &none]);
     place.refused(1, "wrong-root", &["source", "copy", "--root", "first.json", "--root-sha256", &none]);
@@ -135,7 +135,7 @@ fn a_repository_is_taken_over_from_a_server_as_from_its_directory() {
     assert_eq!(place.0.run(&["trust", "add", "pinned", "--url", &url, "--root", "first.json"]).0, 0);
     place.import(0, &["pinned", "from-pin", "--name", "taken"]);
     assert_eq!(files(&place.0.path("from-pin")), there);
-    place.refused(1, "wrong-root", &["pinned", "copy", "--root-sha256", &hex::encode(&[7; 32])]);
+    place.refused(1, "wrong-root", &["pinned", "copy", "--root-sha256", &hex::encode([7; 32])]);
 
     // What the server does not have is not taken for what is not there.
     std::fs::remove_dir_all(place.0.path("source/targets")).unwrap();
