@@ -323,7 +323,11 @@ impl SignedState {
     /// When it is absent or is something else.
     pub fn target(&self, path: &TargetPath, named: &TargetFile) -> Result<Vec<u8>, RepositoryError> {
         let (_, digest) = named.hashes.iter().next().expect("hashes are never empty");
-        let name = format!("targets/{}", path.url_path(Some(digest)));
+        self.target_at(format!("targets/{}", path.url_path(Some(digest))), named)
+    }
+
+    /// The content of a target from one of the files in which it lies, checked.
+    pub(super) fn target_at(&self, name: String, named: &TargetFile) -> Result<Vec<u8>, RepositoryError> {
         let bytes = self.read_file(&name)?;
         let mut digester = Digester::new(named.hashes.iter().map(|(algorithm, _)| algorithm));
         digester.update(&bytes);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use percent_encoding::percent_decode_str;
 
-use super::signed::{SignedState, file_name};
+use super::signed::{SignedState, file_name, target_names};
 use super::{RepositoryError, SIGNED_DIRECTORY};
 use crate::fs::read_bounded;
 use crate::metadata::{Document, RoleName, Snapshot, TargetFile, TargetPath, Targets, Timestamp, Version};
@@ -27,11 +27,24 @@ impl SignedState {
         let mut documents: Vec<Verified<Targets>> =
             self.every_targets().map(|targets| targets.document.clone()).collect();
         let found = files_below(directory)?;
-        for name in &found {
-            let Some((role, version)) = delegated(name) else { continue };
-            if let Some(document) = self.delegated_at(&role, version)? {
-                known.insert(name.clone());
-                documents.push(document);
+        // A role may be delegated to by another one that is delegated to.
+        let mut others: Vec<_> =
+            found.iter().filter_map(|name| delegated(name).map(|(role, version)| (name, role, version))).collect();
+        loop {
+            let mut left = Vec::new();
+            let before = others.len();
+            for (name, role, version) in others {
+                match self.delegated_at(&documents, &role, version)? {
+                    Some(document) => {
+                        known.insert(name.clone());
+                        documents.push(document);
+                    }
+                    None => left.push((name, role, version)),
+                }
+            }
+            others = left;
+            if others.is_empty() || others.len() == before {
+                break;
             }
         }
         let online = |name: &str| read_bounded(&directory.join(name), super::signed::LONGEST);
@@ -44,18 +57,23 @@ impl SignedState {
         let named = named_targets(&documents);
         let stray = |name: &String| {
             let is_target =
-                || named.get(name).is_some_and(|of| of.iter().any(|(path, file)| self.target(path, file).is_ok()));
+                || named.get(name).is_some_and(|of| of.iter().any(|file| self.target_at(name.clone(), file).is_ok()));
             !known.contains(name) && !is_target()
         };
         Ok(found.into_iter().filter(stray).map(|name| format!("{SIGNED_DIRECTORY}/{name}")).collect())
     }
 
-    /// A version of a delegated role, if a signed targets document vouches for it.
-    fn delegated_at(&self, role: &RoleName, version: Version) -> Result<Option<Verified<Targets>>, RepositoryError> {
+    /// A version of a delegated role, if one of these documents vouches for it.
+    fn delegated_at(
+        &self,
+        delegators: &[Verified<Targets>],
+        role: &RoleName,
+        version: Version,
+    ) -> Result<Option<Verified<Targets>>, RepositoryError> {
         let bytes = self.bytes(role, version)?;
         let Ok(envelope) = self.parse(role, &bytes) else { return Ok(None) };
-        let document = self.every_targets().rev().find_map(|targets| {
-            let delegations = targets.document.delegations.as_ref()?;
+        let document = delegators.iter().rev().find_map(|targets| {
+            let delegations = targets.delegations.as_ref()?;
             let delegation = delegations.to_role(role.as_str())?;
             verify::<Targets>(&envelope, Authority::of_delegation(delegations, &delegation)).ok()
         });
@@ -80,14 +98,13 @@ fn delegated(name: &str) -> Option<(RoleName, Version)> {
 }
 
 /// What signed documents call a file of targets, by the name under which it lies.
-fn named_targets(documents: &[Verified<Targets>]) -> BTreeMap<String, Vec<(TargetPath, TargetFile)>> {
-    let mut named: BTreeMap<String, Vec<(TargetPath, TargetFile)>> = BTreeMap::new();
+fn named_targets(documents: &[Verified<Targets>]) -> BTreeMap<String, Vec<TargetFile>> {
+    let mut named: BTreeMap<String, Vec<TargetFile>> = BTreeMap::new();
     for (path, file) in documents.iter().flat_map(|document| document.iter()) {
         let (Ok(path), Ok(file)) = (TargetPath::new(path), file) else { continue };
-        let Some((_, digest)) = file.hashes.iter().next() else { continue };
-        let name = format!("targets/{}", path.url_path(Some(digest)));
-        let of = named.entry(name).or_default();
-        of.push((path, file));
+        for name in target_names(&path, &file) {
+            named.entry(format!("targets/{name}")).or_default().push(file.clone());
+        }
     }
     named
 }

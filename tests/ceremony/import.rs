@@ -342,6 +342,35 @@ fn what_no_configuration_can_say_is_kept_and_listed() {
     }
 }
 
+/// Roles that a delegated role delegates to, and files under several hashes, are signed for like the others.
+#[test]
+fn nothing_that_was_taken_over_is_a_stray_and_what_is_put_beside_it_is() {
+    let mut repository = odd(Snapshots::Consistent);
+    let digest = |algorithm| {
+        let mut digester = trustroot::crypto::Digester::new([algorithm]);
+        digester.update(b"both");
+        digester.finish().remove(0).1
+    };
+    let [short, long] =
+        [trustroot::metadata::HashAlgorithm::Sha256, trustroot::metadata::HashAlgorithm::Sha512].map(digest);
+    repository.bump("targets");
+    repository.draft("targets")["targets"]["both.txt"] =
+        json!({"length": 4, "hashes": {"sha256": hex::encode(&short), "sha512": hex::encode(&long)}});
+    for digest in [&short, &long] {
+        repository.put_target("both.txt", digest, Answer::Bytes(b"both".to_vec()));
+    }
+    repository.publish();
+    let taken = TakenOver::of(&repository).unwrap();
+    let strays = || taken.copy().signed(taken.start()).unwrap().strays(&taken.path.join("repository")).unwrap();
+    assert_eq!(strays(), Vec::<String>::new());
+    let second = format!("repository/targets/{}.both.txt", hex::encode(&long));
+    trustroot::client::write_durably(&taken.path.join(&second), b"evil").unwrap();
+    let cage = "repository/9.cage.json";
+    let forged = repository.signed_by("cage", &[Key::ed25519(99)]);
+    trustroot::client::write_durably(&taken.path.join(cage), &forged).unwrap();
+    assert_eq!(strays(), [cage.to_owned(), second]);
+}
+
 #[test]
 fn hash_bins_are_kept_as_they_are() {
     let mut repository = SimRepository::new();
