@@ -561,7 +561,7 @@ impl SigningEvent {
         let directory = copy.signed_directory();
         for (path, bytes) in &self.targets {
             let name = path.url_path(Some(&sha256(bytes)));
-            let file = directory.join("targets").join(name);
+            let file = copy.below(directory.join("targets").join(name))?;
             let parent = file.parent().unwrap_or(&directory);
             fs_err::create_dir_all(parent)?;
             remove_leftovers(parent);
@@ -571,7 +571,7 @@ impl SigningEvent {
         let mut counted = self.chosen(&self.delegators(signed)?)?;
         counted
             .retain(|keyid, _| lines().any(|line| line.standing == Standing::Valid && line.keyid.as_str() == *keyid));
-        fs_err::create_dir_all(&directory)?;
+        fs_err::create_dir_all(copy.below(&directory)?)?;
         remove_leftovers(&directory);
         let created = create_durably(&directory.join(self.file_name()), &self.assembled(&counted)?)?;
         match self.finished_as(signed)? {

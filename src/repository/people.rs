@@ -76,7 +76,7 @@ impl WorkingCopy {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn take_on(&mut self, with: WithPerson) -> Result<(), RepositoryError> {
-        write_durably(&self.directory().join(CONFIG_FILE), with.text.as_bytes())?;
+        write_durably(&self.below(CONFIG_FILE)?, with.text.as_bytes())?;
         self.set_config(with.config);
         Ok(())
     }

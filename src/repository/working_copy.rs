@@ -14,8 +14,8 @@ use super::{Config, NamespaceFile, Rehearsal, RepositoryError, RsaScheme, Signed
 use crate::builders::{CATALOG_MEDIA_TYPE, CATALOG_PATH, Catalog, Namespace};
 use crate::crypto::{KeyFamily, VerifyingKey, metadata_key, sha256, spki_from_pem};
 use crate::example_keys::example_key_name;
-use crate::fs::read_bounded;
-use crate::key_attestation::{Evidence, LONGEST_CHAIN_FILE};
+use crate::fs::{files_below, read_below, read_bounded, refuse_links};
+use crate::key_attestation::{Evidence, LONGEST_CHAIN_FILE, check_certificates};
 use crate::metadata::{Occasion, PublicKey, RoleName, TargetPath};
 use crate::trust::UpdateStart;
 
@@ -61,7 +61,7 @@ impl WorkingCopy {
     /// # Errors
     /// When there is none, or its configuration is wrong.
     pub fn open(directory: &Path) -> Result<Self, RepositoryError> {
-        let bytes = read_bounded(&directory.join(CONFIG_FILE), LONGEST_CONFIG)?
+        let bytes = read_below(directory, &directory.join(CONFIG_FILE), LONGEST_CONFIG)?
             .ok_or_else(|| RepositoryError::NoWorkingCopy { directory: directory.to_owned() })?;
         let text =
             String::from_utf8(bytes).map_err(|_| RepositoryError::configuration(CONFIG_FILE, "is not UTF-8 text"))?;
@@ -97,12 +97,22 @@ impl WorkingCopy {
         self.directory.join("signing-events")
     }
 
+    /// A path below the working copy, by its name there, that no link leads somewhere else.
+    ///
+    /// # Errors
+    /// When a part of it is a symbolic link.
+    pub fn below(&self, name: impl AsRef<Path>) -> Result<PathBuf, RepositoryError> {
+        let path = self.directory.join(name);
+        refuse_links(&self.directory, &path)?;
+        Ok(path)
+    }
+
     /// What has been signed, verified from the first root on.
     ///
     /// # Errors
     /// See [`SignedState::read`].
     pub fn signed(&self, start: UpdateStart) -> Result<SignedState, RepositoryError> {
-        SignedState::read_for(self.occasion(), &self.signed_directory(), start)
+        SignedState::read_for(self.occasion(), &self.below(SIGNED_DIRECTORY)?, start)
     }
 
     /// The keys of somebody.
@@ -170,7 +180,7 @@ impl WorkingCopy {
         if leaves {
             return Err(RepositoryError::configuration(at, "must be a path below the working copy"));
         }
-        match read_bounded(&self.directory.join(file), limit) {
+        match read_below(&self.directory, &self.directory.join(file), limit) {
             Ok(bytes) => bytes.ok_or_else(|| RepositoryError::configuration(at, "does not exist")),
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 Err(RepositoryError::configuration(at, format!("is longer than {limit} bytes")))
@@ -182,21 +192,31 @@ impl WorkingCopy {
     /// What devices say of people's keys. Nothing of it is verified here.
     ///
     /// # Errors
-    /// When a file that the configuration names cannot be read.
+    /// When a file that the configuration names cannot be read, or holds something else than certificates.
     pub fn evidence(&self) -> Result<Evidence, RepositoryError> {
         let mut evidence = Evidence::default();
         for (person, held) in &self.config.people {
             for file in &held.attestations {
                 let at = format!("{CONFIG_FILE}: people.{person}: {}", file.display());
-                let bytes = self.read_named(file, LONGEST_CHAIN_FILE, &at)?;
-                evidence.chains.insert(evidence_name(file), bytes);
+                evidence.chains.insert(evidence_name(file), self.read_certificates(file, &at)?);
             }
         }
         for file in &self.config.attestation_roots {
             let at = format!("{CONFIG_FILE}: attestation-roots: {}", file.display());
-            evidence.roots.insert(evidence_name(file), self.read_named(file, LONGEST_CHAIN_FILE, &at)?);
+            evidence.roots.insert(evidence_name(file), self.read_certificates(file, &at)?);
         }
         Ok(evidence)
+    }
+
+    /// Reads certificates that the configuration names. They go into every request, so it must be that and no more.
+    fn read_certificates(&self, file: &Path, at: &str) -> Result<Vec<u8>, RepositoryError> {
+        let bytes = self.read_named(file, LONGEST_CHAIN_FILE, at)?;
+        if holds_private_key(&bytes) {
+            let problem = "holds a SECRET key: take it out of the working copy, and out of its history";
+            return Err(RepositoryError::configuration(at, problem));
+        }
+        check_certificates(&bytes).map_err(|error| RepositoryError::configuration(at, error.to_string()))?;
+        Ok(bytes)
     }
 
     /// The keys that may sign a role, by its policy.
@@ -290,28 +310,23 @@ impl WorkingCopy {
     pub fn top_level_targets(&self, signed: &SignedState) -> Result<BTreeMap<TargetPath, Vec<u8>>, RepositoryError> {
         let mut files = BTreeMap::new();
         let base = self.directory.join("targets");
-        if base.is_dir() {
-            for entry in walkdir::WalkDir::new(&base).sort_by_file_name() {
-                let entry = entry.map_err(std::io::Error::from)?;
-                if !entry.file_type().is_file() || entry.file_name().to_string_lossy().starts_with('.') {
-                    continue;
-                }
-                let relative = entry.path().strip_prefix(&base).expect("below the directory that is walked");
-                let wrong = |problem: String| RepositoryError::configuration(relative.display().to_string(), problem);
-                let text = relative.to_str().ok_or_else(|| wrong("has a name that is not UTF-8".to_owned()))?;
-                let text = text.replace(std::path::MAIN_SEPARATOR, "/");
-                let path = TargetPath::new(&text).map_err(|error| wrong(error.to_string()))?;
-                if text.starts_with("slsa/") {
-                    return Err(wrong(
-                        "`slsa/` holds the catalog and the builders, which are written elsewhere".into(),
-                    ));
-                }
-                let bytes = read_bounded(entry.path(), LONGEST_TARGET)?.unwrap_or_default();
-                if holds_private_key(&bytes) {
-                    return Err(wrong("holds a SECRET key, and would be published".to_owned()));
-                }
-                files.insert(path, bytes);
+        for file in files_below(&self.directory, &base)? {
+            if file.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+                continue;
             }
+            let relative = file.strip_prefix(&base).expect("below the directory that is walked");
+            let wrong = |problem: String| RepositoryError::configuration(relative.display().to_string(), problem);
+            let text = relative.to_str().ok_or_else(|| wrong("has a name that is not UTF-8".to_owned()))?;
+            let text = text.replace(std::path::MAIN_SEPARATOR, "/");
+            let path = TargetPath::new(&text).map_err(|error| wrong(error.to_string()))?;
+            if text.starts_with("slsa/") {
+                return Err(wrong("`slsa/` holds the catalog and the builders, which are written elsewhere".into()));
+            }
+            let bytes = read_bounded(&file, LONGEST_TARGET)?.unwrap_or_default();
+            if holds_private_key(&bytes) {
+                return Err(wrong("holds a SECRET key, and would be published".to_owned()));
+            }
+            files.insert(path, bytes);
         }
         let catalog = TargetPath::new(CATALOG_PATH).expect("the catalog's path is a target path");
         files.insert(catalog, self.catalog(signed)?);
@@ -339,8 +354,11 @@ impl WorkingCopy {
     }
 
     /// Where a builder's file lies.
-    pub fn builder_file(&self, namespace: &Namespace, name: &str) -> PathBuf {
-        self.directory.join("builders").join(namespace.as_str()).join(format!("{name}.toml"))
+    ///
+    /// # Errors
+    /// When a symbolic link leads there.
+    pub fn builder_file(&self, namespace: &Namespace, name: &str) -> Result<PathBuf, RepositoryError> {
+        self.below(Path::new("builders").join(namespace.as_str()).join(format!("{name}.toml")))
     }
 
     /// Adds a namespace to the configuration, leaving everything else in the file as it was written.
@@ -352,7 +370,7 @@ impl WorkingCopy {
             let at = format!("{CONFIG_FILE}: namespaces.{namespace}");
             return Err(RepositoryError::configuration(at, "is there already"));
         }
-        let path = self.directory.join(CONFIG_FILE);
+        let path = self.below(CONFIG_FILE)?;
         let mut whole = fs::read_to_string(&path)?;
         if !whole.ends_with('\n') {
             whole.push('\n');
