@@ -511,6 +511,49 @@ mod tests {
         assert_eq!(left, expected);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_or_device_is_not_waited_for_unless_the_user_names_a_pipe() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let socket = directory.path().join("socket");
+        let _listening = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for path in [&pipe, &socket, Path::new("/dev/zero"), directory.path()] {
+            assert_eq!(read_bounded(path, 3).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{}", path.display());
+        }
+        assert_eq!(read_argument(Path::new("/dev/zero"), 3).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        for (written, read) in [(&b"123"[..], Some(())), (b"1234", None)] {
+            let to = pipe.clone();
+            let writer = std::thread::spawn(move || {
+                let mut to = std::fs::OpenOptions::new().write(true).open(to).unwrap();
+                to.write_all(written).unwrap();
+            });
+            assert_eq!(read_argument(&pipe, 3).ok().map(|bytes| assert_eq!(bytes.unwrap(), written)), read);
+            writer.join().unwrap();
+        }
+    }
+
+    #[cfg(all(unix, feature = "maintainer"))]
+    #[test]
+    fn links_are_refused_below_a_directory_and_it_may_be_one_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let (base, link) = (directory.path().join("base"), directory.path().join("link"));
+        fs::create_dir_all(base.join("in/side")).unwrap();
+        write_durably(&base.join("in/side/file"), b"1").unwrap();
+        std::os::unix::fs::symlink(&base, &link).unwrap();
+        std::os::unix::fs::symlink("in", base.join("out")).unwrap();
+        std::os::unix::fs::symlink("/nowhere", base.join("in/dangling")).unwrap();
+        assert_eq!(read_below(&link, &link.join("in/side/file"), 1).unwrap().unwrap(), b"1");
+        assert!(read_below(&link, &link.join("in/absent/file"), 1).unwrap().is_none());
+        for path in ["out", "out/side/file", "in/dangling", "in/dangling/x", "in/../in", "../base"] {
+            let error = refuse_links(&link, &link.join(path)).unwrap_err();
+            assert!(Link::of(&error).is_some(), "{path}: {error}");
+        }
+        assert!(Link::of(&files_below(&base, &base.join("in")).unwrap_err()).is_some());
+        assert_eq!(files_below(&base, &base.join("in/side")).unwrap(), [base.join("in/side/file")]);
+    }
+
     #[test]
     fn a_file_that_is_too_long_is_not_read() {
         let directory = tempfile::tempdir().unwrap();

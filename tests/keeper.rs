@@ -221,7 +221,7 @@ fn a_time_that_somebody_made_up_moves_a_deadline_forward_by_a_bounded_time_and_n
         let registry = published();
         let digest = hex::encode(registry.event("root-v1").digest());
         let withdrawn = json!({"payloadSha256": digest, "reason": "r", "at": at});
-        registry.write("signing-events/root-v1/withdrawn/made-up.json", &withdrawn.to_string());
+        registry.put_withdrawal("root-v1", &withdrawn);
         let (_, _, found) = check(&registry, registry.now);
         assert_eq!(role(&found, "root")["due"], expected, "{at}");
         assert_eq!(registry.signed().root().unwrap().version.get(), 1);

@@ -178,8 +178,7 @@ impl SigningEvent {
         let _lock = lock(&directory)?;
         let file = EventFile { role: proposal.role.as_str().to_owned(), repository: signed.digest().map(hex::encode) };
         // Where a merge left a conflict in it, this decides.
-        let undecided =
-            read_here(&directory, "event.json", LONGEST_SIGNATURE)?.is_some_and(|it| conflicts(&it));
+        let undecided = read_here(&directory, "event.json", LONGEST_SIGNATURE)?.is_some_and(|it| conflicts(&it));
         if !undecided
             && let Some(there) = read_event_file(&directory, name)?
             && there.role != file.role
@@ -609,7 +608,10 @@ fn keep_payload(directory: &Path, document: Option<&[u8]>) -> Result<(), Ceremon
     };
     let name = format!("{}.json", hex::encode(sha256(envelope.signed_bytes())));
     let kept = directory.join("proposed");
-    let there = read_here(directory, &format!("proposed/{name}"), LONGEST).ok().flatten().and_then(|there| Envelope::parse(&there).ok());
+    let there = read_here(directory, &format!("proposed/{name}"), LONGEST)
+        .ok()
+        .flatten()
+        .and_then(|there| Envelope::parse(&there).ok());
     if there.is_some_and(|there| there.signed_bytes() == envelope.signed_bytes()) {
         return Ok(());
     }

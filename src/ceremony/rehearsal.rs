@@ -17,8 +17,8 @@ use crate::example_keys::example_key_name;
 use crate::fs::{files_below, read_bounded, write_durably, write_private};
 use crate::metadata::{DelegationRule, EncodedName, Envelope, KeyId, Occasion, PublicKey, RoleName, TargetPath};
 use crate::repository::{
-    CONFIG_FILE, HeldKey, Rehearsal, RepositoryError, SIGNED_DIRECTORY, SignedState, WorkingCopy, file_name, keyid_of,
-    mark, holds_private_key,
+    CONFIG_FILE, HeldKey, Rehearsal, RepositoryError, SIGNED_DIRECTORY, SignedState, WorkingCopy, file_name,
+    holds_private_key, keyid_of, mark,
 };
 use crate::trust::UpdateStart;
 

@@ -12,6 +12,7 @@ use fs_err as fs;
 use serde_json::{Map, Value, json};
 
 use super::RepositoryError;
+use super::config::said_of_toml;
 use crate::builders::{self, Builder, BuilderId, Namespace, Verifier};
 use crate::crypto::VerifyingKey;
 use crate::fs::{read_below, read_bounded, refuse_links, write_durably};
@@ -94,7 +95,7 @@ fn read_document(
     let wrong = |problem: String| RepositoryError::Document { at: file.display().to_string(), problem };
     let bytes = read_below(copy, file, LONGEST)?.ok_or_else(|| wrong("does not exist".to_owned()))?;
     let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8 text".to_owned()))?;
-    let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(said_of_toml(&error)))?;
     let mut value = to_json(&toml::Value::Table(table)).map_err(wrong)?;
     if let Value::Object(members) = &mut value {
         let media_type = match kind {
@@ -255,8 +256,7 @@ impl NamespaceFile {
         // A list of tables may go on at the end of the file.
         text.push('\n');
         text.push_str(&toml::to_string(&signers).map_err(|error| wrong(error.to_string()))?);
-        let table: toml::Table =
-            toml::from_str(&text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))?;
+        let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(said_of_toml(&error)))?;
         let mut published = to_json(&toml::Value::Table(table)).map_err(wrong)?;
         published["mediaType"] = builders::BUILDER_MEDIA_TYPE.into();
         Builder::parse(&publishable(&published)).map_err(|error| wrong(error.to_string()))?;

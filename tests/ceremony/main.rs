@@ -15,6 +15,8 @@ mod counting;
 #[cfg(feature = "aws-lc")]
 mod families;
 mod gate;
+#[cfg(unix)]
+mod hostile_files;
 mod informed_signing;
 mod invitation;
 mod mistakes;

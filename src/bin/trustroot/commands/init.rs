@@ -21,6 +21,7 @@ use crate::ui::{Session, show_path};
 const TEMPLATE: &[(&str, &str)] = &[
     (CONFIG_FILE, include_str!("../../../../repo-template/trustroot.toml")),
     ("README.md", include_str!("../../../../repo-template/README.md")),
+    (".gitignore", include_str!("../../../../repo-template/gitignore")),
 ];
 
 /// The workflow of a forge, and where the forge looks for it.

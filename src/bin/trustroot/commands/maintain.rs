@@ -59,8 +59,9 @@ pub(super) fn repository_failed(error: &RepositoryError) -> Report {
         RepositoryError::ExampleKey { .. } => report
             .hint("make a key of your own with `trustroot key generate`")
             .hint("for a trial on this machine, set `trial = true` in trustroot.toml"),
-        RepositoryError::Link { .. } => report
-            .hint("find out who put the link there, and put the file or directory itself in its place"),
+        RepositoryError::Link { .. } => {
+            report.hint("find out who put the link there, and put the file or directory itself in its place")
+        }
         RepositoryError::OtherOccasion { .. } => {
             report.hint("have one key for what is meant and another one for rehearsals")
         }
