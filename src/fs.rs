@@ -397,7 +397,7 @@ impl Lock {
 }
 
 /// The file of a directory that is locked.
-const LOCK: &str = ".lock";
+pub(crate) const LOCK: &str = ".lock";
 
 /// Whoever may read a file may lock it, and keep out those who write. So its owner may read it, and of the others those whom
 /// the umask lets write may only write it, which is enough to take turns.

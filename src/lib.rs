@@ -69,7 +69,7 @@ pub mod signers;
 pub mod trust;
 pub mod verify;
 
-pub use printable::Printable;
+pub use printable::{Line, Named, Printable, Quoted};
 
 /// The snippets of the guide are compiled as tests.
 #[cfg(all(doctest, feature = "client"))]

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 /// `tests/guides.rs` runs these.
-const NEED_A_SHELL: [&str; 9] = [
+const NEED_A_SHELL: [&str; 13] = [
     "hardware-keys.md",
     "first-trust-root.md",
     "post-quantum-root.md",
@@ -28,6 +28,10 @@ const NEED_A_SHELL: [&str; 9] = [
     "when-a-ceremony-goes-wrong.md",
     "rehearse-a-ceremony.md",
     "invite-a-keyholder.md",
+    "witness.md",
+    "lost-key.md",
+    "rotate-keys.md",
+    "signers-page.md",
 ];
 
 /// The files whose commands are run.
@@ -300,7 +304,12 @@ fn pins_of_the_system_are_read_and_never_shadowed_or_written() {
         let (status, printed) = run(arguments);
         assert!(status == 2 && printed.contains("for all users of this machine"), "{printed}");
     }
-    // A pin that the user had before does not shadow it either.
+    // A pin that the user had before does not shadow it either. What is kept of the system's is not taken over by it.
+    let add = ["trust", "add", "oppy", "--url", "https://evil.example", "--root", "1.root.json"];
+    let (status, printed) = sandbox.run(&add);
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(status == 2, "{printed}");
+    std::fs::remove_dir_all(sandbox.path("home/oppy")).unwrap();
     assert_eq!(sandbox.run(&["trust", "add", "oppy", "--url", "https://evil.example", "--root", "1.root.json"]).0, 0);
     let (status, printed) = run(&["refresh", "oppy", "--format", "json"]);
     assert!(status == 2 && printed.contains("pinned-by-system"), "{printed}");

@@ -473,6 +473,13 @@ fn a_branch_that_changes_what_has_been_signed_is_not_taken() {
             ("moved-root", "git mv repository/1.root.json repository/2.root.json"),
             ("linked", "git mv repository elsewhere; ln -s elsewhere repository"),
             // Additions are read, and nobody signed this one.
+            ("junk-root", "echo {} > repository/root.json"),
+            ("junk-snapshot", "echo {} > repository/1.snapshot.json"),
+            ("junk-case", "cp repository/1.root.json repository/1.Root.json"),
+            ("junk-role", "echo {} > repository/1.oppy.json"),
+            ("junk-target", "mkdir -p repository/targets; echo {} > repository/targets/x"),
+            ("junk-timestamp", "echo {} > repository/timestamp.json"),
+            ("junk-link", "ln -s 1.root.json repository/snapshot.json"),
             ("forged-root", "sed 's/\"version\": 1/\"version\": 2/' repository/1.root.json > repository/2.root.json"),
         ] {
             let clone = forge.clone_of("mallory", "main");
@@ -487,6 +494,24 @@ fn a_branch_that_changes_what_has_been_signed_is_not_taken() {
             assert!(!ran.success, "{kind:?} {name}: {}", ran.said);
         }
         assert_eq!(forge.shell("registry.git", "git rev-parse main"), before);
+    }
+}
+
+#[test]
+fn what_nobody_signed_for_may_be_removed_from_main_again() {
+    for kind in [Kind::GitHub, Kind::GitLab] {
+        let Some(forge) = founded(kind) else { return };
+        let clone = forge.clone_of("mallory", "main");
+        forge.shell(
+            &clone,
+            "echo {} > repository/timestamp.json; git add --all; git commit --quiet --message junk
+             git push --quiet origin main; git switch --quiet -c still-there; echo more >> README.md; git add --all
+             git commit --quiet --message more; git push --quiet origin still-there
+             git switch --quiet -c clean main; git rm --quiet repository/timestamp.json
+             git commit --quiet --message clean; git push --quiet origin clean",
+        );
+        assert!(!forge.run("check", "still-there").success, "{kind:?}");
+        well(forge.run("check", "clean"));
     }
 }
 

@@ -8,6 +8,9 @@ use std::process::{Command, Output, Stdio};
 
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
+use trustroot::ceremony::{AcceptedRisks, Circumstances, RecordSignatures};
+use trustroot::crypto::sha256;
+use trustroot::metadata::canonical_json::canonicalize;
 
 use support::Registry;
 
@@ -205,6 +208,44 @@ fn deadlines_allow_for_how_long_past_events_took() {
     registry.hold("root", &["alice", "bob"]).unwrap();
     let (_, _, found) = check(&registry, registry.now);
     assert_eq!(role(&found, "root")["pastEvents"], json!({"count": 2, "longestSeconds": 20 * 86_400}));
+}
+
+#[test]
+fn where_steps_are_recorded_their_times_tell_how_long_an_event_took() {
+    let mut registry = Registry::new();
+    let start = registry.now;
+    let with = |registry: &Registry| Circumstances::new(registry.now, "clock", "test", None);
+    let mut event = registry.start("root");
+    event.record_proposed(&registry.signed(), &with(&registry)).unwrap();
+    registry.now = start + Duration::days(12);
+    for person in ["alice", "bob"] {
+        let key = registry.key(person);
+        event.sign_recorded(&registry.signed(), key, RecordSignatures::Made, &with(&registry)).unwrap();
+    }
+    registry.now = start + Duration::days(15);
+    registry.finish(&event).unwrap();
+    event.record_finished(&registry.signed(), &AcceptedRisks::default(), &with(&registry)).unwrap();
+    let past = |registry: &Registry| role(&check(registry, registry.now).2, "root")["pastEvents"].clone();
+    let took = json!({"count": 1, "longestSeconds": 15 * 86_400});
+    assert_eq!(past(&registry), took);
+    // What follows from the expiry under today's policy is another time, and is not asked.
+    registry.edit("trustroot.toml", |text| text.replacen("= 365", "= 375", 1));
+    assert_eq!(past(&registry), took);
+    // Nor does it belong to the event that it was published somewhere much later.
+    registry.now = start + Duration::days(60);
+    event.record_published(&registry.signed(), &AcceptedRisks::default(), &with(&registry)).unwrap();
+    assert_eq!(past(&registry), took);
+    // A record of another event tells nothing of this one.
+    let records = registry.files("signing-events/root-v1/records");
+    let proposed = records.values().find(|bytes| String::from_utf8_lossy(bytes).contains("\"propose\"")).unwrap();
+    let mut other: Value = serde_json::from_slice(proposed).unwrap();
+    other["record"]["event"] = "another".into();
+    other["record"]["at"] = "2025-12-01T00:00:00Z".into();
+    let bytes = canonicalize(other.to_string().as_bytes()).unwrap();
+    let name = format!("signing-events/root-v1/records/{}.json", hex::encode(sha256(&bytes)));
+    registry.write(&name, &String::from_utf8(bytes).unwrap());
+    assert_eq!(event.transcript().unwrap().records.len(), records.len() + 1);
+    assert_eq!(past(&registry), took);
 }
 
 #[test]

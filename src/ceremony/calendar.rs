@@ -48,22 +48,25 @@ impl Pace {
 }
 
 impl SigningEvent {
-    /// From the first moment that the event's files tell to the last; `None` where they tell fewer than two.
+    /// From the first moment that the event's files tell to the last; `None` where they tell fewer than two, or less than an
+    /// hour: nobody had to be waited for.
     fn took(&self, policy: &Policy, now: DateTime<Utc>) -> Option<Duration> {
         let moments = self.moments(policy, now);
         let (first, last) = (moments.first()?, moments.last()?);
-        Some(*last - *first).filter(|took| *took > Duration::zero())
+        Some(*last - *first).filter(|took| *took >= Duration::hours(1))
     }
 
-    /// Every moment before `now` at which something happened in this event, as its files tell. Nobody has signed any of
-    /// them: when each payload was proposed, which follows from its expiry under today's policy, and when one was
-    /// withdrawn.
+    /// Every moment before `now` at which something happened in this event, as its files tell. Any of them may be made up:
+    /// when each step was recorded, up to the last before publishing, and when a payload was withdrawn. In an event without
+    /// records also when each payload was proposed, which follows from its expiry under today's policy.
     fn moments(&self, policy: &Policy, now: DateTime<Utc>) -> BTreeSet<DateTime<Utc>> {
+        let recorded = self.recorded_moments();
         let period = Duration::days(policy.expires_after_days.into());
-        let payloads = self.every_payload().filter_map(|payload| payload.expires().ok());
+        let payloads =
+            self.every_payload().filter(|_| recorded.is_empty()).filter_map(|payload| payload.expires().ok());
         let proposed = payloads.filter_map(|expires| expires.time().checked_sub_signed(period));
         let withdrawn = self.withdrawn.iter().filter_map(|withdrawn| DateTime::parse_from_rfc3339(&withdrawn.at).ok());
-        let moments = proposed.chain(withdrawn.map(|at| at.to_utc()));
+        let moments = proposed.chain(withdrawn.map(|at| at.to_utc())).chain(recorded.iter().copied());
         moments.filter(|moment| *moment <= now).collect()
     }
 }

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use super::event::LONGEST;
 use super::status::why_uncounted;
-use super::{CeremonyError, FiledSignature, Response, SigningEvent};
+use super::{CeremonyError, FiledRecord, FiledSignature, Response, SigningEvent};
 use crate::fs::read_bounded;
 use crate::metadata::Envelope;
-use crate::printable::Printable;
+use crate::printable::{Line, Named};
 use crate::repository::SignedState;
 use crate::trust::Standing;
 
@@ -34,6 +34,8 @@ pub enum Fate {
         /// The SHA-256 of the payload that it is over, in hexadecimal.
         payload_sha256: String,
     },
+    /// A record of what happened, which lies in the event now.
+    Recorded,
     /// It counts for nothing, for this reason.
     Uncounted(&'static str),
     /// The file holds nothing that can be collected here, for this reason.
@@ -60,7 +62,7 @@ impl Collected {
 impl std::fmt::Display for Collected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if !self.keyid.is_empty() {
-            write!(f, "{}: ", Printable(&self.keyid))?;
+            write!(f, "{}: ", Named(&self.keyid))?;
         }
         match &self.fate {
             Fate::Filed => f.write_str("filed"),
@@ -68,8 +70,9 @@ impl std::fmt::Display for Collected {
             Fate::Stale { payload_sha256 } => {
                 write!(f, "not counted: over another payload of this version, {payload_sha256}; it is kept")
             }
+            Fate::Recorded => f.write_str("a record of what happened: kept"),
             Fate::Uncounted(why) => write!(f, "not counted: {why}"),
-            Fate::Unusable(why) => write!(f, "not usable: {}", Printable(why)),
+            Fate::Unusable(why) => write!(f, "not usable: {}", Line(why)),
         }
     }
 }
@@ -121,6 +124,9 @@ impl SigningEvent {
         if let Ok(filed) = serde_json::from_slice::<FiledSignature>(bytes) {
             return self.collect_one(signed, filed);
         }
+        if let Ok(filed) = FiledRecord::parse(bytes) {
+            return self.collect_record(&filed);
+        }
         if let Some(response) = Response::parse(bytes) {
             return self.collect_response(signed, &response);
         }
@@ -148,6 +154,13 @@ impl SigningEvent {
         }
     }
 
+    fn collect_record(&self, filed: &FiledRecord) -> Result<Vec<Collected>, CeremonyError> {
+        Ok(vec![match self.take_record(filed)? {
+            Ok(()) => Collected { keyid: String::new(), fate: Fate::Recorded },
+            Err(problem) => unusable(format!("a record that is not kept: {problem}")),
+        }])
+    }
+
     fn collect_response(&mut self, signed: &SignedState, response: &Response) -> Result<Vec<Collected>, CeremonyError> {
         match (response.rehearsal, self.rehearsal.is_some()) {
             (true, false) => return Ok(vec![uncounted(response.key.clone(), "made in a rehearsal")]),
@@ -170,7 +183,15 @@ impl SigningEvent {
             Ok(keyids) => {
                 let signatures: Vec<(String, String)> =
                     keyids.iter().map(|keyid| (keyid.as_str().to_owned(), response.sig.clone())).collect();
-                self.take(signed, &payload, &signatures)
+                let mut collected = self.take(signed, &payload, &signatures)?;
+                // What it says of a signature that is none is worth nothing.
+                let good = |one: &Collected| one.counts() || matches!(one.fate, Fate::Stale { .. });
+                match response.record() {
+                    Some(Ok(filed)) if collected.iter().any(good) => collected.extend(self.collect_record(&filed)?),
+                    Some(Err(problem)) => collected.push(unusable(format!("its record: {problem}"))),
+                    _ => {}
+                }
+                Ok(collected)
             }
             Err(CeremonyError::NotASigner { .. }) => {
                 Ok(vec![uncounted(response.key.clone(), "by a key that may not sign")])

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::wording::{Step, words};
 use crate::crypto::{VerifyingKey, sha256};
 use crate::metadata::{KeyId, PublicKey, RoleKeys, RoleName, Root, Unrecognized};
-use crate::printable::Printable;
-use crate::repository::{FamilyThresholds, same_name};
+use crate::printable::{Named, json_line};
+use crate::repository::{FamilyThresholds, Witnesses, same_name};
 
 /// What kind of change a line shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +44,13 @@ pub struct Change {
     pub mark: Mark,
     /// The line.
     pub text: String,
+    /// The key that the line is about, where it is about one that can be used: its canonical SubjectPublicKeyInfo.
+    pub(super) key: Option<Physical>,
 }
 
 impl Change {
     pub(super) fn new(mark: Mark, text: impl Into<String>) -> Self {
-        Self { mark, text: text.into() }
+        Self { mark, text: text.into(), key: None }
     }
 }
 
@@ -59,14 +61,17 @@ fn physical(key: &PublicKey) -> Physical {
     VerifyingKey::from_metadata(key).map_or_else(|_| key.to_canonical(), |key| key.canonical_spki().to_vec())
 }
 
+/// Two words, which no name is without quotation marks.
+const NOBODY: &str = "nobody named";
+
 /// Names a key by owner, type and full fingerprint.
 pub(super) fn describe_key(key: &PublicKey) -> String {
-    let owner = key.owner().map_or_else(|| "nobody named".to_owned(), |owner| Printable(owner).to_string());
+    let owner = key.owner().map_or_else(|| NOBODY.to_owned(), |owner| Named(owner).to_string());
     match VerifyingKey::from_metadata(key) {
         Ok(key) => format!("{owner}, {}, SHA-256 {}", key.describe(), hex::encode(sha256(key.canonical_spki()))),
         Err(problem) => format!(
-            "{owner}, a key of type `{}` that cannot be used ({problem}), SHA-256 of its entry {}",
-            Printable(key.keytype()),
+            "{owner}, a key of type {} that cannot be used ({problem}), SHA-256 of its entry {}",
+            Named(key.keytype()),
             hex::encode(sha256(&key.to_canonical()))
         ),
     }
@@ -96,6 +101,7 @@ pub(super) fn roots(old: Option<&Root>, new: &Root, known: &Known<'_>) -> Vec<Ch
         });
     }
     changes.extend(families(old.map(|root| &root.unrecognized), &new.unrecognized));
+    changes.extend(witnesses(old.map(|root| &root.unrecognized), &new.unrecognized));
     let nothing = BTreeMap::new();
     let before = old.map(roles_of_keys).unwrap_or_default();
     changes.extend(keys_and_roles(if old.is_some() { &before } else { &nothing }, &roles_of_keys(new), known));
@@ -109,7 +115,7 @@ pub(super) fn families(old: Option<&Unrecognized>, new: &Unrecognized) -> Vec<Ch
     let roles: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let words = |asked: &FamilyThresholds| format!("at least {} keys among them", asked.words());
     let change = |role: &String| {
-        let name = Printable(role);
+        let name = Named(role);
         match (old.get(role), new.get(role)) {
             (None, Some(new)) => Change::new(Mark::Added, format!("{name}: {}", words(new))),
             (Some(old), None) => Change::new(Mark::Removed, format!("{name}: no longer {}", words(old))),
@@ -123,6 +129,42 @@ pub(super) fn families(old: Option<&Unrecognized>, new: &Unrecognized) -> Vec<Ch
         }
     };
     roles.into_iter().map(change).collect()
+}
+
+/// Who must witness ceremonies. What cannot be read is shown by the rule that it breaks.
+fn witnesses(old: Option<&Unrecognized>, new: &Unrecognized) -> Vec<Change> {
+    let read = |fields: &Unrecognized| Witnesses::recorded(fields).unwrap_or_default();
+    let (old, new) = (old.and_then(read), read(new));
+    let must = |asked: &Witnesses| format!("{} must sign before publication", asked.words());
+    let mut changes = match (&old, &new) {
+        (None, None) => return Vec::new(),
+        (None, Some(new)) => vec![Change::new(Mark::Added, must(new))],
+        (Some(old), None) => vec![Change::new(Mark::Removed, format!("no longer {}", must(old)))],
+        (Some(old), Some(new)) if old.words() == new.words() => {
+            vec![Change::new(Mark::Same, format!("{}, as before", must(new)))]
+        }
+        (Some(old), Some(new)) => vec![Change::new(Mark::Changed, format!("{} -> {}", old.words(), must(new)))],
+    };
+    let keys = |asked: &Option<Witnesses>| -> BTreeMap<Physical, PublicKey> {
+        let keys = asked.iter().flat_map(|asked| &asked.keys);
+        keys.map(|key| (physical(key), key.clone())).collect()
+    };
+    let (old, new) = (keys(&old), keys(&new));
+    let all: BTreeSet<&Physical> = old.keys().chain(new.keys()).collect();
+    for key in all {
+        let line = |mark, key, verb: &str| Change::new(mark, format!("key of {}: {verb}", describe_key(key)));
+        changes.extend(match (old.get(key), new.get(key)) {
+            (None, Some(new)) => Some(line(Mark::Added, new, "becomes a witness's")),
+            (Some(old), None) => Some(line(Mark::Removed, old, "no longer a witness's")),
+            (Some(old), Some(new)) if old == new => Some(line(Mark::Same, new, "stays a witness's")),
+            (Some(old), Some(new)) => {
+                let text = format!("witness's {} -> {}", describe_key(old), describe_key(new));
+                Some(Change::new(Mark::Changed, text))
+            }
+            (None, None) => None,
+        });
+    }
+    changes
 }
 
 /// A key, and the names of the roles that it signs.
@@ -141,7 +183,7 @@ fn roles_of_keys(root: &Root) -> Roles {
 pub(super) fn add_roles(roles: &mut Roles, keys: &BTreeMap<KeyId, PublicKey>, of: &RoleKeys, role: &RoleName) {
     for key in of.keyids.iter().filter_map(|keyid| keys.get(keyid)) {
         let entry = roles.entry(physical(key)).or_insert_with(|| (key.clone(), BTreeSet::new()));
-        entry.1.insert(role.to_string());
+        entry.1.insert(Named(role.as_str()).to_string());
     }
 }
 
@@ -169,14 +211,16 @@ pub(super) fn keys_and_roles(before: &Roles, after: &Roles, known: &Known<'_>) -
             _ if old_roles == new_roles => Mark::Same,
             _ => Mark::Changed,
         };
-        changes.push(Change::new(mark, format!("key of {}: {}", describe_key(listed), says.join("; "))));
+        let text = format!("key of {}: {}", describe_key(listed), says.join("; "));
+        let usable = VerifyingKey::from_metadata(listed).is_ok();
+        changes.push(Change { key: usable.then(|| key.clone()), ..Change::new(mark, text) });
         if let Some(text) = known(key).filter(|_| gained) {
             changes.push(Change::new(mark, format!("  {text}")));
         }
         if let (Some((old, _)), Some((new, _))) = (old, new)
             && old.owner() != new.owner()
         {
-            let name = |key: &PublicKey| Printable(key.owner().unwrap_or("nobody")).to_string();
+            let name = |key: &PublicKey| key.owner().map_or(NOBODY.to_owned(), |owner| Named(owner).to_string());
             changes
                 .push(Change::new(Mark::Changed, format!("the same key passes from {} to {}", name(old), name(new))));
         }
@@ -202,12 +246,12 @@ struct Place {
 impl Place {
     fn field(&self, name: &str) -> Self {
         let steps = [&self.steps[..], &[Step::Field(name.to_owned())]].concat();
-        Self { at: format!("{}.{}", self.at, Printable(name)), steps }
+        Self { at: format!("{}.{}", self.at, Named(name)), steps }
     }
 
     fn item(&self, name: &str) -> Self {
         let steps = [&self.steps[..], &[Step::Item(name.to_owned())]].concat();
-        Self { at: format!("{}[{}]", self.at, Printable(name)), steps }
+        Self { at: format!("{}[{}]", self.at, Named(name)), steps }
     }
 
     /// A line about the value: what it means, else that nobody here knows.
@@ -231,8 +275,11 @@ fn compare(place: &Place, old: Option<&Value>, new: Option<&Value>, changes: &mu
                 compare(&place.field(key), old.get(key), new.get(key), changes);
             }
         }
-        (Some(Value::Array(old)), Some(Value::Array(new))) => {
-            let (old, new) = (by_name(old), by_name(new));
+        (Some(Value::Array(old_items)), Some(Value::Array(new_items))) => {
+            let (old, new) = (by_name(old_items), by_name(new_items));
+            if reordered(old_items, new_items) {
+                changes.push(Change::new(Mark::Changed, place.line("what stays stands in another order")));
+            }
             let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
             for name in names {
                 let (old, new) = (old.get(name).copied(), new.get(name).copied());
@@ -268,11 +315,21 @@ fn compare(place: &Place, old: Option<&Value>, new: Option<&Value>, changes: &mu
 /// Text in full where it fits on a line; else its beginning and its digest, so that no change hides behind the cut.
 fn shown(text: &str) -> String {
     if text.len() <= 150 {
-        return Printable(text).to_string();
+        return json_line(text);
     }
     let beginning: String = text.chars().take(60).collect();
     let digest = hex::encode(sha256(text.as_bytes()));
-    format!("{}... ({} bytes, SHA-256 {digest})", Printable(&beginning), text.len())
+    format!("{}... ({} bytes, SHA-256 {digest})", json_line(&beginning), text.len())
+}
+
+/// Whether what is in both lists stands in another order. Lists without names are compared by position.
+fn reordered(old: &[Value], new: &[Value]) -> bool {
+    let order = |items: &[Value], of: &BTreeMap<String, &Value>| -> Vec<String> {
+        let name = |item: &Value| item.get("name").and_then(Value::as_str).or(item.as_str()).map(str::to_owned);
+        items.iter().filter_map(name).filter(|name| of.contains_key(name)).collect()
+    };
+    let (old_names, new_names) = (by_name(old), by_name(new));
+    order(old, &new_names) != order(new, &old_names)
 }
 
 /// The items of a list by `name`, where all have distinct ones; by text where they are plain; else by position.
@@ -311,7 +368,7 @@ pub(super) fn new_lookalikes(kind: &str, before: &BTreeSet<String>, after: &BTre
         .filter(|names| names.len() > 1 && names.iter().any(|name| !before.contains(*name)))
         .collect();
     let say = |names: &BTreeSet<&String>| {
-        let quoted: Vec<String> = names.iter().map(|name| format!("`{}`", Printable(name))).collect();
+        let quoted: Vec<String> = names.iter().map(|name| Named(name).to_string()).collect();
         format!("these names of {kind} look alike, and are not the same: {}", quoted.join(", "))
     };
     let mut said: Vec<String> = groups.iter().take(MOST_ALIKE).map(say).collect();

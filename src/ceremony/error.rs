@@ -186,6 +186,34 @@ pub enum CeremonyError {
         /// When.
         expires: String,
     },
+    /// The key is not one of a witness that this event asks for.
+    #[error("this key may not witness {role}")]
+    NotAWitness {
+        /// The role.
+        role: RoleName,
+    },
+    /// Something in the transcript does not verify, so nobody should vouch for it.
+    #[error("the transcript of {event} does not verify: {}", PrintableLines(&.findings.join("; ")))]
+    NotVerified {
+        /// The event.
+        event: String,
+        /// What does not, one sentence each.
+        findings: Vec<String>,
+    },
+    /// A witness is asked for, and has not signed everything that happened.
+    #[error("{role} {version} is witnessed by {counted} of the {needed} keys it needs{}", late(*.after))]
+    NotWitnessed {
+        /// The role.
+        role: RoleName,
+        /// The version.
+        version: Version,
+        /// How many witnesses must have signed.
+        needed: u64,
+        /// How many did, after everything that happened.
+        counted: u64,
+        /// How many signed before something else happened.
+        after: u64,
+    },
     /// An invitation, an answer to it or a voucher's word is not taken.
     #[error(transparent)]
     Invitation(#[from] InvitationError),
@@ -223,6 +251,9 @@ impl CeremonyError {
             Self::Superseded { .. } => "superseded",
             Self::Withdrawn { .. } => "withdrawn",
             Self::Expired { .. } => "expired",
+            Self::NotAWitness { .. } => "not-a-witness",
+            Self::NotVerified { .. } => "transcript-not-verified",
+            Self::NotWitnessed { .. } => "not-witnessed",
             Self::Invitation(error) => error.code(),
             Self::Signing(error) => error.code(),
         }
@@ -252,7 +283,19 @@ impl CeremonyError {
                 | Self::Superseded { .. }
                 | Self::Withdrawn { .. }
                 | Self::Expired { .. }
+                | Self::NotAWitness { .. }
+                | Self::NotVerified { .. }
+                | Self::NotWitnessed { .. }
         )
+    }
+}
+
+/// What became of witnesses who signed too early.
+fn late(after: u64) -> String {
+    match after {
+        0 => String::new(),
+        1 => "; 1 signed before something else happened".to_owned(),
+        n => format!("; {n} signed before something else happened"),
     }
 }
 

@@ -97,9 +97,14 @@ impl FiledSignature {
     fn file_name(&self) -> String {
         let keyid = EncodedName::new(&self.keyid);
         let keyid = keyid.as_str();
-        let content = format!("{}\n{}\n{}", self.payload_sha256, self.keyid, self.sig);
-        let distinct = hex::encode(&sha256(content.as_bytes())[..8]);
+        let distinct = &self.digest()[..16];
         format!("{}.{}.{distinct}.json", &self.payload_sha256[..16], &keyid[..keyid.len().min(64)])
+    }
+
+    /// What tells this signature from any other, in hexadecimal: the SHA-256 of payload digest, keyid and signature.
+    pub fn digest(&self) -> String {
+        let content = format!("{}\n{}\n{}", self.payload_sha256, self.keyid, self.sig);
+        hex::encode(sha256(content.as_bytes()))
     }
 
     pub(super) fn is_well_formed(&self) -> bool {
@@ -174,7 +179,7 @@ impl SigningEvent {
         proposal: &Proposal,
         name: &EventName,
     ) -> Result<Self, CeremonyError> {
-        let directory = copy.below(copy.events_directory().join(name.as_str()))?;
+        let directory = copy.free_of_links(copy.events_directory().join(name.as_str()))?;
         let _lock = lock(&directory)?;
         let file = EventFile { role: proposal.role.as_str().to_owned(), repository: signed.digest().map(hex::encode) };
         // Where a merge left a conflict in it, this decides.
@@ -226,7 +231,7 @@ impl SigningEvent {
 
     /// Reads an event, also one whose start was interrupted.
     pub(super) fn read(copy: &WorkingCopy, name: &EventName) -> Result<Self, CeremonyError> {
-        let directory = copy.below(copy.events_directory().join(name.as_str()))?;
+        let directory = copy.free_of_links(copy.events_directory().join(name.as_str()))?;
         let file = read_event_file(&directory, name)?
             .ok_or_else(|| CeremonyError::NoEvent { name: name.as_str().to_owned() })?;
         let role = role_of(&file.role).ok_or_else(|| malformed(name, "its role is not signed in events"))?;
@@ -320,7 +325,7 @@ impl SigningEvent {
     /// # Errors
     /// When the directory cannot be read.
     pub fn names(copy: &WorkingCopy) -> Result<Vec<EventName>, CeremonyError> {
-        let entries = match fs::read_dir(copy.below(copy.events_directory())?) {
+        let entries = match fs::read_dir(copy.free_of_links(copy.events_directory())?) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
@@ -344,7 +349,7 @@ impl SigningEvent {
     }
 
     /// The role as people are told of it: with a word before it where nothing is meant.
-    pub fn proposed(&self) -> String {
+    pub fn role_as_proposed(&self) -> String {
         let occasion = if self.rehearsal.is_some() { "REHEARSAL " } else { "" };
         format!("{occasion}{}", self.role)
     }
@@ -444,6 +449,30 @@ impl SigningEvent {
         }
         self.proposed.push(document);
         Ok(())
+    }
+
+    /// Where the records of what happened lie; absent for an event that lies nowhere.
+    pub(super) fn records_directory(&self) -> Option<PathBuf> {
+        self.directory.as_ref().map(|directory| directory.join("records"))
+    }
+
+    /// The same without the files that it names, for counting alone.
+    pub(super) fn without_targets(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            role: self.role.clone(),
+            version: self.version,
+            envelope: self.envelope.clone(),
+            targets: BTreeMap::new(),
+            signatures: self.signatures.clone(),
+            unreadable: Vec::new(),
+            document: self.document.clone(),
+            rehearsal: self.rehearsal.clone(),
+            introductions: Introductions::default(),
+            withdrawn: self.withdrawn.clone(),
+            proposed: Vec::new(),
+            directory: self.directory.clone(),
+        }
     }
 
     /// The word that this payload was withdrawn, if it was.
@@ -638,7 +667,7 @@ fn lock(directory: &Path) -> Result<Lock, CeremonyError> {
 }
 
 /// Writes a file into a directory of an event or the event's own, and clears away what a killed process left beside it.
-fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), CeremonyError> {
+pub(super) fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), CeremonyError> {
     let is_part = directory.file_name().is_some_and(|name| PARTS.iter().any(|part| name == *part));
     let event = if is_part { directory.parent().unwrap_or(directory) } else { directory };
     refuse_links(copy_of(event), directory)?;
@@ -648,7 +677,7 @@ fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), CeremonyError
 }
 
 /// The directories of an event that files are written into.
-const PARTS: [&str; 3] = ["signatures", "proposed", "withdrawn"];
+const PARTS: [&str; 4] = ["signatures", "proposed", "withdrawn", "records"];
 
 /// Whether git left the conflict of a merge in this file.
 fn conflicts(bytes: &[u8]) -> bool {
@@ -717,8 +746,15 @@ fn at_most(limit: usize, count: usize, part: &str, name: &EventName) -> Result<(
 
 /// The names of the JSON files in a directory of an event, in order; none where it does not exist.
 fn json_files(directory: &Path, part: &str, name: &EventName) -> Result<Vec<String>, CeremonyError> {
-    let place = directory.join(part);
-    refuse_links(copy_of(directory), &place)?;
+    let files = json_names(&directory.join(part))?;
+    at_most(MOST_FILES, files.len(), part, name)?;
+    Ok(files)
+}
+
+/// As `json_files`, however many there are, of one part of an event.
+pub(super) fn json_names(place: &Path) -> Result<Vec<String>, CeremonyError> {
+    let event = place.parent().unwrap_or(place);
+    refuse_links(copy_of(event), place)?;
     let entries = match fs::read_dir(place) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -730,7 +766,6 @@ fn json_files(directory: &Path, part: &str, name: &EventName) -> Result<Vec<Stri
         if Path::new(&file).extension().is_some_and(|extension| extension == "json") {
             files.push(file);
         }
-        at_most(MOST_FILES, files.len(), part, name)?;
     }
     files.sort();
     Ok(files)

@@ -22,7 +22,7 @@ use super::{CeremonyError, SigningEvent};
 use crate::crypto::{VerifyingKey, sha256, spki_to_pem};
 use crate::fs::{files_below, read_below, write_durably};
 use crate::metadata::{DelegationRule, KeyId, Occasion, PublicKey, RoleKeys, RoleName, Root, Targets};
-use crate::printable::Printable;
+use crate::printable::Named;
 use crate::repository::{RepositoryError, SignedState, WorkingCopy};
 use crate::signers::Signer;
 
@@ -95,11 +95,9 @@ impl SigningEvent {
     /// Says of every key that is new how it came here.
     pub(super) fn introduce(&self, signed: &SignedState, changes: &mut [Change]) -> Result<(), CeremonyError> {
         for listed in self.listed()?.values() {
-            let fingerprint = hex::encode(sha256(&listed.spki));
-            let line = changes.iter_mut().find(|change| {
-                change.mark == Mark::Added && change.text.starts_with("key of ") && change.text.contains(&fingerprint)
-            });
-            if let Some(line) = line {
+            // By the key itself: text of the line is text of the proposal.
+            let is_new = |change: &&mut Change| change.mark == Mark::Added && change.key.as_ref() == Some(&listed.spki);
+            if let Some(line) = changes.iter_mut().find(is_new) {
                 line.text.push_str(&self.said_of(signed, listed)?);
             }
         }
@@ -160,7 +158,7 @@ impl SigningEvent {
             } else {
                 let invited: BTreeSet<String> = invitation.roles.iter().cloned().collect();
                 let beyond: Vec<String> =
-                    listed.roles.difference(&invited).map(|role| Printable(role).to_string()).collect();
+                    listed.roles.difference(&invited).map(|role| Named(role).to_string()).collect();
                 let mut said = "; proof of possession verified".to_owned();
                 if !beyond.is_empty() {
                     let _ = write!(said, ", but NOT invited to {}", beyond.join(", "));
@@ -177,7 +175,7 @@ impl SigningEvent {
     fn vouched(&self, signed: &SignedState, answer: &str, person: &str) -> Result<String, CeremonyError> {
         let mut said = BTreeSet::new();
         for word in self.introductions.words_about(answer).filter(|word| word.by != person) {
-            let by = Printable(&word.by);
+            let by = Named(&word.by);
             match self.keys_of(signed, &word.by)?.into_iter().find(|(_, spki)| word.is_signed_by(spki)) {
                 Some((place, _)) => said.insert((0, format!("vouched for by {by}, signed with a key {place}"))),
                 None if word.sig.is_none() => {
@@ -252,7 +250,7 @@ pub fn invite(
     check_voucher(copy, invited_by, person)?;
     let of = (signed.digest(), copy.config().name.as_str(), copy.occasion());
     let invitation = Invitation::new(of, person, roles, invited_by, expires, text)?;
-    let file = copy.below(file_of(copy, &invitation, "invitation"))?;
+    let file = copy.free_of_links(file_of(copy, &invitation, "invitation"))?;
     fs::create_dir_all(file.parent().unwrap_or(copy.directory()))?;
     write_durably(&file, invitation.to_json().as_bytes())?;
     Ok(invitation)

@@ -15,6 +15,7 @@ mod invitation;
 mod outgoing;
 mod outlook;
 mod rebase;
+mod records;
 mod rehearsal;
 mod request;
 mod response;
@@ -37,6 +38,11 @@ pub use invitation::{
 };
 pub use outlook::Outlook;
 pub use rebase::Rebased;
+pub use records::{
+    Circumstances, Deviation, FiledRecord, Finding, LedgerEntry, NamedDigest, RECORD_MEDIA_TYPE, Record,
+    RecordSignature, RecordSignatures, RecordedFamily, RecordedTally, Replay, ReplayedStep, StepKind, Transcript,
+    Witnessed, events_without_publication, may_publish,
+};
 pub use rehearsal::{Rehearsed, StandIn, rehearse};
 pub use request::{REQUEST_MEDIA_TYPE, Request};
 pub use response::{RESPONSE_MEDIA_TYPE, Response};

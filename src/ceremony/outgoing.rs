@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::crypto::VerifyingKey;
 use crate::metadata::{Delegations, KeyId, PublicKey, RoleKeys, RoleName, Root};
-use crate::printable::Printable;
+use crate::printable::Named;
 use crate::repository::same_name;
 
 /// A key that goes, of somebody who has another in its place.
@@ -22,8 +22,8 @@ impl Outgoing {
     pub(super) fn note(&self) -> String {
         format!(
             "{} changes keys in {}, and the outgoing key cannot sign this document: ask them",
-            Printable(&self.owner),
-            Printable(self.role.as_str())
+            Named(&self.owner),
+            Named(self.role.as_str())
         )
     }
 }

@@ -13,7 +13,7 @@ use super::review::{LONGEST_COMPARED, read};
 use super::{CeremonyError, EventName, EventState, SigningEvent};
 use crate::crypto::sha256;
 use crate::metadata::{Envelope, RoleName, Root, TargetPath};
-use crate::repository::{FAMILY_THRESHOLDS, Proposal, SignedState, WorkingCopy};
+use crate::repository::{FAMILY_THRESHOLDS, Proposal, SignedState, WITNESSES, WorkingCopy};
 
 /// An event over what is signed and configured now.
 #[derive(Debug, Clone)]
@@ -107,10 +107,11 @@ impl SigningEvent {
             );
         }
         // Of a role's keys the lines above have said everything; of delegations nothing has been said.
-        let said = if self.role == RoleName::Root { FAMILY_THRESHOLDS } else { "targets" };
         changes.extend(match self.role {
-            RoleName::Root => self.raw_changes(Some(&earlier.document), &["expires", "version", said]),
-            _ => self.changes_of_document(&earlier.document, &["expires", "version", said]),
+            RoleName::Root => {
+                self.raw_changes(Some(&earlier.document), &["expires", "version", FAMILY_THRESHOLDS, WITNESSES])
+            }
+            _ => self.changes_of_document(&earlier.document, &["expires", "version", "targets"]),
         });
         let paths: BTreeSet<&TargetPath> = earlier.targets.keys().chain(self.targets.keys()).collect();
         for path in paths {

@@ -15,10 +15,11 @@ use super::event::LONGEST;
 use crate::crypto::{Algorithm, KeyAlgorithm, SecretKey, VerifyingKey, metadata_key, sha256, spki_to_pem};
 use crate::example_keys::example_key_name;
 use crate::fs::{files_below, read_bounded, write_durably, write_private};
-use crate::metadata::{DelegationRule, EncodedName, Envelope, KeyId, Occasion, PublicKey, RoleName, TargetPath};
+use crate::metadata::canonical_json::Json;
+use crate::metadata::{DelegationRule, EncodedName, Envelope, KeyId, Occasion, PublicKey, RoleName, Root, TargetPath};
 use crate::repository::{
-    CONFIG_FILE, HeldKey, Rehearsal, RepositoryError, SIGNED_DIRECTORY, SignedState, WorkingCopy, file_name,
-    holds_private_key, keyid_of, mark,
+    CONFIG_FILE, HeldKey, Rehearsal, RepositoryError, SIGNED_DIRECTORY, SignedState, WITNESSES, Witnesses, WorkingCopy,
+    file_name, holds_private_key, keyid_of, mark,
 };
 use crate::trust::UpdateStart;
 
@@ -210,7 +211,7 @@ impl Cast {
             real.extend(keys.iter().map(|held| ((*person).clone(), held.key.clone())));
         }
         for listed in listed_keys(signed) {
-            if let Ok(key) = VerifyingKey::from_metadata(listed) {
+            if let Ok(key) = VerifyingKey::from_metadata(&listed) {
                 real.push((listed.owner().unwrap_or("nobody").to_owned(), key));
             }
         }
@@ -268,10 +269,17 @@ impl Cast {
 }
 
 /// Every key that was ever listed in what is signed.
-fn listed_keys(signed: &SignedState) -> impl Iterator<Item = &PublicKey> {
-    let of_roots = signed.roots().flat_map(|(root, _)| root.keys.values());
+fn listed_keys(signed: &SignedState) -> impl Iterator<Item = PublicKey> {
+    let of_roots = signed.roots().flat_map(|(root, _)| root.keys.values().cloned()).chain(witnesses(signed));
     let delegations = signed.every_targets().filter_map(|targets| targets.document.delegations.as_ref());
-    of_roots.chain(delegations.flat_map(|delegations| delegations.keys.values()))
+    let of_targets = delegations.flat_map(|delegations| delegations.keys.values().cloned());
+    of_roots.chain(of_targets)
+}
+
+/// The keys of everybody who ever had to witness. What cannot be read names nobody.
+fn witnesses(signed: &SignedState) -> impl Iterator<Item = PublicKey> {
+    let of_root = |root: &Root| Witnesses::recorded(&root.unrecognized).ok().flatten();
+    signed.roots().filter_map(move |(root, _)| of_root(root)).flat_map(|asked| asked.keys)
 }
 
 /// A kind of key that can be made, of the same family; of the same kind where that costs nothing.
@@ -299,16 +307,19 @@ type Recast<'a> = BTreeMap<KeyId, (KeyId, PublicKey, &'a Part)>;
 impl History {
     fn of(signed: &SignedState, cast: &Cast) -> Result<Self, CeremonyError> {
         let mut recast = Recast::new();
-        let keys = signed.roots().flat_map(|(root, _)| &root.keys);
+        let keys = signed.roots().flat_map(|(root, _)| root.keys.clone());
+        // Root lists a witness's key under no keyid.
+        let witnesses = witnesses(signed).map(|listed| (keyid_of(&listed), listed));
         let delegations = || signed.every_targets().filter_map(|targets| targets.document.delegations.as_ref());
-        for (keyid, listed) in keys.chain(delegations().flat_map(|delegations| &delegations.keys)) {
-            let key = VerifyingKey::from_metadata(listed).ok();
+        let delegated = delegations().flat_map(|delegations| delegations.keys.clone());
+        for (keyid, listed) in keys.chain(witnesses).chain(delegated) {
+            let key = VerifyingKey::from_metadata(&listed).ok();
             let Some(part) = key.and_then(|key| cast.stand_in(key.canonical_spki())) else { continue };
             let public = match listed.owner() {
                 Some(owner) => part.public.clone().held_by(owner),
                 None => part.public.clone(),
             };
-            recast.insert(keyid.clone(), (keyid_of(&public), public, part));
+            recast.insert(keyid, (keyid_of(&public), public, part));
         }
         let mut history = Self::default();
         for (root, bytes) in signed.roots() {
@@ -348,6 +359,7 @@ impl History {
         let meant = signed["_type"].as_str().unwrap_or_default();
         signed["_type"] = Occasion::Rehearsal.document_type(meant).into();
         replace_keys(signed, recast);
+        replace_witnesses(signed, recast);
         if let Some(delegations) = signed.get_mut("delegations") {
             replace_keys(delegations, recast);
         }
@@ -377,6 +389,18 @@ impl History {
             state.role(role)?;
         }
         Ok(state)
+    }
+}
+
+/// Puts stand-ins in the place of witnesses.
+fn replace_witnesses(root: &mut Value, recast: &Recast<'_>) {
+    let Some(Value::Array(keys)) = root.get_mut(WITNESSES).and_then(|asked| asked.get_mut("keys")) else { return };
+    for key in keys {
+        let listed =
+            Json::parse(key.to_string().as_bytes()).ok().and_then(|json| PublicKey::from_json(json, WITNESSES).ok());
+        if let Some((_, public, _)) = listed.and_then(|listed| recast.get(&keyid_of(&listed))) {
+            *key = public.to_value();
+        }
     }
 }
 

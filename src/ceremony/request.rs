@@ -17,7 +17,7 @@ use super::{CeremonyError, EventName, Review, Sibling, SigningEvent, Status};
 use crate::crypto::sha256;
 use crate::fs::read_bounded;
 use crate::key_attestation::Evidence;
-use crate::metadata::{RoleName, TargetPath};
+use crate::metadata::{HashAlgorithm, RoleName, TargetPath};
 use crate::repository::{Keys, Rehearsal, SignedState, WorkingCopy, file_name};
 use crate::trust::UpdateStart;
 
@@ -30,6 +30,8 @@ const LONGEST_REQUEST: u64 = 64 << 20;
 const LONGEST_INDEX: usize = 4 << 20;
 /// Most files in a request.
 const MOST_FILES: usize = 10_000;
+/// Most payloads that are named by their digests alone.
+const MOST_SIBLINGS: usize = 1000;
 /// Longest purpose, in characters.
 const LONGEST_PURPOSE: usize = 1000;
 
@@ -51,6 +53,9 @@ struct Index {
     /// Payloads of this version that somebody has signed, and that were not at hand.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unknown_siblings: Vec<String>,
+    /// The ends of the transcript, which a signer's record follows.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    follows: BTreeSet<String>,
     files: Vec<ListedFile>,
 }
 
@@ -72,6 +77,8 @@ pub struct Request {
     pub signed: SignedState,
     /// What whoever made the request says that it is for. Attacker-controlled text.
     pub purpose: Option<String>,
+    /// Digests of the records that the record of a signature made from this request follows. Claims.
+    pub follows: BTreeSet<String>,
     /// What devices say of keys: certificates, which the review verifies.
     evidence: Evidence,
     siblings: Vec<SigningEvent>,
@@ -127,6 +134,7 @@ impl Request {
             }
         }
         unknown_siblings.sort();
+        let follows = event.transcript()?.to_follow();
         let head = |files: &BTreeMap<String, Vec<u8>>| Index {
             event: event.name.as_str().to_owned(),
             role: event.role.as_str().to_owned(),
@@ -135,6 +143,7 @@ impl Request {
             payload_sha256: hex::encode(event.digest()),
             purpose: purpose.map(str::to_owned),
             unknown_siblings: unknown_siblings.clone(),
+            follows: follows.clone(),
             files: files
                 .iter()
                 .map(|(name, bytes)| ListedFile { name: name.clone(), length: bytes.len() as u64 })
@@ -188,6 +197,10 @@ impl Request {
         if purpose.is_some_and(|purpose| purpose.chars().count() > LONGEST_PURPOSE) {
             return Err(malformed(format!("its purpose is longer than {LONGEST_PURPOSE} characters")));
         }
+        let unknown = &index.unknown_siblings;
+        if unknown.len() > MOST_SIBLINGS || !unknown.iter().all(|digest| HashAlgorithm::Sha256.is_digest(digest)) {
+            return Err(malformed(format!("its unknown siblings are not at most {MOST_SIBLINGS} SHA-256 digests")));
+        }
         let proposal = files.remove(PROPOSAL).ok_or_else(|| malformed(format!("`{PROPOSAL}` is missing")))?;
         let (mut signed, mut targets) = (BTreeMap::new(), BTreeMap::new());
         let (mut siblings, mut introductions) = (Vec::new(), Vec::new());
@@ -228,9 +241,13 @@ impl Request {
         if !event.signatures.is_empty() {
             return Err(malformed("the proposal in it holds signatures"));
         }
+        if !index.follows.iter().all(|digest| HashAlgorithm::Sha256.is_digest(digest)) {
+            return Err(malformed("a record that it names has no digest"));
+        }
         let siblings: Vec<SigningEvent> =
             siblings.iter().map(|document| event.beside(document)).collect::<Result<_, _>>()?;
-        Ok(Self { event, signed, purpose: index.purpose, evidence, siblings, unknown_siblings: index.unknown_siblings })
+        let Index { purpose, unknown_siblings, follows, .. } = index;
+        Ok(Self { event, signed, purpose, follows, evidence, siblings, unknown_siblings })
     }
 
     /// Compares the proposal with what was signed last.

@@ -4,9 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CeremonyError, SigningEvent};
+use super::{CeremonyError, FiledRecord, SigningEvent};
 use crate::crypto::sha256;
 use crate::metadata::HashAlgorithm;
+use crate::metadata::canonical_json::canonicalize;
 use crate::repository::SignedState;
 use crate::signers::Signer;
 
@@ -47,6 +48,9 @@ pub struct Response {
     /// What made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_by: Option<String>,
+    /// The record of how it was made, as it lies in a file of its own: claims, signed with the same key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    record: Option<serde_json::Value>,
 }
 
 impl Response {
@@ -96,6 +100,7 @@ impl Response {
             signed_at: None,
             time_source: None,
             made_by: None,
+            record: None,
         };
         response.is_well_formed().then_some(response)
     }
@@ -106,6 +111,21 @@ impl Response {
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         let responses: Option<Vec<Self>> = lines.into_iter().map(Self::parse_line).collect();
         responses.filter(|responses| !responses.is_empty())
+    }
+
+    /// Adds the record of how the signature was made.
+    pub(super) fn set_record(&mut self, filed: &FiledRecord) {
+        self.record = serde_json::from_slice(filed.bytes()).ok();
+    }
+
+    /// The record of how the signature was made, where there is one.
+    ///
+    /// # Errors
+    /// In words, when it is not one.
+    pub fn record(&self) -> Option<Result<FiledRecord, String>> {
+        let text = self.record.as_ref()?.to_string();
+        let canonical = canonicalize(text.as_bytes()).map_err(|error| error.to_string());
+        Some(canonical.and_then(|bytes| FiledRecord::parse(&bytes)))
     }
 
     /// The fingerprint of the key.
@@ -139,6 +159,7 @@ impl SigningEvent {
             signed_at: None,
             time_source: None,
             made_by: None,
+            record: None,
         })
     }
 }

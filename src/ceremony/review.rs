@@ -13,9 +13,9 @@ use crate::key_attestation::Evidence;
 use crate::metadata::{
     DelegationRule, Document, Expires, HashAlgorithm, RoleName, Root, TargetFile, TargetPath, Targets, Version,
 };
-use crate::printable::Printable;
+use crate::printable::Named;
 use crate::repository::{
-    FAMILY_THRESHOLDS, Keys, Moment, Offered, Rehearsal, SignedRole, SignedState, WorkingCopy, judge,
+    FAMILY_THRESHOLDS, Keys, Moment, Offered, Rehearsal, SignedRole, SignedState, WITNESSES, WorkingCopy, judge,
 };
 
 /// Most changes that one event may hold: what nobody reads must not be signed.
@@ -99,9 +99,8 @@ impl SigningEvent {
                 notes.extend(outgoing.iter().filter(|one| one.signs_as.is_empty()).map(Outgoing::note));
                 let mut changes = diff::roots(old, &new, &known);
                 notes.extend(diff::lookalikes(new.keys.values().chain(old.iter().flat_map(|old| old.keys.values()))));
-                changes.extend(
-                    self.raw_changes(before.map(|(_, bytes)| bytes), &["expires", "version", FAMILY_THRESHOLDS]),
-                );
+                let worded = &["expires", "version", FAMILY_THRESHOLDS, WITNESSES];
+                changes.extend(self.raw_changes(before.map(|(_, bytes)| bytes), worded));
                 (name("root", old.map(Root::version)), expiry(now, &new.expires, old.map(|old| &old.expires)), changes)
             }
             role => {
@@ -134,7 +133,7 @@ impl SigningEvent {
         let mut findings = judge(&self.offered(), keys, signed, Moment::Signing(now))?;
         findings.notes.extend(notes);
         for (file, problem) in &judged.problems {
-            findings.problems.push(format!("the attestation `{}` proves nothing: {problem}", Printable(file)));
+            findings.problems.push(format!("the attestation {} proves nothing: {problem}", Named(file)));
         }
         if changes.len() > MOST_CHANGES {
             findings.problems.push(format!("it changes {} things, more than anybody can check at once", changes.len()));
@@ -184,8 +183,10 @@ impl SigningEvent {
             }
             signed
         };
+        let mut changes = before.map(|before| reordered_keyids(before, &self.document)).unwrap_or_default();
         let old = before.map(signed_part);
-        diff::raw("signed", old.as_ref(), Some(&signed_part(&self.document)))
+        changes.extend(diff::raw("signed", old.as_ref(), Some(&signed_part(&self.document))));
+        changes
     }
 
     /// Files, namespaces and builders that people could take for others that are there, or that come with them.
@@ -258,8 +259,8 @@ impl SigningEvent {
         let old_delegations = delegations(old);
         for delegation in delegations(Some(new)) {
             let of = |keys: &crate::metadata::RoleKeys| format!("{} of {} keys", keys.threshold, keys.keyids.len());
-            let (role, now) = (&delegation.role, of(&delegation.keys));
-            match old_delegations.iter().find(|old| old.role == *role).map(|old| of(&old.keys)) {
+            let (role, now) = (Named(delegation.role.as_str()), of(&delegation.keys));
+            match old_delegations.iter().find(|old| old.role == delegation.role).map(|old| of(&old.keys)) {
                 None => changes.push(Change::new(Mark::Added, format!("namespace {role}: {now} must sign"))),
                 Some(before) if before != now => {
                     changes.push(Change::new(Mark::Changed, format!("namespace {role}: {before} -> {now} must sign")));
@@ -269,7 +270,10 @@ impl SigningEvent {
         }
         for gone in old_delegations.iter().filter(|old| !delegations(Some(new)).iter().any(|new| new.role == old.role))
         {
-            changes.push(Change::new(Mark::Removed, format!("namespace {}: no longer delegated to", gone.role)));
+            changes.push(Change::new(
+                Mark::Removed,
+                format!("namespace {}: no longer delegated to", Named(gone.role.as_str())),
+            ));
         }
         changes.extend(diff::families(old.map(|old| &old.unrecognized), &new.unrecognized));
         changes.extend(keys_and_roles(&keys_of(old), &keys_of(Some(new)), known));
@@ -297,11 +301,11 @@ impl SigningEvent {
         };
         let mut changes = Vec::new();
         for (path, entry) in &after {
-            let facts = facts(entry);
+            let (facts, name) = (facts(entry), Named(path.as_str()));
             match before.get(path) {
                 Some(old) if (old.length, &old.hashes) == (entry.length, &entry.hashes) => continue,
-                Some(_) => changes.push(Change::new(Mark::Changed, format!("file {path}: now {facts}"))),
-                None => changes.push(Change::new(Mark::Added, format!("file {path}: {facts}"))),
+                Some(_) => changes.push(Change::new(Mark::Changed, format!("file {name}: now {facts}"))),
+                None => changes.push(Change::new(Mark::Added, format!("file {name}: {facts}"))),
             }
             let content = self.targets.get(path).filter(|bytes| bytes.len() as u64 <= LONGEST_COMPARED);
             let new = content.and_then(|bytes| read(bytes));
@@ -312,7 +316,8 @@ impl SigningEvent {
             }
         }
         for path in before.keys().filter(|path| !after.contains_key(*path)) {
-            changes.push(Change::new(Mark::Removed, format!("file {path}: no longer distributed")));
+            let name = Named(path.as_str());
+            changes.push(Change::new(Mark::Removed, format!("file {name}: no longer distributed")));
             changes.extend(headline(signed_document(path)?.as_ref(), None));
         }
         Ok(changes)
@@ -337,6 +342,37 @@ fn facts(entry: &TargetFile) -> String {
     };
     let digests: Vec<String> = entry.hashes.iter().map(digest).collect();
     format!("{} bytes, {}", entry.length, digests.join(", "))
+}
+
+/// Roles whose keyids are the same in another order: the lines about keys are about sets.
+fn reordered_keyids(old: &[u8], new: &[u8]) -> Vec<Change> {
+    let lists = |bytes: &[u8]| {
+        let signed = read(bytes).map(|mut value| value["signed"].take()).unwrap_or_default();
+        let mut lists: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut add = |name: &str, role: &Value| {
+            let keyids = role.get("keyids").and_then(Value::as_array).into_iter().flatten();
+            lists.insert(name.to_owned(), keyids.filter_map(|keyid| Some(keyid.as_str()?.to_owned())).collect());
+        };
+        if let Some(Value::Object(roles)) = signed.get("roles") {
+            for (name, role) in roles {
+                add(name, role);
+            }
+        }
+        if let Some(Value::Array(roles)) = signed.get("delegations").and_then(|all| all.get("roles")) {
+            for role in roles {
+                add(role.get("name").and_then(Value::as_str).unwrap_or_default(), role);
+            }
+        }
+        lists
+    };
+    let (old, new) = (lists(old), lists(new));
+    let reordered = |(name, keyids): (&String, &Vec<String>)| {
+        let before = old.get(name)?;
+        let set = |keyids: &[String]| keyids.iter().cloned().collect::<BTreeSet<_>>();
+        let text = format!("role {}: its keyids stand in another order", Named(name));
+        (before != keyids && set(before) == set(keyids)).then(|| Change::new(Mark::Changed, text))
+    };
+    new.iter().filter_map(reordered).collect()
 }
 
 /// Takes fields out of an object; says whether something is left to show.
@@ -396,7 +432,7 @@ fn delegations(targets: Option<&Targets>) -> Vec<crate::metadata::Delegation> {
 
 fn name(role: &str, version: Option<Version>) -> String {
     match version {
-        Some(version) => format!("{} {version}", Printable(role)),
+        Some(version) => format!("{} {version}", Named(role)),
         None => "nothing: this would be the first".to_owned(),
     }
 }
@@ -427,14 +463,14 @@ fn headline(old: Option<&Value>, new: Option<&Value>) -> Option<Change> {
     let level = |value: Option<&Value>| {
         let levels = value?.get("qualifications")?.as_array()?;
         levels.iter().filter_map(|level| level.get("level")?.as_str()).max().map(|level| {
-            level.strip_prefix("SLSA_BUILD_LEVEL_").map_or_else(|| Printable(level).to_string(), |n| format!("L{n}"))
+            level.strip_prefix("SLSA_BUILD_LEVEL_").map_or_else(|| Named(level).to_string(), |n| format!("L{n}"))
         })
     };
     let state = |value: Option<&Value>| {
         let level = level(value).unwrap_or_else(|| "no level".to_owned());
         match text(value, "status").as_deref() {
             Some("active") => level,
-            Some(status) => format!("{level}, {}", Printable(status)),
+            Some(status) => format!("{level}, {}", Named(status)),
             None => "not there".to_owned(),
         }
     };
@@ -444,5 +480,5 @@ fn headline(old: Option<&Value>, new: Option<&Value>) -> Option<Change> {
         _ if state(old) == state(new) => (Mark::Same, format!("stays {}", state(new))),
         _ => (Mark::Changed, format!("{} -> {}", state(old), state(new))),
     };
-    Some(Change::new(mark, format!("  {kind} {} ({}): {how}", Printable(&called), Printable(&id))))
+    Some(Change::new(mark, format!("  {kind} {} ({}): {how}", Named(&called), Named(&id))))
 }

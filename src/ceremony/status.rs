@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use super::outgoing::{self, Outgoing};
-use super::{CeremonyError, EventName, FiledSignature, SigningEvent};
+use super::{CeremonyError, EventName, FiledSignature, SigningEvent, Witnessed};
 use crate::crypto::{VerifyingKey, sha256};
 use crate::fs::{create_durably, remove_leftovers, write_durably};
 use crate::metadata::{
@@ -93,6 +93,8 @@ pub struct Status {
     pub unreadable_events: Vec<(EventName, String)>,
     /// Who changes keys without the outgoing key having signed.
     pub outgoing_missing: BTreeSet<String>,
+    /// Who witnessed it, once it is finished and somebody must.
+    pub witnessed: Option<Witnessed>,
 }
 
 type PayloadsAndUnreadable = (Vec<SigningEvent>, Vec<(EventName, String)>);
@@ -105,11 +107,13 @@ pub struct AcceptedRisks {
     pub lost: Vec<String>,
     /// Digests of sibling payloads that have been signed and could be completed.
     pub siblings: Vec<String>,
+    /// Why it is published although a witness is asked for and has not signed. Finishing asks for no witness.
+    pub without_witness: Option<String>,
 }
 
 /// The documents that say who may sign an event.
 pub(super) struct Delegator {
-    by: String,
+    pub(super) by: String,
     source: Source,
     families: FamilyThresholds,
 }
@@ -151,7 +155,7 @@ fn delegated_to_before(signed: &SignedState, role: &RoleName) -> bool {
     })
 }
 
-fn pairs<'a>(filed: &[&'a FiledSignature]) -> Vec<(&'a str, &'a str)> {
+pub(super) fn pairs<'a>(filed: &[&'a FiledSignature]) -> Vec<(&'a str, &'a str)> {
     filed.iter().map(|filed| (filed.keyid.as_str(), filed.sig.as_str())).collect()
 }
 
@@ -183,47 +187,74 @@ pub(super) fn why_uncounted(standing: Option<Standing>) -> &'static str {
 impl SigningEvent {
     /// Who may sign this event: the delegators that have been signed, and for a root the proposed one itself.
     pub(super) fn delegators(&self, signed: &SignedState) -> Result<Vec<Delegator>, CeremonyError> {
-        let families = |by: &str, unrecognized: &Unrecognized| {
-            FamilyThresholds::recorded_for(unrecognized, &self.role)
-                .map_err(|problem| RepositoryError::configuration(by, problem))
-        };
-        let of_root = |root: &Root, what: &str| {
-            let by = format!("root {}{what}", root.version);
-            let families = families(&by, &root.unrecognized)?;
-            Ok::<_, CeremonyError>(Delegator { by, source: Source::Root(Box::new(root.clone())), families })
-        };
         let not_yet = |before| RepositoryError::NotYet { role: self.role.clone(), before };
         match &self.role {
             RoleName::Root => {
                 let proposed: Root = self.envelope.unverified()?;
                 let before = signed.roots().rev().map(|(root, _)| root).find(|root| root.version < proposed.version);
                 let mut delegators: Vec<Delegator> =
-                    before.map(|root| of_root(root, "")).transpose()?.into_iter().collect();
-                delegators.push(of_root(&proposed, " (proposed)")?);
+                    before.map(|root| self.of_root(root, "")).transpose()?.into_iter().collect();
+                delegators.push(self.of_root(&proposed, " (proposed)")?);
                 Ok(delegators)
             }
             RoleName::Targets => {
                 let root = signed.root().ok_or_else(|| not_yet(RoleName::Root))?;
-                Ok(vec![of_root(root, "")?])
+                Ok(vec![self.of_root(root, "")?])
             }
-            role => {
+            _ => {
                 let targets = &signed.targets().ok_or_else(|| not_yet(RoleName::Targets))?.document;
-                let delegations = targets.delegations.as_ref();
-                let found = delegations.and_then(|all| Some((all.clone(), all.to_role(role.as_str())?)));
-                let (delegations, delegation) = match found {
-                    Some(found) => found,
-                    None if delegated_to_before(signed, role) => {
-                        let (role, by) = (role.clone(), format!("targets {}", targets.version()));
-                        return Err(CeremonyError::NoLongerDelegated { role, by });
+                match self.of_targets(targets)? {
+                    Some(delegator) => Ok(vec![delegator]),
+                    None if delegated_to_before(signed, &self.role) => {
+                        let (role, by) = (self.role.clone(), format!("targets {}", targets.version()));
+                        Err(CeremonyError::NoLongerDelegated { role, by })
                     }
-                    None => return Err(not_yet(RoleName::Targets).into()),
-                };
-                let source = Source::Targets(Box::new(delegations), Box::new(delegation));
-                let by = format!("targets {}", targets.version());
-                let families = families(&by, &targets.unrecognized)?;
-                Ok(vec![Delegator { by, source, families }])
+                    None => Err(not_yet(RoleName::Targets).into()),
+                }
             }
         }
+    }
+
+    /// Who may sign this event or could at any time before: what happened then is judged by what held then.
+    pub(super) fn delegators_of_all_times(&self, signed: &SignedState) -> Result<Vec<Delegator>, CeremonyError> {
+        match &self.role {
+            RoleName::Root => self.delegators(signed),
+            RoleName::Targets => signed.roots().map(|(root, _)| self.of_root(root, "")).collect(),
+            _ => signed.every_targets().filter_map(|targets| self.of_targets(&targets.document).transpose()).collect(),
+        }
+    }
+
+    /// Who may sign this event; of a role that is no longer delegated to, who could until then. What happened is told by
+    /// that, and nothing is finished by it.
+    pub(super) fn delegators_then(&self, signed: &SignedState) -> Result<Vec<Delegator>, CeremonyError> {
+        match self.delegators(signed) {
+            Err(CeremonyError::NoLongerDelegated { .. }) => {
+                Ok(self.delegators_of_all_times(signed)?.pop().into_iter().collect())
+            }
+            delegators => delegators,
+        }
+    }
+
+    fn of_root(&self, root: &Root, what: &str) -> Result<Delegator, CeremonyError> {
+        let by = format!("root {}{what}", root.version);
+        let families = self.families(&by, &root.unrecognized)?;
+        Ok(Delegator { by, source: Source::Root(Box::new(root.clone())), families })
+    }
+
+    /// `None` where it does not delegate to the role.
+    fn of_targets(&self, targets: &Targets) -> Result<Option<Delegator>, CeremonyError> {
+        let delegations = targets.delegations.as_ref();
+        let found = delegations.and_then(|all| Some((all.clone(), all.to_role(self.role.as_str())?)));
+        let Some((delegations, delegation)) = found else { return Ok(None) };
+        let source = Source::Targets(Box::new(delegations), Box::new(delegation));
+        let by = format!("targets {}", targets.version());
+        let families = self.families(&by, &targets.unrecognized)?;
+        Ok(Some(Delegator { by, source, families }))
+    }
+
+    fn families(&self, by: &str, unrecognized: &Unrecognized) -> Result<FamilyThresholds, CeremonyError> {
+        FamilyThresholds::recorded_for(unrecognized, &self.role)
+            .map_err(|problem| RepositoryError::configuration(by, problem).into())
     }
 
     /// Where the event stands.
@@ -231,8 +262,18 @@ impl SigningEvent {
     /// # Errors
     /// When it cannot be read, or nobody may sign it yet.
     pub fn status(&self, copy: &WorkingCopy, signed: &SignedState) -> Result<Status, CeremonyError> {
+        self.delegators(signed)?;
+        self.status_told(copy, signed)
+    }
+
+    /// The same for telling what happened, also in an event of a role that is no longer delegated to.
+    pub(super) fn status_told(&self, copy: &WorkingCopy, signed: &SignedState) -> Result<Status, CeremonyError> {
         let (payloads, unreadable_events) = self.payloads_of_all(copy)?;
-        self.status_among(signed, &payloads, unreadable_events)
+        let mut status = self.status_told_among(signed, &payloads, unreadable_events)?;
+        if status.state == EventState::Finished {
+            status.witnessed = self.witnessed(signed)?;
+        }
+        Ok(status)
     }
 
     /// Where the event stands, if these are all payloads that are known.
@@ -242,7 +283,17 @@ impl SigningEvent {
         payloads: &[Self],
         unreadable_events: Vec<(EventName, String)>,
     ) -> Result<Status, CeremonyError> {
-        let delegators = self.delegators(signed)?;
+        self.delegators(signed)?;
+        self.status_told_among(signed, payloads, unreadable_events)
+    }
+
+    pub(super) fn status_told_among(
+        &self,
+        signed: &SignedState,
+        payloads: &[Self],
+        unreadable_events: Vec<(EventName, String)>,
+    ) -> Result<Status, CeremonyError> {
+        let delegators = self.delegators_then(signed)?;
         let counts = self.counts_under(&delegators)?;
         let state = match self.finished_as(signed)? {
             Some(same) if same => EventState::Finished,
@@ -257,6 +308,7 @@ impl SigningEvent {
             siblings: self.siblings(signed, payloads)?,
             unreadable_events,
             outgoing_missing: outgoing_missing(&delegators, &counts),
+            witnessed: None,
             counts,
         })
     }
@@ -378,7 +430,22 @@ impl SigningEvent {
         self.counts_under(&self.delegators(signed)?)
     }
 
-    fn counts_under(&self, delegators: &[Delegator]) -> Result<Vec<Under>, CeremonyError> {
+    /// The digests of the signatures that counted: those of valid ones that a count names.
+    pub(super) fn counted(
+        &self,
+        delegators: &[Delegator],
+        counts: &[Under],
+    ) -> Result<BTreeSet<String>, CeremonyError> {
+        let lines = || counts.iter().flat_map(|under| &under.tally.lines);
+        let valid = |keyid: &str| lines().any(|line| line.standing == Standing::Valid && line.keyid.as_str() == keyid);
+        let chosen = self.chosen(delegators)?;
+        let counted = self.over_this_payload().filter(|filed| {
+            valid(&filed.keyid) && chosen.get(filed.keyid.as_str()).is_some_and(|sig| *sig == filed.sig)
+        });
+        Ok(counted.map(FiledSignature::digest).collect())
+    }
+
+    pub(super) fn counts_under(&self, delegators: &[Delegator]) -> Result<Vec<Under>, CeremonyError> {
         let envelope = Envelope::parse(&self.assembled(&self.chosen(delegators)?)?)?;
         let count = |delegator: &Delegator| {
             let authority = delegator.authority(&self.role)?;
@@ -426,7 +493,7 @@ impl SigningEvent {
             if other.digest() == own {
                 continue;
             }
-            let counts = other.counts(signed)?;
+            let counts = other.counts_under(&other.delegators_then(signed)?)?;
             if counts.iter().any(|under| under.tally.counted > 0) {
                 let digest = hex::encode(other.digest());
                 siblings.push(Sibling { digest, event: other.name.clone(), counts });
@@ -454,6 +521,18 @@ impl SigningEvent {
         if keyids.is_empty() { Err(CeremonyError::NotASigner { role: self.role.clone() }) } else { Ok(keyids) }
     }
 
+    /// Checks that a key may sign this: it is listed, and in a rehearsal it is none of what is rehearsed. Whoever keeps in mind
+    /// what keys sign for asks this first, so that a key that is refused is not noted.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn check_signer(&self, signed: &SignedState, canonical_spki: &[u8]) -> Result<(), CeremonyError> {
+        if self.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.refuses(canonical_spki)) {
+            return Err(CeremonyError::RealKey);
+        }
+        self.keyids_of(signed, &sha256(canonical_spki)).map(drop)
+    }
+
     /// Signs with a key, under every keyid by which a delegator knows it, and files the signatures. One by this key that
     /// lies here already is left as it is.
     ///
@@ -462,6 +541,12 @@ impl SigningEvent {
     /// # Errors
     /// When the key may not sign this role, or cannot.
     pub fn sign(&mut self, signed: &SignedState, key: &dyn Signer) -> Result<Vec<std::path::PathBuf>, CeremonyError> {
+        let filed = self.to_file(signed, key)?;
+        filed.into_iter().map(|filed| self.file(filed)).collect()
+    }
+
+    /// What [`SigningEvent::sign`] files: signatures made now, or those by this key that lie here already.
+    pub(super) fn to_file(&self, signed: &SignedState, key: &dyn Signer) -> Result<Vec<FiledSignature>, CeremonyError> {
         let signatures = self.signatures_by(signed, key)?;
         let here: Vec<&FiledSignature> = self.over_this_payload().collect();
         let standings = self.standings(&self.delegators(signed)?, &pairs(&here))?;
@@ -477,8 +562,7 @@ impl SigningEvent {
             };
             there.get(keyid.as_str()).cloned().unwrap_or(new)
         };
-        let filed: Vec<FiledSignature> = signatures.iter().map(filed).collect();
-        filed.into_iter().map(|filed| self.file(filed)).collect()
+        Ok(signatures.iter().map(filed).collect())
     }
 
     /// A key's signatures over this payload, by every keyid under which a delegator lists it.
@@ -490,9 +574,7 @@ impl SigningEvent {
         signed: &SignedState,
         key: &dyn Signer,
     ) -> Result<BTreeMap<KeyId, Vec<u8>>, CeremonyError> {
-        if self.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.refuses(key.canonical_spki())) {
-            return Err(CeremonyError::RealKey);
-        }
+        self.check_signer(signed, key.canonical_spki())?;
         let delegators = self.delegators(signed)?;
         let listed = delegators.iter().flat_map(|delegator| delegator.listed(&self.role));
         let signatures = key.sign_as_listed(&self.role, self.version, self.envelope.signed_bytes(), listed)?;
@@ -561,7 +643,7 @@ impl SigningEvent {
         let directory = copy.signed_directory();
         for (path, bytes) in &self.targets {
             let name = path.url_path(Some(&sha256(bytes)));
-            let file = copy.below(directory.join("targets").join(name))?;
+            let file = copy.free_of_links(directory.join("targets").join(name))?;
             let parent = file.parent().unwrap_or(&directory);
             fs_err::create_dir_all(parent)?;
             remove_leftovers(parent);
@@ -571,7 +653,7 @@ impl SigningEvent {
         let mut counted = self.chosen(&self.delegators(signed)?)?;
         counted
             .retain(|keyid, _| lines().any(|line| line.standing == Standing::Valid && line.keyid.as_str() == *keyid));
-        fs_err::create_dir_all(copy.below(&directory)?)?;
+        fs_err::create_dir_all(copy.free_of_links(directory.clone())?)?;
         remove_leftovers(&directory);
         let created = create_durably(&directory.join(self.file_name()), &self.assembled(&counted)?)?;
         match self.finished_as(signed)? {

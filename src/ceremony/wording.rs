@@ -141,8 +141,15 @@ pub(super) fn words(steps: &[Step]) -> Option<String> {
         // A list as a whole, or one of its items.
         let whole = || matches(pattern.strip_suffix("[*]")?, steps);
         let names = matches(pattern, steps).or_else(whole)?;
-        let quote = |text: String, (index, name): (usize, &String)| text.replace(&format!("{{{}}}", index + 1), name);
-        Some(names.iter().enumerate().fold((*words).to_owned(), quote))
+        // In one pass: a name may look like the place of another.
+        let mut parts = words.split('{');
+        let mut text = parts.next()?.to_owned();
+        for part in parts {
+            let (index, rest) = part.split_once('}')?;
+            text.push_str(names.get(index.parse::<usize>().ok()?.checked_sub(1)?)?);
+            text.push_str(rest);
+        }
+        Some(text)
     })
 }
 
@@ -156,7 +163,7 @@ fn matches(pattern: &str, steps: &[Step]) -> Option<Vec<String>> {
     for step in steps {
         match (wanted.next()?, step) {
             (("*", false), Step::Field(name)) | (("*", true), Step::Item(name)) => {
-                names.push(crate::printable::Printable(name).to_string());
+                names.push(crate::printable::Named(name).to_string());
             }
             ((field, false), Step::Field(name)) if field == name => {}
             _ => return None,
@@ -361,7 +368,7 @@ mod tests {
     #[test]
     fn what_has_no_words_says_so() {
         let changes = diff::raw("signed", Some(&json!({})), Some(&json!({"x-evil": {"a\u{1b}": 1}})));
-        assert_eq!(changes[0].text, "no words for signed.x-evil.a\\u{1b}: 1");
+        assert_eq!(changes[0].text, "no words for signed.x-evil.\"a\\u{1b}\": 1");
         let changes = diff::raw("  ", None, Some(&json!({"status": "active"})));
         assert_eq!(changes[0].text, "  whether it is in use: \"active\" (.status)");
     }

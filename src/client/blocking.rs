@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -324,8 +325,12 @@ impl MultiRepository {
     }
 }
 
+/// How often it is seen whether connections are left.
+const CONNECTIONS_ARE_LOOKED_AT: Duration = Duration::from_millis(200);
+
 /// A private runtime. What is asked for runs on the thread that calls; a thread of its own looks after connections, which
-/// may be in use by whoever shares the fetcher.
+/// may be in use by whoever shares the fetcher: so it stays for as long as there are any. It is not there in a process that
+/// was forked off.
 #[derive(Debug)]
 struct Waiting {
     runtime: Handle,
@@ -341,7 +346,13 @@ impl Waiting {
         let handle = runtime.handle().clone();
         let (in_use, unused) = oneshot::channel();
         std::thread::Builder::new().name("trustroot".to_owned()).spawn(move || {
-            let _ = runtime.block_on(unused);
+            runtime.block_on(async {
+                let _ = unused.await;
+                // Connections that are kept for the next request end with the fetcher, or when they were idle for long.
+                while Handle::current().metrics().num_alive_tasks() > 0 {
+                    tokio::time::sleep(CONNECTIONS_ARE_LOOKED_AT).await;
+                }
+            });
             // What still blocks a thread is not waited for.
             runtime.shutdown_background();
         })?;

@@ -24,6 +24,23 @@ pub struct LocalCache {
     directory: PathBuf,
     mode: CacheMode,
     index: Option<VerifiedIndex>,
+    /// Which directory it was at the beginning, where it was there.
+    began_as: Option<Identity>,
+}
+
+/// What tells a directory from another one of its name: device and inode.
+type Identity = (u64, u64);
+
+#[cfg(unix)]
+fn identity(directory: &Path) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata(directory).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Nothing tells them apart.
+#[cfg(not(unix))]
+fn identity(_: &Path) -> Option<Identity> {
+    None
 }
 
 /// The newest root, timestamp and snapshot are the floors that trust may not fall below, so they must not be lost. The
@@ -46,9 +63,22 @@ fn survival(file: &StoredFile) -> Survives {
 const LONGEST: u64 = 512_000_000;
 
 impl LocalCache {
-    /// Uses a directory, which is made when something is first kept.
+    /// Uses a directory, which is made when something is first kept. One that is there now, and is gone or another one by
+    /// then, gets nothing: somebody has forgotten what it held, perhaps to trust something else.
     pub fn new(directory: impl Into<PathBuf>, mode: CacheMode) -> Self {
-        Self { directory: directory.into(), mode, index: None }
+        let directory = directory.into();
+        Self { began_as: identity(&directory), directory, mode, index: None }
+    }
+
+    fn check_is_the_same(&self) -> io::Result<()> {
+        if self.began_as.is_some() && self.began_as != identity(&self.directory) {
+            let directory = self.directory.display();
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("`{directory}` was removed or replaced while this ran, and nothing is kept there"),
+            ));
+        }
+        Ok(())
     }
 
     /// Lets an index stand beside large targets documents, so that a look-up in one that was verified before costs a
@@ -84,6 +114,7 @@ impl Store for LocalCache {
 
     fn write(&self, file: &StoredFile, bytes: &[u8]) -> io::Result<()> {
         let path = self.path(file);
+        self.check_is_the_same()?;
         fs::create_dir_all(path.parent().unwrap_or(&self.directory))?;
         replace(&path, bytes, survival(file))
     }
@@ -102,6 +133,7 @@ impl Store for LocalCache {
 
     /// Also clears away what killed updates left.
     fn try_lock(&self) -> io::Result<Option<StoreLock>> {
+        self.check_is_the_same()?;
         fs::create_dir_all(&self.directory)?;
         let Some(lock) = Lock::try_acquire(&self.directory)? else { return Ok(None) };
         for below in ["root_history", "history", "client", "index", ""] {
@@ -260,5 +292,30 @@ mod guarded {
     pub(super) fn open(_: &Path, _: &Path, index: &VerifiedIndex) -> io::Result<Option<Box<dyn GuardedFile>>> {
         let _ = index.pin_directory();
         Ok(None)
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_took_the_place_of_another_gets_nothing_of_it() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("metadata");
+        let timestamp = StoredFile::Metadata(LocalFile::Role(RoleName::Timestamp));
+        let cache = LocalCache::new(&directory, CacheMode::ReadWrite);
+        cache.write(&timestamp, b"the first of all").unwrap();
+        let cache = LocalCache::new(&directory, CacheMode::ReadWrite);
+        fs::rename(&directory, home.path().join("removed")).unwrap();
+        for replaced in [false, true] {
+            if replaced {
+                fs::create_dir(&directory).unwrap();
+            }
+            assert_eq!(cache.write(&timestamp, b"late").unwrap_err().kind(), io::ErrorKind::NotFound);
+            assert_eq!(cache.try_lock().map(drop).unwrap_err().kind(), io::ErrorKind::NotFound);
+            assert_eq!(directory.exists(), replaced);
+            assert!(!replaced || fs::read_dir(&directory).unwrap().next().is_none());
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::EncodedName;
-use crate::printable::Printable;
+use crate::printable::{Line, Printable};
 
 /// Longest target path, in bytes.
 const LONGEST: usize = 4096;
@@ -97,7 +97,8 @@ const PATH: &AsciiSet = &CONTROLS
 
 impl fmt::Display for TargetPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Printable(&self.0).fmt(f)
+        // Whole: two that differ at the end must not look the same. It has no backslash.
+        Line(&self.0).fmt(f)
     }
 }
 

@@ -30,6 +30,9 @@ pub struct Config {
     /// Denials of the catalog: builder IDs, verifier IDs and keys that are refused whatever their namespace says.
     #[serde(default)]
     pub denials: Vec<toml::Value>,
+    /// What ceremonies ask for beside signatures.
+    #[serde(default)]
+    pub ceremony: CeremonyConfig,
     /// Files with certificates that are believed about devices, besides those that the program knows, relative to the
     /// working copy.
     #[serde(default)]
@@ -37,6 +40,22 @@ pub struct Config {
     /// Of a rehearsal: what is rehearsed. Nothing that is signed here is valid anywhere.
     #[serde(default)]
     pub rehearsal: Option<Rehearsal>,
+}
+
+/// What ceremonies ask for beside signatures.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct CeremonyConfig {
+    /// People who replay ceremonies and sign what happened; they sign no role.
+    #[serde(default)]
+    pub witnesses: Vec<String>,
+    /// How many of their keys must have signed before a document is published; 1 where it is left out.
+    #[serde(default)]
+    pub witness_threshold: Option<u64>,
+    /// The roles whose ceremonies are witnessed; root and targets where it is left out.
+    #[serde(default)]
+    pub witnessed_roles: Option<Vec<String>>,
 }
 
 /// Somebody, or some machine, that holds keys.
@@ -230,6 +249,7 @@ impl Config {
                 return wrong(at("sign-within-days"), "must be shorter than `expires-after-days`".into());
             }
         }
+        self.check_witnesses().or_else(|(field, problem)| wrong(format!("ceremony.{field}"), problem))?;
         if let Some(Err(problem)) = self.rehearsal.as_ref().map(Rehearsal::check) {
             return wrong("rehearsal".into(), problem);
         }
@@ -239,6 +259,35 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// Everybody named is there and signs nothing; the error is a field and what is wrong with it.
+    fn check_witnesses(&self) -> Result<(), (&'static str, String)> {
+        let CeremonyConfig { witnesses, witness_threshold, witnessed_roles } = &self.ceremony;
+        if witnesses.is_empty() && (witness_threshold.is_some() || witnessed_roles.is_some()) {
+            return Err(("witnesses", "names nobody".into()));
+        }
+        if witnesses.iter().collect::<BTreeSet<_>>().len() != witnesses.len() {
+            return Err(("witnesses", "names somebody twice".into()));
+        }
+        for witness in witnesses {
+            if !self.people.contains_key(witness) {
+                return Err(("witnesses", format!("`{witness}` is not among the people")));
+            }
+            if let Some((role, _)) = self.policies().iter().find(|(_, policy)| policy.signers.contains(witness)) {
+                return Err(("witnesses", format!("`{witness}` signs {role}, and a witness signs no role")));
+            }
+        }
+        if *witness_threshold == Some(0) {
+            return Err(("witness-threshold", "a threshold is at least 1".into()));
+        }
+        let known = |role: &String| ["root", "targets"].contains(&role.as_str());
+        match witnessed_roles {
+            Some(roles) if roles.is_empty() || !roles.iter().all(known) => {
+                Err(("witnessed-roles", "expected `root`, `targets` or both".into()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Every role with its policy, the top-level ones first.

@@ -25,9 +25,11 @@ mod proposal;
 mod rehearsal;
 mod rules;
 mod signed;
+mod strays;
+mod witnesses;
 mod working_copy;
 
-pub use config::{Config, NamespaceConfig, Person, Policy, Roles, RsaScheme};
+pub use config::{CeremonyConfig, Config, NamespaceConfig, Person, Policy, Roles, RsaScheme};
 pub use document::{BuilderFile, KeyEntry, NamespaceFile};
 pub use error::RepositoryError;
 pub use family_thresholds::{FAMILY_THRESHOLDS, FamilyCount, FamilyThresholds};
@@ -39,4 +41,5 @@ pub(crate) use rehearsal::mark;
 pub use rules::Keys;
 pub(crate) use rules::{Moment, Offered, judge, same_name};
 pub use signed::{SignedRole, SignedState, file_name};
+pub use witnesses::{WITNESSES, Witnesses};
 pub use working_copy::{CONFIG_FILE, HeldKey, SIGNED_DIRECTORY, WorkingCopy, evidence_name};

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::config::Policy;
 use super::document::publishable;
 use super::working_copy::HeldKey;
-use super::{FAMILY_THRESHOLDS, RepositoryError, SignedState, WorkingCopy};
+use super::{FAMILY_THRESHOLDS, RepositoryError, SignedState, WITNESSES, WorkingCopy};
 use crate::builders::{Namespace, namespace_patterns};
 use crate::crypto::sha256;
 use crate::metadata::{Expires, HashAlgorithm, KeyId, PublicKey, RoleName, TargetPath, Version};
@@ -114,6 +114,9 @@ fn root(copy: &WorkingCopy, mut value: Map<String, Value>) -> Result<Map<String,
     value.insert("keys".to_owned(), keys.into());
     value.insert("roles".to_owned(), roles.into());
     record_families(&mut value, copy, |role| !matches!(role, RoleName::Delegated(_)));
+    if let Some(witnesses) = copy.witnesses()? {
+        value.insert(WITNESSES.to_owned(), witnesses.to_value());
+    }
     Ok(value)
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{FamilyThresholds, Rehearsal, RepositoryError, SignedState};
+use super::{FamilyThresholds, Rehearsal, RepositoryError, SignedState, Witnesses};
 use crate::builders::{
     Builder, BuilderId, CATALOG_PATH, Catalog, Namespace, Signer, Status, Verifier, builder_against_catalog,
     builder_path, builder_succession, catalog_path, catalog_succession, namespace_patterns, verifier_against_catalog,
@@ -199,6 +199,46 @@ impl Problems<'_> {
             "targets" => Some((&root.keys, &root.targets)),
             _ => None,
         });
+        self.check_witnesses(root);
+    }
+
+    /// Who must witness can be read, is not who signs, and can be met.
+    fn check_witnesses(&mut self, root: &Root) {
+        let witnesses = match Witnesses::recorded(&root.unrecognized) {
+            Ok(Some(witnesses)) => witnesses,
+            Ok(None) => return,
+            Err(problem) => return self.add(problem),
+        };
+        let of_roles =
+            [&root.root, &root.targets, &root.snapshot, &root.timestamp].into_iter().flat_map(|of| &of.keyids);
+        let signs: BTreeSet<Vec<u8>> = of_roles
+            .filter_map(|keyid| VerifyingKey::from_metadata(root.keys.get(keyid)?).ok())
+            .map(|key| key.canonical_spki().to_vec())
+            .collect();
+        let physical = witnesses.physical();
+        for (spki, listed) in &physical {
+            let owner = Printable(listed.owner().unwrap_or("nobody named"));
+            if signs.contains(spki) {
+                self.add(format!("the witness {owner} has a key that signs a role"));
+            }
+            if !self.trial
+                && let Some(name) = example_key_name(spki)
+            {
+                self.add(format!("the witness {owner} has the throwaway key `{name}`, whose secret half is public"));
+            }
+            if self.rehearsal.is_some_and(|rehearsal| rehearsal.refuses(spki)) {
+                self.add(format!("the witness {owner} has a key of the real repository, and this is a rehearsal"));
+            }
+        }
+        let only_public =
+            |key: &PublicKey| key.to_value()["keyval"].as_object().is_some_and(|keyval| keyval.len() == 1);
+        if !witnesses.keys.iter().all(only_public) {
+            self.add("a witness's key is listed with more than its public half");
+        }
+        if witnesses.threshold > physical.len() as u64 {
+            let (needed, there) = (witnesses.threshold, physical.len());
+            self.add(format!("{needed} witnesses must sign, and {there} usable keys of theirs are listed"));
+        }
     }
 
     /// What is asked of families of keys can be read, is about roles that are signed in ceremonies, and can be met.
@@ -487,7 +527,9 @@ impl Problems<'_> {
 
 /// Whether two names are one, however they are spelled: by the letters that people see.
 pub(crate) fn same_name(name: &str) -> String {
-    let skeleton: String = unicode_security::confusable_detection::skeleton(name.trim()).collect();
+    // Forges write `@alice` where others write `alice`.
+    let name = name.trim().trim_start_matches('@');
+    let skeleton: String = unicode_security::confusable_detection::skeleton(name).collect();
     skeleton.to_lowercase()
 }
 

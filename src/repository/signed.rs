@@ -13,7 +13,7 @@ use crate::metadata::{Document, Envelope, Occasion, RoleName, Root, TargetFile, 
 use crate::trust::{Authority, ExpectRoot, Refusal, Request, RootPolicy, UpdateStart, Verified, verify};
 
 /// Longest metadata file that is read, in bytes.
-const LONGEST: u64 = 512_000_000;
+pub(super) const LONGEST: u64 = 512_000_000;
 
 /// The name of a role's metadata file in a repository with consistent snapshots, percent-encoded.
 pub fn file_name(role: &RoleName, version: Version) -> String {
@@ -290,7 +290,7 @@ impl SignedState {
         if same { Ok(bytes) } else { Err(RepositoryError::configuration(name, "is not the file that was signed for")) }
     }
 
-    fn parse(&self, role: &RoleName, bytes: &[u8]) -> Result<Envelope, Refusal> {
+    pub(super) fn parse(&self, role: &RoleName, bytes: &[u8]) -> Result<Envelope, Refusal> {
         let envelope = Envelope::parse_for(self.occasion, bytes);
         envelope.map_err(|source| Refusal::Malformed { role: role.clone(), source })
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::config::place;
 use super::document::{publishable, read_namespace, to_json};
 use super::lint::holds_private_key;
-use super::{Config, NamespaceFile, Rehearsal, RepositoryError, RsaScheme, SignedState, rehearsal};
+use super::{Config, NamespaceFile, Rehearsal, RepositoryError, RsaScheme, SignedState, Witnesses, rehearsal};
 use crate::builders::{CATALOG_MEDIA_TYPE, CATALOG_PATH, Catalog, Namespace};
 use crate::crypto::{KeyFamily, VerifyingKey, metadata_key, sha256, spki_from_pem};
 use crate::example_keys::example_key_name;
@@ -102,7 +102,14 @@ impl WorkingCopy {
     /// # Errors
     /// When a part of it is a symbolic link.
     pub fn below(&self, name: impl AsRef<Path>) -> Result<PathBuf, RepositoryError> {
-        let path = self.directory.join(name);
+        self.free_of_links(self.directory.join(name))
+    }
+
+    /// A path that begins with the directory of the working copy, and that no link leads somewhere else.
+    ///
+    /// # Errors
+    /// When a part of it is a symbolic link.
+    pub(crate) fn free_of_links(&self, path: PathBuf) -> Result<PathBuf, RepositoryError> {
         refuse_links(&self.directory, &path)?;
         Ok(path)
     }
@@ -257,6 +264,30 @@ impl WorkingCopy {
             return Err(wrong("one person alone could sign; raise the threshold, or let more people sign".to_owned()));
         }
         Ok(keys)
+    }
+
+    /// Who must witness ceremonies, as the configuration has it; `None` where nobody must.
+    ///
+    /// # Errors
+    /// When a key cannot be read, or the threshold can never be met.
+    pub fn witnesses(&self) -> Result<Option<Witnesses>, RepositoryError> {
+        let ceremony = &self.config.ceremony;
+        if ceremony.witnesses.is_empty() {
+            return Ok(None);
+        }
+        let held = ceremony.witnesses.iter().map(|witness| self.keys_of(witness)).collect::<Result<Vec<_>, _>>()?;
+        let keys: Vec<PublicKey> = held.into_iter().flatten().map(|held| held.listed).collect();
+        let roles = [RoleName::Root, RoleName::Targets].into_iter().filter(|role| {
+            let named = ceremony.witnessed_roles.as_ref();
+            named.is_none_or(|named| named.iter().any(|name| name == role.as_str()))
+        });
+        let witnesses = Witnesses { keys, threshold: ceremony.witness_threshold.unwrap_or(1), roles: roles.collect() };
+        let keys = witnesses.physical().len();
+        if witnesses.threshold > keys as u64 {
+            let problem = format!("{} of {keys} witnesses can never sign", witnesses.threshold);
+            return Err(RepositoryError::configuration(format!("{CONFIG_FILE}: ceremony.witness-threshold"), problem));
+        }
+        Ok(Some(witnesses))
     }
 
     /// The builders and verifiers of a namespace.

@@ -391,3 +391,19 @@ fn a_response_is_believed_for_its_signature_alone() {
     assert_eq!(collect(&|_| {}), Fate::Known);
     assert_eq!(registry.event("root-v2").signatures.len(), 1);
 }
+
+#[test]
+fn what_is_said_to_be_signed_beside_is_a_digest_or_refused() {
+    let (registry, event) = second_root();
+    let forged = "00\u{1b}[2J\u{1b}[HREVIEW of signing event root-v2";
+    for siblings in [vec![forged.to_owned()], vec!["A".repeat(64)], vec!["0".repeat(64); 1001]] {
+        let mut parts = Parts::of(&write(&registry, &event));
+        parts.index["unknownSiblings"] = siblings.into();
+        let refused = open(&registry, &parts.listed_so());
+        assert!(matches!(refused, Err(CeremonyError::MalformedRequest { .. })), "{refused:?}");
+    }
+    let mut parts = Parts::of(&write(&registry, &event));
+    parts.index["unknownSiblings"] = vec!["0".repeat(64)].into();
+    let request = open(&registry, &parts.listed_so()).unwrap();
+    assert_eq!(request.status().unwrap().siblings[0].digest, "0".repeat(64));
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use trustroot::ceremony::{CeremonyError, SigningEvent};
-use trustroot::crypto::{KeyAlgorithm, SecretKey, sha256};
+use trustroot::crypto::{KeyAlgorithm, SecretKey, VerifyingKey, sha256};
 use trustroot::publish::PublishError;
 
 use crate::support::Registry;
@@ -163,6 +163,25 @@ fn one_physical_key_twice_in_a_role_is_not_published() {
     );
 }
 
+/// What was smuggled past this is refused by the clients that try it before it is published.
+#[test]
+fn a_key_whose_secret_half_is_public_is_not_finished() {
+    let everybodys = SecretKey::from_pem(include_str!("../../keys.example/mallory.pem"), None).unwrap();
+    let registry = published();
+    let mut event = tamper(&registry, &registry.start("root"), |signed| {
+        signed["keys"]["everybodys"] = everybodys.public().to_value();
+        signed["roles"]["targets"]["keyids"].as_array_mut().unwrap().push("everybodys".into());
+    });
+    for signer in EVERYBODY {
+        registry.sign(&mut event, signer).unwrap();
+    }
+    let before = registry.files("repository");
+    let Err(CeremonyError::BreaksRules { problems }) = registry.finish(&event) else { panic!("finished") };
+    let said = "targets lists the throwaway key `mallory`, whose secret half is public";
+    assert!(problems.iter().any(|problem| problem == said), "{problems:?}");
+    assert_eq!(registry.files("repository"), before);
+}
+
 #[test]
 fn a_threshold_that_nobody_can_meet_is_not_published() {
     refused_root(
@@ -211,6 +230,8 @@ fn what_has_expired_or_never_does_is_not_published() {
         ("2099-01-01T00:00:00Z", "more than ten years from now"),
         ("2027-01-01T00:00:00.5Z", "others read whole seconds of UTC only"),
         ("2027-01-01T00:00:00+00:00", "others read whole seconds of UTC only"),
+        ("2027-01-01t00:00:00z", "others read whole seconds of UTC only"),
+        ("2027-01-01 00:00:00Z", "others read whole seconds of UTC only"),
     ] {
         refused_root(|signed| signed["expires"] = expires.into(), expected);
     }
@@ -276,6 +297,11 @@ fn what_others_would_read_otherwise_is_not_published() {
 #[test]
 fn a_root_that_is_longer_than_others_read_is_not_published() {
     refused_root(|signed| signed["x-note"] = "x".repeat(512_000).into(), "other clients read roots of 512000");
+    // Of targets they read more.
+    let registry = published();
+    let event = tamper(&registry, &registry.start("targets"), |signed| signed["x-note"] = "x".repeat(512_000).into());
+    let review = event.review(&registry.copy(), &registry.signed(), registry.now).unwrap();
+    assert!(review.problems.is_empty(), "{:?}", review.problems);
 }
 
 #[test]
@@ -289,18 +315,43 @@ fn keys_that_others_do_not_know_by_their_keyid_are_not_published() {
             1,
         )
     });
-    let event = tamper(&registry, &registry.start("root"), |signed| {
-        let keys = signed["keys"].as_object_mut().unwrap();
-        let of_dora = keys.iter().find(|(_, key)| key["x-tuf-on-ci-keyowner"] == "dora").unwrap().0.clone();
-        let key = keys.remove(&of_dora).unwrap();
-        keys.insert("dora".to_owned(), key);
-        for keyid in signed["roles"]["root"]["keyids"].as_array_mut().unwrap() {
-            if *keyid == *of_dora {
-                *keyid = "dora".into();
+    let event = tamper(&registry, &registry.start("root"), |signed| call(signed, "dora", "dora"));
+    refused(&registry, event, EVERYBODY, "the keyid dora is not the SHA-256 of its key");
+}
+
+/// Lists the key of somebody under another keyid.
+fn call(signed: &mut Value, person: &str, name: &str) {
+    let keys = signed["keys"].as_object_mut().unwrap();
+    let old = keys.iter().find(|(_, key)| key["x-tuf-on-ci-keyowner"] == person).unwrap().0.clone();
+    let key = keys.remove(&old).unwrap();
+    keys.insert(name.to_owned(), key);
+    for role in signed["roles"].as_object_mut().unwrap().values_mut() {
+        for keyid in role["keyids"].as_array_mut().unwrap() {
+            if *keyid == *old {
+                *keyid = name.into();
             }
         }
-    });
-    refused(&registry, event, EVERYBODY, "the keyid dora is not the SHA-256 of its key");
+    }
+}
+
+#[test]
+fn a_keyid_that_others_refuse_stays_with_the_key_that_has_it_and_passes_to_no_other() {
+    let mut registry = published();
+    let mut event = tamper(&registry, &registry.start("root"), |signed| call(signed, "carol", "carols"));
+    for signer in EVERYBODY {
+        registry.sign(&mut event, signer).unwrap();
+    }
+    smuggle(&registry, &event);
+    registry.now += chrono::Duration::days(1);
+    let said = "the keyid carols is not the SHA-256 of its key, and others refuse that";
+    let event = tamper(&registry, &registry.start("root"), |signed| call(signed, "carol", "carols"));
+    let review = event.review(&registry.copy(), &registry.signed(), registry.now).unwrap();
+    assert!(review.problems.is_empty() && review.notes.iter().any(|note| note == said), "{review:?}");
+    // Another key under it is a mistake of today.
+    registry.add_key("carol", SecretKey::ed25519_from_seed(&[0xca; 32]).unwrap());
+    let event = tamper(&registry, &registry.start("root"), |signed| call(signed, "carol", "carols"));
+    let review = event.review(&registry.copy(), &registry.signed(), registry.now).unwrap();
+    assert!(review.problems.iter().any(|problem| problem == said), "{review:?}");
 }
 
 #[test]
@@ -332,15 +383,34 @@ fn a_kind_of_key_that_not_every_client_reads_and_a_key_without_a_role_are_pointe
             .retain(|keyid| !keyid.as_str().unwrap().starts_with('0'));
         let key = json!({"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": "07".repeat(32)}});
         signed["keys"]["ab"] = key;
+        // Of one that nobody can use there is nothing to say about who reads it.
+        let key = json!({"keytype": "weird", "scheme": "weird", "keyval": {"public": "07"}});
+        signed["keys"]["cd"] = key;
     });
     let notes = event.review(&registry.copy(), &registry.signed(), registry.now).unwrap().notes;
     assert!(notes.contains(&"the key ab is listed, and no role uses it".to_owned()), "{notes:?}");
+    assert!(!notes.iter().any(|note| note.contains("not every client reads")), "{notes:?}");
+
+    // An old spelling of a usual key.
+    let mut registry = Registry::new();
+    registry.add_key("carol", SecretKey::generate(KeyAlgorithm::EcdsaP256).unwrap());
+    let point = hex::encode(VerifyingKey::from_metadata(registry.key("carol").public()).unwrap().raw());
+    let event = tamper(&registry, &registry.start("root"), |signed| {
+        for key in signed["keys"].as_object_mut().unwrap().values_mut().filter(|key| key["keytype"] == "ecdsa") {
+            key["keyval"]["public"] = point.clone().into();
+        }
+    });
+    let notes = event.review(&registry.copy(), &registry.signed(), registry.now).unwrap().notes;
+    let said = "is of a kind that not every client reads: ecdsa with ecdsa-sha2-nistp256, not in PEM";
+    assert!(notes.iter().any(|note| note.contains(said)), "{notes:?}");
 }
 
 #[test]
 fn names_of_files_that_others_cannot_keep_are_not_published() {
     for (path, expected) in [
         ("tools/NUL.txt", "has the name of a device on Windows"),
+        ("com1", "has the name of a device on Windows"),
+        ("tools/LPT9.tar.gz", "has the name of a device on Windows"),
         ("a:b", "has a character that Windows does not take"),
         ("dot.", "ends with a dot"),
         (" space", "begins or ends with a space"),
@@ -355,6 +425,15 @@ fn names_of_files_that_others_cannot_keep_are_not_published() {
     registry.write("targets/readme.txt", "x");
     let event = with_file(&registry, "README.txt", "x");
     refused(&registry, event, EVERYBODY, "differs from README.txt by case only");
+    let registry = published();
+    registry.write("targets/Tools", "x");
+    let event = with_file(&registry, "tools/x", "x");
+    refused(&registry, event, EVERYBODY, "tools/x lies below the file tools");
+    // No device has this name.
+    let registry = published();
+    let review =
+        with_file(&registry, "comet/com10.txt", "x").review(&registry.copy(), &registry.signed(), registry.now);
+    assert!(review.unwrap().problems.is_empty());
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! A working copy comes by git, so anybody may have put any file, link or pipe into it.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::json;
-use trustroot::ceremony::{CeremonyError, EventName, EventState, SigningEvent};
+use trustroot::ceremony::{AcceptedRisks, CeremonyError, EventName, EventState, SigningEvent};
 use trustroot::client::write_durably;
 use trustroot::repository::{Config, RepositoryError, WorkingCopy};
 
@@ -95,7 +96,7 @@ fn an_event_is_not_finished_through_a_link() {
     link(&registry, "repository", elsewhere.path());
     let refused = registry.copy().signed(registry.start_time()).unwrap_err();
     assert_eq!(refused.code(), "symbolic-link");
-    is_link(event.finish(&registry.copy(), &signed, registry.now, &Default::default()));
+    is_link(event.finish(&registry.copy(), &signed, registry.now, &AcceptedRisks::default()));
     assert_eq!(elsewhere.files(), before);
 }
 
@@ -168,11 +169,11 @@ fn a_rehearsal_takes_over_no_secrets() {
     let registry = Registry::with_builder();
     let elsewhere = Elsewhere::new();
     link(&registry, "verifiers", elsewhere.path());
-    is_link(registry.rehearse_with(&Default::default()).map(drop));
+    is_link(registry.rehearse_with(&BTreeMap::default()).map(drop));
     std::fs::remove_file(registry.path("verifiers")).unwrap();
     let secret = registry.key("alice").to_unencrypted_pem().to_string();
     registry.write("verifiers/mine/key.pem", &secret);
-    let refused = registry.rehearse_with(&Default::default()).map(drop).unwrap_err();
+    let refused = registry.rehearse_with(&BTreeMap::default()).map(drop).unwrap_err();
     assert!(refused.to_string().contains("SECRET"), "{refused}");
 }
 

@@ -1,8 +1,11 @@
 //! Invitations: who is let in has proved to hold the key, was invited, and is vouched for; a review says what it verified.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use trustroot::ceremony::{
-    Admitted, Answer, CeremonyError, Invitation, InvitationError, Keys, Request, SigningEvent, admit, invite,
+    Admitted, Answer, CeremonyError, Circumstances, FiledRecord, Invitation, InvitationError, Keys, Request,
+    SigningEvent, admit, invite,
 };
 use trustroot::crypto::{KeyAlgorithm, SecretKey, VerifyingKey, metadata_key, sha256};
 use trustroot::metadata::{Envelope, RoleName};
@@ -74,6 +77,17 @@ fn who_answers_is_let_in_and_the_review_says_how() {
     // Again, after an interruption for instance.
     let_in(&registry, &answer, "alice", None).unwrap();
     assert_eq!(std::fs::read_to_string(registry.path("trustroot.toml")).unwrap(), after);
+    // So does the record of the proposal: it names the answer and each word about it.
+    let event = registry.event("root-v2");
+    event.record_proposed(&registry.signed(), &Circumstances::new(registry.now, "clock", "test", None)).unwrap();
+    let transcript = event.transcript().unwrap();
+    let named = |filed: &FiledRecord| filed.record.inputs.iter().map(|input| input.sha256.clone()).collect();
+    let named: BTreeSet<String> =
+        transcript.records.values().flat_map(|filed| -> Vec<String> { named(filed) }).collect();
+    let kept = registry.files("invitations/erin").into_iter();
+    let kept = kept.filter(|(path, _)| !path.to_string_lossy().ends_with(".invitation.json"));
+    let kept: BTreeSet<String> = kept.map(|(_, bytes)| hex::encode(sha256(&bytes))).collect();
+    assert_eq!((named, kept.len()), (kept.clone(), 3), "an answer and two words");
     registry.hold("root", &["alice", "bob"]).unwrap();
     let keys = registry.signed().root().unwrap().keys.values().filter(|key| key.owner() == Some("erin")).count();
     assert_eq!(keys, 1);
@@ -133,6 +147,12 @@ fn the_first_keyholders_can_be_invited() {
         admit(&mut registry.copy(), &registry.signed(), answer.as_bytes(), voucher, registry.now).unwrap();
     };
     by("alice", &every, None);
+    // Once more, as after an interruption: still nobody else could vouch.
+    let answer = registry
+        .files("invitations/alice")
+        .into_iter()
+        .find(|(path, _)| path.to_string_lossy().ends_with(".answer.json"));
+    admit(&mut registry.copy(), &registry.signed(), &answer.unwrap().1, None, registry.now).unwrap();
     by("bob", &every, Some(("alice", Some(registry.key("alice")))));
     by("carol", &every, Some(("bob", None)));
     by("online", &[RoleName::Snapshot, RoleName::Timestamp], Some(("alice", Some(registry.key("alice")))));
@@ -228,6 +248,16 @@ fn an_answer_is_good_for_one_repository() {
     let before = rehearsal.files(".");
     assert!(matches!(let_in(&rehearsal, &answer, "alice", None), Err(CeremonyError::OtherRepository { .. })));
     nothing_changed(&rehearsal, &before);
+    // Nor where neither has a root, and somebody copied it over.
+    let registry = Registry::new();
+    let rehearsal = registry.rehearse();
+    let answer = invited(&rehearsal, "erin", &[RoleName::Root]).unwrap().answer(&erin()).unwrap().to_json();
+    for (path, content) in rehearsal.files("invitations") {
+        registry.write(&format!("invitations/{}", path.display()), std::str::from_utf8(&content).unwrap());
+    }
+    let before = registry.files(".");
+    assert!(matches!(let_in(&registry, &answer, "alice", None), Err(CeremonyError::OtherRepository { .. })));
+    nothing_changed(&registry, &before);
 }
 
 #[test]
@@ -256,6 +286,81 @@ fn an_invitation_is_answered_once() {
         invited(&registry, "erin", &[RoleName::Root]),
         Err(CeremonyError::Invitation(InvitationError::PersonThere { .. }))
     ));
+}
+
+#[test]
+fn whoever_was_let_in_may_be_let_in_again_whenever() {
+    let (mut registry, answer) = answered();
+    let_in(&registry, &answer, "alice", None).unwrap();
+    let after = registry.files(".");
+    // Too late for anybody else; and once the root lists her.
+    registry.now += chrono::Duration::days(20);
+    let_in(&registry, &answer, "alice", None).unwrap();
+    registry.add_key("erin", erin());
+    registry.edit("trustroot.toml", |text| text.replacen("\"carol\"]", "\"carol\", \"erin\"]", 1));
+    registry.hold("root", &["alice", "bob", "erin"]).unwrap();
+    let_in(&registry, &answer, "alice", None).unwrap();
+    let word = |path: &std::path::Path| path.to_string_lossy().ends_with(".vouch.json");
+    let kept = registry.files("invitations").into_keys().filter(|path| !word(path)).count();
+    let first = after.keys().filter(|path| path.starts_with("invitations") && !word(path)).count();
+    assert_eq!(kept, first);
+    // Also then nobody vouches for themselves.
+    let before = registry.files(".");
+    let refused = let_in(&registry, &answer, "erin", Some(&erin())).unwrap_err();
+    assert!(matches!(refused, CeremonyError::Invitation(InvitationError::NotAVoucher { .. })), "{refused}");
+    assert_eq!(registry.files("."), before);
+}
+
+#[test]
+fn a_name_that_was_taken_meanwhile_is_not_given_another_key() {
+    let (mut registry, answer) = answered();
+    registry.add_key("erin", SecretKey::ed25519_from_seed(&[1; 32]).unwrap());
+    registry.edit("trustroot.toml", |text| text + "[people.erin]\nkeys = [\"keys/erin.pub\"]\n");
+    let before = registry.files(".");
+    let refused = let_in(&registry, &answer, "alice", None).unwrap_err();
+    assert!(matches!(refused, CeremonyError::Invitation(InvitationError::PersonThere { .. })), "{refused}");
+    assert_eq!(registry.files("."), before);
+}
+
+#[test]
+fn a_role_that_is_gone_meanwhile_is_given_to_nobody() {
+    let (registry, _) = answered();
+    let oppy = RoleName::delegated("oppy").unwrap();
+    let invitation = invited(&registry, "erin", &[oppy]).unwrap();
+    let answer = invitation.answer(&erin()).unwrap().to_json();
+    registry.edit("trustroot.toml", |text| text.replace("namespaces.oppy", "namespaces.other"));
+    let before = registry.files(".");
+    let refused = let_in(&registry, &answer, "alice", None).unwrap_err();
+    assert!(matches!(refused, CeremonyError::Repository(RepositoryError::UnknownRole { .. })), "{refused}");
+    nothing_changed(&registry, &before);
+}
+
+#[test]
+fn a_key_that_somebody_held_is_refused() {
+    let mut registry = Registry::with_builder();
+    let old = |registry: &Registry, person: &str| {
+        SecretKey::from_pem(&registry.key(person).to_unencrypted_pem(), None).unwrap()
+    };
+    let (carol, oppy) = (old(&registry, "carol"), old(&registry, "oppy-dev"));
+    registry.now += chrono::Duration::days(1);
+    // Carol has another key since root v2, and no document lists her old one any more; Oppy is about to have another.
+    registry.add_key("carol", SecretKey::ed25519_from_seed(&[0xca; 32]).unwrap());
+    let mut event = registry.start("root");
+    for person in ["alice", "bob"] {
+        registry.sign(&mut event, person).unwrap();
+    }
+    event.sign(&registry.signed(), &carol).unwrap();
+    registry.finish(&event).unwrap();
+    registry.add_key("oppy-dev", SecretKey::ed25519_from_seed(&[0x0d; 32]).unwrap());
+    let invitation = invited(&registry, "erin", &[RoleName::Root]).unwrap();
+    for (holder, key) in [("carol", carol), ("oppy-dev", oppy)] {
+        let before = registry.files(".");
+        let answer = invitation.answer(&key).unwrap().to_json();
+        let refused = let_in(&registry, &answer, "alice", None).unwrap_err();
+        let CeremonyError::Invitation(InvitationError::KeyTaken { holder: by }) = refused else { panic!("{refused}") };
+        assert_eq!(by, holder);
+        nothing_changed(&registry, &before);
+    }
 }
 
 #[test]
@@ -527,4 +632,40 @@ fn junk_among_the_invitations_stops_no_event() {
     );
     let opened = SigningEvent::open(&registry.copy(), &"root-v2".parse().unwrap());
     assert!(opened.is_ok());
+}
+
+#[test]
+fn a_key_whose_owner_is_written_like_another_key_has_proved_nothing() {
+    let (registry, answer) = answered();
+    let_in(&registry, &answer, "alice", Some(registry.key("alice"))).unwrap();
+    registry.start("root");
+    let fingerprint = hex::encode(sha256(erin().canonical_spki()));
+    // A key that stands before Erin's.
+    let before =
+        |seed: &u8| SecretKey::ed25519_from_seed(&[*seed; 32]).unwrap().canonical_spki() < erin().canonical_spki();
+    let seed = (1..=255).find(before).unwrap();
+    let secret = SecretKey::ed25519_from_seed(&[seed; 32]).unwrap();
+    let public = hex::encode(&secret.canonical_spki()[12..]);
+    registry.edit("signing-events/root-v2/proposal.json", |text| {
+        changed(&text, |document| {
+            let owner = format!("erin, ed25519, SHA-256 {fingerprint}");
+            let key = serde_json::json!({"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": public},
+                "x-tuf-on-ci-keyowner": owner});
+            document["signed"]["keys"]["ab"] = key;
+            document["signed"]["roles"]["root"]["keyids"].as_array_mut().unwrap().push("ab".into());
+        })
+    });
+    let event = registry.event("root-v2");
+    let review = event.review(&registry.copy(), &registry.signed(), registry.now).unwrap();
+    let proved: Vec<&str> = review
+        .changes
+        .iter()
+        .map(|change| change.text.as_str())
+        .filter(|text| text.contains("; proof of possession verified"))
+        .collect();
+    assert_eq!(proved.len(), 1, "{proved:#?}");
+    assert!(proved[0].starts_with(&format!("key of erin, ed25519, SHA-256 {fingerprint}: gains root;")), "{proved:#?}");
+    let theirs = hex::encode(sha256(secret.canonical_spki()));
+    let line = review.changes.iter().find(|change| change.text.contains(&theirs)).unwrap();
+    assert!(line.text.ends_with("; NO proof of possession"), "{}", line.text);
 }

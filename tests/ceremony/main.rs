@@ -14,11 +14,14 @@ mod collecting;
 mod counting;
 #[cfg(feature = "aws-lc")]
 mod families;
+mod forged_lines;
 mod gate;
 #[cfg(unix)]
 mod hostile_files;
 mod informed_signing;
 mod invitation;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod killed;
 mod mistakes;
 mod publishing;
 #[cfg(feature = "cli")]
@@ -27,3 +30,4 @@ mod rehearsal;
 mod rules;
 #[cfg(all(unix, feature = "cli"))]
 mod terminal;
+mod transcript;

@@ -469,6 +469,27 @@ fn a_root_that_is_finished_meanwhile_changes_who_counts_and_not_what_was_signed(
 }
 
 #[test]
+fn a_root_that_ends_before_what_was_proposed_gives_it_another_expiry() {
+    let mut registry = Registry::with_builder();
+    registry.now += chrono::Duration::days(140);
+    registry.edit("trustroot.toml", |text| text.replacen("expires-after-days = 365", "expires-after-days = 181", 1));
+    let mut root = registry.start("root");
+    for person in ["alice", "bob"] {
+        registry.sign(&mut root, person).unwrap();
+    }
+    registry.now += chrono::Duration::days(10);
+    let mut event = registry.start("targets");
+    registry.sign(&mut event, "alice").unwrap();
+    registry.finish(&root).unwrap();
+    assert!(event.has_moved(&registry.copy(), &registry.signed(), registry.now).unwrap());
+    let rebased = rebase(&registry, "targets-v2").unwrap();
+    assert!(moved(&rebased)[0].starts_with("~ expires: "), "{:?}", moved(&rebased));
+    assert_eq!((rebased.signatures, rebased.event.over_this_payload().count()), (1, 0));
+    let review = rebased.event.review(&registry.copy(), &registry.signed(), registry.now).unwrap();
+    assert_eq!(review.problems, Vec::<String>::new());
+}
+
+#[test]
 fn an_edit_of_the_configuration_is_told_and_makes_another_payload() {
     let mut registry = Registry::new();
     registry.hold("root", &["alice", "bob"]).unwrap();

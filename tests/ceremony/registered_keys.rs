@@ -36,6 +36,10 @@ impl Machine {
 
     /// Signs the proposed root of a registry with a key in a file.
     fn sign(&self, registry: &Registry, file: &str) -> Result<String, String> {
+        self.sign_with(registry, file, &[])
+    }
+
+    fn sign_with(&self, registry: &Registry, file: &str, options: &[&str]) -> Result<String, String> {
         let version = registry.signed().next_version(&trustroot::metadata::RoleName::Root).unwrap();
         let name = format!("root-{version}");
         let event = registry.start("root");
@@ -44,6 +48,7 @@ impl Machine {
         let mut arguments =
             vec!["ceremony", "sign", &name, "-C", place.to_str().unwrap(), "--key", key.to_str().unwrap()];
         let (payload, pin) = (hex::encode(event.digest()), registry.signed().digest().map(hex::encode));
+        arguments.extend(options);
         arguments.extend(["--at", &at, "--payload-sha256", &payload]);
         if let Some(pin) = &pin {
             arguments.extend(["--root-sha256", pin]);
@@ -129,10 +134,16 @@ fn a_first_root_is_known_again_by_what_was_signed() {
     let key = fingerprint(&registry);
     let payload = hex::encode(registry.event("root-v1").digest());
     assert_eq!(machine.register()["keys"][&key]["firstRoots"], serde_json::json!([payload]));
-    // Another proposal for it may be signed, and is said.
-    registry.now += chrono::Duration::minutes(1);
+    // The same again is nothing to speak of.
     let said = machine.sign(&registry, "alice.pem").unwrap();
-    assert!(said.contains("warning: this key has signed another first root before"), "{said}");
+    assert!(!said.contains("has signed another first root"), "{said}");
+    // Another proposal for it is signed where the signer says that it is one.
+    registry.now += chrono::Duration::minutes(1);
+    let said = machine.sign(&registry, "alice.pem").unwrap_err();
+    assert!(said.contains("error: this key has signed another first root before"), "{said}");
+    machine.sign_with(&registry, "alice.pem", &["--another-first-root"]).unwrap();
+    // What has been signed is signed again without a word.
+    machine.sign(&registry, "alice.pem").unwrap();
     // What is proposed now becomes the first root; the other one is accepted.
     let mut event = registry.event("root-v1");
     registry.sign(&mut event, "bob").unwrap();
@@ -150,6 +161,45 @@ fn a_first_root_is_known_again_by_what_was_signed() {
     let mut later = Registry::new();
     later.now += chrono::Duration::days(9);
     machine.sign(&later, "alice.pem").unwrap_err();
+}
+
+#[test]
+fn a_key_that_signed_the_first_root_of_one_repository_is_refused_for_that_of_another() {
+    let (machine, production, mut staging) = (Machine::new(), Registry::new(), Registry::new());
+    staging.now += chrono::Duration::minutes(1);
+    machine.sign(&production, "alice.pem").unwrap();
+    let register = machine.register();
+    let refused = machine.sign(&staging, "alice.pem").unwrap_err();
+    assert!(refused.contains("error: this key has signed another first root before"), "{refused}");
+    assert!(refused.contains("nothing was signed"), "{refused}");
+    assert_eq!(staging.event("root-v1").signatures, []);
+    assert_eq!(machine.register(), register);
+    // Nor is what is said for a first root a way into a repository that has one.
+    let mut other = self::staging();
+    other.now += chrono::Duration::days(1);
+    machine.sign_with(&other, "alice.pem", &["--another-first-root"]).unwrap_err();
+    assert_eq!(other.event("root-v2").signatures, []);
+    assert_eq!(machine.register(), register);
+}
+
+#[test]
+fn a_key_that_may_not_sign_is_not_noted_for_what_it_did_not_sign() {
+    let (machine, production) = (Machine::new(), production());
+    // In a rehearsal, which knows it.
+    let refused = machine.sign(&production.rehearse(), "alice.pem").unwrap_err();
+    assert!(refused.contains("the key is one of the real repository's"), "{refused}");
+    assert!(!machine.path("home/registered-keys.json").exists());
+    // In a repository of others.
+    let mut others = self::production();
+    let other = Registry::with_builder();
+    let carol = trustroot::crypto::SecretKey::from_pem(&other.key("oppy-dev").to_unencrypted_pem(), None).unwrap();
+    write_durably(&machine.path("carol.pem"), carol.to_unencrypted_pem().as_bytes()).unwrap();
+    others.now += chrono::Duration::minutes(1);
+    let refused = machine.sign(&others, "carol.pem").unwrap_err();
+    assert!(refused.contains("this key may not sign root"), "{refused}");
+    assert!(!machine.path("home/registered-keys.json").exists());
+    // Its own is open to it.
+    machine.sign(&production, "alice.pem").unwrap();
 }
 
 #[test]
@@ -171,6 +221,41 @@ fn keys_do_not_cross_between_rehearsals_and_what_is_meant() {
     let refused = machine.sign(&careless, "rehearsal.pem").unwrap_err();
     assert!(refused.contains("error: this key was used in a rehearsal"), "{refused}");
     assert_eq!(careless.event("root-v1").signatures, []);
+}
+
+#[test]
+fn a_key_that_everybody_has_is_registered_for_nothing() {
+    let machine = Machine::new();
+    let everybodys = include_str!("../../keys.example/mallory.pem");
+    write_durably(&machine.path("mallory.pem"), everybodys.as_bytes()).unwrap();
+    for days in [365, 200] {
+        let mut trial = Registry::new();
+        trial.add_key("alice", trustroot::crypto::SecretKey::from_pem(everybodys, None).unwrap());
+        trial.edit("trustroot.toml", |text| {
+            format!("trial = true\n{}", text.replacen("after-days = 365", &format!("after-days = {days}"), 1))
+        });
+        machine.sign(&trial, "mallory.pem").unwrap();
+        trial.hold("root", &["bob", "carol"]).unwrap();
+        let later = trial.publish_later();
+        machine.sign(&later, "mallory.pem").unwrap();
+    }
+    assert!(!machine.path("home/registered-keys.json").exists());
+}
+
+#[test]
+fn a_calendar_says_what_is_only_rehearsed() {
+    let (machine, production) = (Machine::new(), production());
+    let rehearsal = production.rehearse();
+    let (file, at) = (machine.path("roles.ics"), production.now.to_rfc3339());
+    for (registry, summary) in [(&production, "SUMMARY:"), (&rehearsal, "SUMMARY:REHEARSAL ")] {
+        let place = registry.path("");
+        machine.run(&["check", "-C", place.to_str().unwrap(), "--at", &at, "--calendar", file.to_str().unwrap()]);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let mut summaries = text.lines().filter(|line| line.starts_with("SUMMARY")).peekable();
+        assert!(summaries.peek().is_some(), "{text}");
+        assert!(summaries.all(|line| line.starts_with(summary)), "{text}");
+        assert_eq!(text.contains("REHEARSAL"), summary.contains("REHEARSAL"), "{text}");
+    }
 }
 
 /// A rehearsal whose list of real keys somebody has changed, and in which Alice has her real key.
@@ -205,6 +290,26 @@ fn a_rehearsal_that_does_not_list_a_real_key_is_refused_by_who_has_pinned_its_ro
     assert!(refused.contains("this key is one of the repository pinned as here"), "{refused}");
     assert_eq!(rehearsal.event("root-v2").signatures, []);
     assert!(!machine.path("home/registered-keys.json").exists());
+    // As is one that only a later root lists, which this machine has heard of.
+    let machine = Machine::new();
+    let mut first = Registry::new();
+    let alice = trustroot::crypto::SecretKey::from_pem(&first.key("alice").to_unencrypted_pem(), None).unwrap();
+    first.edit("trustroot.toml", |text| {
+        text.replace("\"alice\", \"bob\"", "\"dora\", \"bob\"") + "[people.dora]\nkeys = [\"keys/dora.pub\"]\n"
+    });
+    first.add_person("dora");
+    first.hold("root", &["bob", "carol"]).unwrap();
+    let root = first.path("repository/1.root.json");
+    machine.run(&["trust", "add", "here", "--url", "https://repository.example", "--root", root.to_str().unwrap()]);
+    first.now += chrono::Duration::days(1);
+    first.edit("trustroot.toml", |text| text.replace("\"dora\", \"bob\"", "\"dora\", \"bob\", \"alice\""));
+    first.add_key("alice", alice);
+    first.hold("root", &["bob", "carol"]).unwrap();
+    let kept = machine.path("home/here/metadata");
+    std::fs::create_dir_all(&kept).unwrap();
+    write_durably(&kept.join("root.json"), &std::fs::read(first.path("repository/2.root.json")).unwrap()).unwrap();
+    let refused = machine.sign(&tampered(&production), "alice.pem").unwrap_err();
+    assert!(refused.contains("this key is one of the repository pinned as here"), "{refused}");
 }
 
 #[test]

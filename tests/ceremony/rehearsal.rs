@@ -12,6 +12,9 @@ use trustroot::trust::ExpectRoot;
 
 use crate::support::Registry;
 
+/// A throwaway key, whose secret half is public.
+const EVERYBODYS: &str = include_str!("../../keys.example/mallory.pem");
+
 fn fingerprint(key: &SecretKey) -> String {
     hex::encode(sha256(key.canonical_spki()))
 }
@@ -55,7 +58,7 @@ fn the_next_event_is_rehearsed_as_it_will_be() {
         let (here, mut there) = (registry.start(role), rehearsal.start(role));
         assert_eq!(lines(&registry, &here), lines(&rehearsal, &there), "{role}");
         assert_eq!(here.version, there.version);
-        assert_eq!(there.proposed(), format!("REHEARSAL {role}"));
+        assert_eq!(there.role_as_proposed(), format!("REHEARSAL {role}"));
         assert_eq!(
             there.envelope.document_type().unwrap(),
             if role == "root" { "rehearsal-root" } else { "rehearsal-targets" }
@@ -144,7 +147,8 @@ fn a_real_key_has_no_part_in_a_rehearsal() {
         rehearsal.propose("root"),
         Err(RepositoryError::OtherOccasion { occasion: Occasion::Rehearsal, .. })
     ));
-    // Nor is it brought to one.
+    // Nor is it brought to one; and nothing is written, not even the mark.
+    let marks = registry.files("rehearsals");
     let brought = BTreeMap::from([(
         "bob".to_owned(),
         SecretKey::from_pem(&registry.key("alice").to_unencrypted_pem(), None).unwrap(),
@@ -153,6 +157,26 @@ fn a_real_key_has_no_part_in_a_rehearsal() {
         registry.rehearse_with(&brought).err(),
         Some(CeremonyError::Repository(RepositoryError::OtherOccasion { .. }))
     ));
+    assert_eq!(registry.files("rehearsals"), marks);
+    // Nor a key that everybody has.
+    let brought = BTreeMap::from([("bob".to_owned(), SecretKey::from_pem(EVERYBODYS, None).unwrap())]);
+    assert!(matches!(
+        registry.rehearse_with(&brought).err(),
+        Some(CeremonyError::Repository(RepositoryError::ExampleKey { key: "mallory", .. }))
+    ));
+    assert_eq!(registry.files("rehearsals"), marks);
+}
+
+#[test]
+fn a_list_of_real_keys_that_is_none_is_not_read() {
+    let (_, rehearsal) = before_the_next_event();
+    let whole = std::fs::read_to_string(rehearsal.path("trustroot.toml")).unwrap();
+    let digest = rehearsal.copy().config().rehearsal.as_ref().unwrap().refused.first().unwrap().clone();
+    for wrong in [digest.to_uppercase(), digest[1..].to_owned(), "everybody".to_owned()] {
+        rehearsal.write("trustroot.toml", &whole.replacen(&digest, &wrong, 1));
+        let error = trustroot::repository::WorkingCopy::open(&rehearsal.path("")).unwrap_err().to_string();
+        assert!(error.contains("a digest has 64 hexadecimal digits"), "{wrong}: {error}");
+    }
 }
 
 #[test]
@@ -264,7 +288,10 @@ fn a_rehearsal_takes_the_place_of_nothing_and_leaves_one_mark() {
         assert_eq!(crate::support::files(&directory), there);
     }
     // A rehearsal is not rehearsed.
-    assert!(rehearsal.rehearse_with(&BTreeMap::new()).is_err());
+    let before = rehearsal.files(".");
+    let error = rehearsal.rehearse_with(&BTreeMap::new()).err().unwrap().to_string();
+    assert!(error.contains("this working copy is a rehearsal itself"), "{error}");
+    assert_eq!(rehearsal.files("."), before);
 }
 
 #[test]

@@ -251,11 +251,52 @@ fn a_refresh_that_outlives_its_pin_leaves_nothing_to_the_next_of_that_name() {
     }
     // Another repository gets the name.
     world.write("root.json", &std::fs::read(world.b.path("repository/1.root.json")).unwrap());
-    world.json(0, &["trust", "add", "a", "--url", "b", "--root", "root.json"]);
-    assert!(!world.path("home/a/metadata").exists());
+    let add = ["trust", "add", "a", "--url", "b", "--root", "root.json"];
+    let before = files(&world.path("home"));
+    assert_eq!(code(&world.json(2, &add)), "in-the-way");
+    assert_eq!(files(&world.path("home")), before);
+    std::fs::remove_dir_all(world.path("home/a")).unwrap();
+    world.json(0, &add);
     world.json(0, &["refresh", "a"]);
     let kept = std::fs::read(world.path("home/a/metadata/root.json")).unwrap();
     assert_eq!(kept, std::fs::read(world.path("root.json")).unwrap());
+}
+
+#[test]
+fn a_pin_takes_the_place_of_nothing_that_it_did_not_put_there() {
+    let world = World::new();
+    let add = |name: &'static str| ["trust", "add", name, "--url", "b", "--root", "root.json"];
+    std::fs::create_dir(world.path("home/work")).unwrap();
+    world.write("home/work/thesis.txt", b"years");
+    world.write("home/plain", b"a file");
+    for name in ["work", "plain", "map.json"] {
+        let before = files(&world.path("home"));
+        assert_eq!(code(&world.json(2, &add(name))), "in-the-way", "{name}");
+        assert_eq!(files(&world.path("home")), before);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_directory_is_removed_all_the_same() {
+    use std::os::unix::fs::symlink;
+    let world = World::new();
+    symlink("/nonexistent", world.path("home/.removed-a")).unwrap();
+    symlink("/nonexistent", world.path("home/c")).unwrap();
+    for name in ["a", "c"] {
+        world.json(0, &["trust", "remove", name]);
+        assert!(world.path("home").join(name).symlink_metadata().is_err());
+        assert!(world.path("home").join(format!(".removed-{name}")).symlink_metadata().is_err());
+    }
+}
+
+#[test]
+fn an_argument_that_is_quoted_does_not_draw_on_the_terminal() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_trustroot"));
+    let output = command.args(["get", "x\u{1b}[2Jy"]).env("CLICOLOR_FORCE", "1").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(r"x\u{1b}[2Jy") && !said.contains("\u{1b}[2J"), "{said:?}");
 }
 
 #[test]

@@ -470,10 +470,7 @@ impl TrustStore {
             return Ok(there);
         }
         let directory = self.home.join(name.as_str());
-        // Of another repository that had this name: a refresh that ran while its pin was removed kept what it brought.
-        if directory.exists() {
-            self.clear(name).map_err(|error| Report::io(&error).still("nothing was pinned"))?;
-        }
+        refuse_what_is_not_ours(&directory)?;
         fs::create_dir_all(&directory).map_err(|error| Report::io(&error))?;
         // Of an earlier one that was interrupted.
         remove_leftovers(&directory);
@@ -583,7 +580,10 @@ impl TrustStore {
     /// Forgets a repository.
     pub(crate) fn remove(&self, name: &TrustName) -> Result<(), Report> {
         let directory = self.home.join(name.as_str());
-        let (is_there, is_half_removed) = (holds_pin(&self.home, name)?, self.removed(name).exists());
+        // A link that leads nowhere holds nothing.
+        let dangles = directory.is_symlink() && !directory.exists();
+        let is_there = dangles || holds_pin(&self.home, name)?;
+        let is_half_removed = self.removed(name).symlink_metadata().is_ok();
         if !is_there && !is_half_removed {
             return Err(match self.of_system(name)? {
                 Some(of_system) => of_the_system(&of_system).still("nothing changed"),
@@ -605,12 +605,16 @@ impl TrustStore {
     /// Removes everything of a name, and what an interrupted removal left.
     fn clear(&self, name: &TrustName) -> std::io::Result<()> {
         let (directory, removed) = (self.home.join(name.as_str()), self.removed(name));
-        if removed.exists() {
-            fs::remove_dir_all(&removed)?;
-        }
+        let remove = |path: &Path| match path.symlink_metadata() {
+            Ok(there) if there.is_dir() => fs::remove_dir_all(path),
+            Ok(_) => fs::remove_file(path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        };
+        remove(&removed)?;
         // Renamed first, all at once: an interrupted removal leaves nothing that counts, or could be taken over.
         match fs::rename(&directory, &removed) {
-            Ok(()) => fs::remove_dir_all(&removed),
+            Ok(()) => remove(&removed),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }
@@ -631,6 +635,31 @@ fn lock(directory: &Path) -> Result<StoreLock, Report> {
             }
         }
     }
+}
+
+/// Refuses a place where something lies that no pin has put there, or that was kept of another repository.
+fn refuse_what_is_not_ours(directory: &Path) -> Result<(), Report> {
+    let in_the_way = |what: String| {
+        Report::new(Outcome::WrongQuestion, "in-the-way", what)
+            .still("nothing was pinned, and it was left as it is")
+            .hint("choose another name, or move it away")
+    };
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !directory.is_symlink() => return Ok(()),
+        Err(error) => return Err(in_the_way(format!("`{}` is no directory: {error}", show_path(directory)))),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|error| Report::io(&error))?;
+        let name = entry.file_name();
+        // What an interrupted command for the same name may have begun with.
+        let begun = name == "root.json" || name.to_string_lossy().starts_with(".trustroot-");
+        if !begun {
+            let (there, which) = (show_path(directory), show_path(Path::new(&name)));
+            return Err(in_the_way(format!("`{there}` holds `{which}`, and is no pin")));
+        }
+    }
+    Ok(())
 }
 
 fn names_in(directory: &Path) -> Result<Vec<TrustName>, Report> {

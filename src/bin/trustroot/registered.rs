@@ -1,8 +1,9 @@
 //! Which repository each key of this machine signs for, so that it signs for no other by mistake or by somebody's design:
 //! two repositories that share keys could exchange documents of matching versions.
 //!
-//! A register is a help and no proof: whoever can write to the home can change it. Where there is none, or it cannot be
-//! written, signing goes on with a warning.
+//! A register is a help and no proof: whoever can write to the home can change it. Where there is no home, or the register
+//! cannot be written, signing goes on with a warning. One that cannot be read, or that lies in a home which cannot be
+//! entered, is an error: it may hold a refusal.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,6 +51,8 @@ pub(crate) struct Purpose {
     /// The SHA-256 of the payload.
     pub(crate) payload: [u8; 32],
     pub(crate) rehearsal: bool,
+    /// Of a first root: the signer says that another one, which the key signed before, was for the same repository.
+    pub(crate) another_first_root: bool,
 }
 
 /// What the register has to say.
@@ -57,8 +60,6 @@ enum Answer {
     Known,
     /// To be written before the first signature.
     New(Entry),
-    /// The same; the key has signed other first roots before.
-    Another(Entry),
     No(Report),
 }
 
@@ -104,10 +105,19 @@ fn answer(entry: Option<&Entry>, purpose: &Purpose, key: &str) -> Answer {
         (Some(Entry::Repository(known)), _) => elsewhere("first root", known),
         (Some(Entry::FirstRoots(payloads)), None) => {
             let mut all = payloads.clone();
-            if all.insert(hex::encode(purpose.payload)) {
-                Answer::Another(Entry::FirstRoots(all))
-            } else {
-                Answer::Known
+            match (all.insert(hex::encode(purpose.payload)), purpose.another_first_root) {
+                (false, _) => Answer::Known,
+                (true, true) => Answer::New(Entry::FirstRoots(all)),
+                (true, false) => Answer::No(
+                    told(Report::new(
+                        Outcome::No,
+                        "another-first-root",
+                        "this key has signed another first root before",
+                    ))
+                    .fact("first root's payload", payloads.iter().cloned().collect::<Vec<_>>().join(", "))
+                    .hint("if that was for another repository, use a key for one repository only")
+                    .hint("if it was an earlier proposal for this one: sign with `--another-first-root`"),
+                ),
             }
         }
         (Some(Entry::FirstRoots(payloads)), Some(here)) => {
@@ -150,7 +160,7 @@ pub(crate) fn register(session: &Session, canonical_spki: &[u8], purpose: &Purpo
     match judge(&read(&store)?) {
         Answer::Known => return Ok(()),
         Answer::No(report) => return Err(report),
-        Answer::New(_) | Answer::Another(_) => {}
+        Answer::New(_) => {}
     }
     let _lock = match store.lock() {
         Ok(lock) => lock,
@@ -162,13 +172,6 @@ pub(crate) fn register(session: &Session, canonical_spki: &[u8], purpose: &Purpo
         Answer::Known => return Ok(()),
         Answer::No(report) => return Err(report),
         Answer::New(entry) => entry,
-        Answer::Another(entry) => {
-            warn(
-                "this key has signed another first root before: if that was for another repository than this one, do not \
-                 sign, and use a key for one repository only",
-            );
-            entry
-        }
     };
     register.keys.insert(key, entry);
     match write(&store, &register) {

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
-use trustroot::Printable;
 use trustroot::client::{FetchError, UpdateError};
 use trustroot::example_keys::ExampleKeyListed;
 use trustroot::metadata::{FormatError, RoleName, Version};
 use trustroot::trust::{Refusal, Standing, TallyLine};
+use trustroot::{Named, Printable};
 
 use crate::args::Format;
 use crate::ui::{paint, show_path};
@@ -353,7 +353,7 @@ pub(crate) fn standing(standing: Standing) -> &'static str {
 
 /// Describes a signer in one line.
 pub(crate) fn signer(line: &TallyLine) -> String {
-    let owner = line.owner.as_deref().map(|owner| format!("  {}", Printable(owner))).unwrap_or_default();
+    let owner = line.owner.as_deref().map(|owner| format!("  {}", Named(owner))).unwrap_or_default();
     let kind = match (line.standing, &line.kind) {
         (Standing::Unusable(problem), _) => format!("  {problem}"),
         (Standing::SameKey, _) => "  counted under another keyid".to_owned(),
@@ -370,8 +370,16 @@ pub(crate) fn not_printed(error: &std::io::Error) -> Report {
 
 /// Prints what clap found wrong, or the help that was asked for.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        // It quotes arguments, which a script may have from somebody else.
+        let text = harmless(&error.render().to_string());
+        let _ = match text.strip_prefix("error:") {
+            Some(text) => write!(anstream::stderr(), "{}{text}", paint("error:", ERROR)),
+            None => write!(anstream::stderr(), "{text}"),
+        };
+        return ExitCode::from(Outcome::WrongQuestion as u8);
+    }
     match error.print().and_then(|()| std::io::stdout().flush()) {
-        _ if error.use_stderr() => ExitCode::from(Outcome::WrongQuestion as u8),
         Err(lost) if lost.kind() != std::io::ErrorKind::BrokenPipe => not_printed(&lost).print(Format::Text),
         _ => ExitCode::SUCCESS,
     }

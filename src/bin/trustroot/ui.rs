@@ -15,6 +15,8 @@ use trustroot::client::{
     CacheMode, Clock, DefaultFetcher, Fetcher, HttpSettings, KeptTargets, LocalCache, Store as _, Traffic, TrustAnchor,
     UpdateError, Updater, UpdaterSettings, read_argument,
 };
+use trustroot::crypto::Digester;
+use trustroot::metadata::HashAlgorithm;
 use trustroot::trust::{Connectivity, UpdateStart};
 
 use crate::args::{Format, Global};
@@ -261,6 +263,23 @@ impl ServiceManager {
         let watchdog = number("WATCHDOG_USEC").filter(|usec| for_us && *usec > 0).map(Duration::from_micros);
         Self { socket: variable("NOTIFY_SOCKET"), watchdog }
     }
+}
+
+/// The SHA-256 of the program that runs, where it can be read: what it says of itself, which proves nothing.
+pub(crate) fn own_digest() -> Option<[u8; 32]> {
+    use std::io::Read as _;
+    // By its name there may be another one by now.
+    let path = if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe().ok()? };
+    let mut file = std::fs::File::open(path).ok()?;
+    let mut digester = Digester::new([HashAlgorithm::Sha256]);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer).ok()? {
+            0 => break,
+            length => digester.update(&buffer[..length]),
+        }
+    }
+    digester.finish().pop().and_then(|(_, digest)| digest.try_into().ok())
 }
 
 /// The present time, for what goes on.

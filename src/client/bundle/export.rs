@@ -97,10 +97,12 @@ pub async fn export(
     answer(&mut replayed, questions, limit).await.map_err(|error| match error {
         // It was here a moment ago, whole.
         LookupError::Update(
-            UpdateError::WrongTargetLength { .. }
-            | UpdateError::WrongTargetHash { .. }
-            | UpdateError::Fetch(FetchError::TooLong { .. }),
+            UpdateError::WrongTargetLength { .. } | UpdateError::WrongTargetHash { .. } | UpdateError::Fetch(_),
         ) => BundleError::Changed,
+        // Nor was it refused. Only what has expired may have been used by who is more patient.
+        LookupError::Update(UpdateError::Refused { refusal, .. }) if !matches!(*refusal, Refusal::Expired { .. }) => {
+            BundleError::Changed
+        }
         other => other.into(),
     })?;
     let same = match (updater.trusted(), replayed.trusted()) {

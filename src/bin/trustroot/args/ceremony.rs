@@ -63,6 +63,17 @@ pub(crate) enum CeremonyCommand {
     Rebase(CeremonyRebaseOptions),
     /// Put an event that enough people have signed among what is signed
     Finish(CeremonyFinishOptions),
+    /// Replay an event: verify everything again, and say what happened
+    ///
+    /// Reads the event's files and nothing else: no network, and with `--at` no clock. Every signature and every record is
+    /// verified from the root that you trust, and every count made again. Ends with exit status 1 where something is
+    /// missing or does not verify.
+    Replay(CeremonyReplayOptions),
+    /// Replay an event, and sign what happened as its witness
+    ///
+    /// Shows what `ceremony replay` shows, and signs the ends of the transcript, and with them everything before. A witness
+    /// signs no role; root names them. Where it does, nothing is published that they have not witnessed.
+    Witness(CeremonyWitnessOptions),
     /// Invite somebody to hold a key
     ///
     /// Writes one file for them. Nobody signs it: they compare its digest with you, by another way than it came.
@@ -193,6 +204,10 @@ pub(crate) struct CeremonySignOptions {
     #[arg(long)]
     pub(crate) trial: bool,
 
+    /// Sign a first root although this key has signed another one: the same repository's, proposed anew
+    #[arg(long)]
+    pub(crate) another_first_root: bool,
+
     #[command(flatten)]
     pub(crate) key: KeyOptions,
 
@@ -200,6 +215,47 @@ pub(crate) struct CeremonySignOptions {
     pub(crate) pin: PinOptions,
 
     /// The payload's SHA-256, from a second machine: answers the question for the words
+    #[arg(long, value_name = "DIGEST", value_parser = parse_sha256)]
+    pub(crate) payload_sha256: Option<[u8; 32]>,
+
+    /// For a device that signs nothing but metadata: do not sign the record of this step, which the transcript names
+    #[arg(long)]
+    pub(crate) no_record_signature: bool,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  See what happened when the second root was signed
+  $ trustroot ceremony replay root-v2 --root-sha256 1b5c…")]
+pub(crate) struct CeremonyReplayOptions {
+    /// Which event
+    pub(crate) event: EventName,
+
+    #[command(flatten)]
+    pub(crate) pin: PinOptions,
+
+    #[command(flatten)]
+    pub(crate) working_copy: WorkingCopyOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  Witness the second root, after it was finished
+  $ trustroot ceremony witness root-v2 --key walter.pem --root-sha256 1b5c…")]
+pub(crate) struct CeremonyWitnessOptions {
+    /// Which event
+    pub(crate) event: EventName,
+
+    #[command(flatten)]
+    pub(crate) key: KeyOptions,
+
+    #[command(flatten)]
+    pub(crate) pin: PinOptions,
+
+    /// The payload's SHA-256, as you heard it read aloud: answers the question for the words
     #[arg(long, value_name = "DIGEST", value_parser = parse_sha256)]
     pub(crate) payload_sha256: Option<[u8; 32]>,
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use clap::{Subcommand, ValueEnum};
 use trustroot::builders::BuildLevel;
 
-use super::{parse_level, parse_time};
+use super::{parse_level, parse_sha256, parse_time};
 
 // Where a trust root is worked on.
 #[derive(Debug, clap::Args)]
@@ -245,6 +245,14 @@ pub(crate) struct PublishOptions {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
+    /// Accept that another payload of a new document's version has been signed: its full SHA-256
+    #[arg(long, value_name = "DIGEST", value_parser = parse_sha256)]
+    pub(crate) accept_sibling: Vec<[u8; 32]>,
+
+    /// Publish although a witness is asked for and has not signed, for this reason, which the transcript names
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) without_witness: Option<String>,
+
     #[command(flatten)]
     pub(crate) working_copy: WorkingCopyOptions,
 }
@@ -283,6 +291,10 @@ pub(crate) struct CheckOptions {
     /// Only print the roles that time asks to be signed in an event, one on each line; exit status 0
     #[arg(long)]
     pub(crate) due: bool,
+
+    /// Only print the files below `repository/` that nobody signed for, one on each line; exit status 0
+    #[arg(long, conflicts_with_all = ["due", "calendar"])]
+    pub(crate) strays: bool,
 
     #[command(flatten)]
     pub(crate) working_copy: WorkingCopyOptions,

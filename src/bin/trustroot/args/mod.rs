@@ -10,9 +10,9 @@ use std::time::Duration;
 
 pub(crate) use self::ceremony::{
     CeremonyAcceptOptions, CeremonyAdmitOptions, CeremonyCollectOptions, CeremonyCommand, CeremonyFinishOptions,
-    CeremonyInviteOptions, CeremonyRebaseOptions, CeremonyRehearseOptions, CeremonyRequestOptions,
-    CeremonyResponseOptions, CeremonyReviewOptions, CeremonySignOptions, CeremonyStartOptions, CeremonyStatusOptions,
-    CeremonyWithdrawOptions, PinOptions,
+    CeremonyInviteOptions, CeremonyRebaseOptions, CeremonyRehearseOptions, CeremonyReplayOptions,
+    CeremonyRequestOptions, CeremonyResponseOptions, CeremonyReviewOptions, CeremonySignOptions, CeremonyStartOptions,
+    CeremonyStatusOptions, CeremonyWithdrawOptions, CeremonyWitnessOptions, PinOptions,
 };
 pub(crate) use self::client::{
     BundleCommand, BundleExportOptions, BundleImportOptions, ChangesOptions, GetOptions, InspectOptions, LookupOptions,

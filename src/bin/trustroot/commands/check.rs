@@ -138,9 +138,50 @@ impl Show for DueRoles {
     }
 }
 
+/// What lies below `repository/` and nobody signed for.
+#[derive(Debug, Serialize)]
+struct Strays {
+    strays: Vec<String>,
+}
+
+impl Show for Strays {
+    fn text(&self) -> String {
+        self.strays.iter().fold(String::new(), |text, name| text + name + "\n")
+    }
+}
+
+fn strays(copy: &WorkingCopy, signed: &SignedState) -> Result<Vec<String>, Report> {
+    let strays = signed.strays(&copy.signed_directory()).map_err(|error| repository_failed(&error))?;
+    Ok(strays.iter().map(|name| Printable(name).to_string()).collect())
+}
+
+/// Another exit status than where something is to be done, so that a job which takes the one does not take the other.
+fn refuse_strays(strays: &[String]) -> Option<Report> {
+    /// What a report names of them.
+    const MOST: usize = 10;
+    let first = strays.first()?;
+    let headline = match strays.len() {
+        1 => format!("nobody signed for {first}"),
+        more => format!("nobody signed for {first} and {} more", more - 1),
+    };
+    let mut report = Report::new(Outcome::WrongQuestion, "not-signed-for", headline);
+    for name in strays.iter().take(MOST) {
+        report = report.fact("file", name.as_str());
+    }
+    let hint = "somebody put it there: find out who, and remove it; `trustroot check --strays` lists all";
+    Some(report.hint(hint))
+}
+
 pub(crate) fn run(session: &Session, options: &CheckOptions) -> Result<(), Report> {
     let copy = open(&options.working_copy)?;
     let signed = copy.signed(session.start).map_err(|error| repository_failed(&error))?;
+    let strays = if options.due { Vec::new() } else { strays(&copy, &signed)? };
+    if options.strays {
+        return output::show(session.format, &Strays { strays });
+    }
+    if let Some(report) = refuse_strays(&strays) {
+        return Err(report);
+    }
     let now = session.start.time();
     let events = Events::of(&copy, &signed, now)?;
     let mut roles = vec![check_root(&copy, &signed, &events, now)?];
@@ -239,7 +280,9 @@ fn write_calendar(
             .hint("begin with `trustroot ceremony start root`"));
     };
     let deadlines: Vec<Deadline> = roles.iter().filter_map(|role| role.deadline.clone()).collect();
-    let calendar = Calendar { name: &copy.config().name, repository, deadlines: &deadlines, now };
+    let mark = if copy.config().rehearsal.is_some() { "REHEARSAL " } else { "" };
+    let name = format!("{mark}{}", copy.config().name);
+    let calendar = Calendar { name: &name, repository, deadlines: &deadlines, now };
     write_durably(file, calendar.text().as_bytes()).map_err(|error| Report::io(&error))
 }
 

@@ -201,8 +201,13 @@ pub(super) async fn target(
         destination.refuse_to_replace(&agreed.found)?;
     }
     let progress = session.progress(format!("fetching {path}"), Some(length));
-    let fetched = fetch(session, asked, &agreed, destination, |so_far| progress.set_position(so_far)).await;
+    let mut not_kept = None;
+    let fetched =
+        fetch(session, asked, &agreed, destination, &mut not_kept, |so_far| progress.set_position(so_far)).await;
     drop(progress);
+    if let Some(error) = not_kept {
+        warn(&format!("the target cannot be kept for `--offline`: {error}"));
+    }
     let (bytes, was_there) = fetched.map_err(|error| asked.failed(session, &error))?;
     Ok(Fetched { agreed, bytes, was_there })
 }
@@ -212,9 +217,10 @@ async fn fetch(
     asked: &mut Asked,
     agreed: &Agreed,
     destination: Option<Destination<'_>>,
+    not_kept: &mut Option<std::io::Error>,
     mut progress: impl FnMut(u64),
 ) -> Result<(Option<Vec<u8>>, bool), ConsensusError> {
-    let kept = keep(session, asked, agreed, destination.is_some(), &mut progress).await?;
+    let kept = keep(session, asked, agreed, destination.is_some(), not_kept, &mut progress).await?;
     match destination {
         Some(destination) => {
             let copied = asked.repositories.download(agreed, destination.path, kept.as_deref(), progress).await?;
@@ -231,6 +237,7 @@ async fn keep(
     asked: &mut Asked,
     agreed: &Agreed,
     written: bool,
+    not_kept: &mut Option<std::io::Error>,
     progress: impl FnMut(u64),
 ) -> Result<Option<PathBuf>, ConsensusError> {
     let files = asked.kept_files(agreed);
@@ -248,7 +255,7 @@ async fn keep(
         Ok(_) => Ok(Some(file.clone())),
         // A home that is full, or may not be written, does not make the answer wrong.
         Err(ConsensusError::Local(UpdateError::Io(error))) => {
-            warn(&format!("the target cannot be kept for `--offline`: {error}"));
+            *not_kept = Some(error);
             Ok(None)
         }
         Err(error) => Err(error),

@@ -98,23 +98,7 @@ pub(super) fn ceremony_failed(error: &CeremonyError) -> Report {
             .hint("withdraw the event; or, if the namespace is to come back, delegate to it first")
             .hint(format!("add `[namespaces.{role}]` to trustroot.toml, then `trustroot ceremony start targets`")),
         CeremonyError::NoEvent { .. } => report.hint("see what there is with `trustroot ceremony status`"),
-        CeremonyError::Invitation(error) => {
-            let report = report.still("nothing changed");
-            match error {
-                InvitationError::Malformed { .. } => report.hint("have it sent again; if it stays, ask who made it"),
-                InvitationError::Expired { .. } | InvitationError::PersonThere { .. } => {
-                    report.hint("have them invited again, under a name that nobody has")
-                }
-                InvitationError::NotInvited { .. } => {
-                    report.hint("ask who invited them; an invitation lies in `invitations/` where it was written")
-                }
-                InvitationError::Answered { .. } | InvitationError::NotProved | InvitationError::KeyTaken { .. } => {
-                    report.hint("ask them, by another way, which key they sent; if it was another one, tell the others")
-                }
-                _ => report
-                    .hint("name somebody who holds a key, and who has heard the person read out their key's digest"),
-            }
-        }
+        CeremonyError::Invitation(error) => invitation_failed(report.still("nothing changed"), error),
         CeremonyError::NoPin => report
             .still("nothing was signed")
             .hint("name the digest of a root that you trust with `--root-sha256`, from your own records")
@@ -126,6 +110,21 @@ pub(super) fn ceremony_failed(error: &CeremonyError) -> Report {
             let report = problems.iter().fold(report, |report, problem| report.fact("rule", problem.clone()));
             report.still("nothing was signed").hint("put the configuration right, and start the event again")
         }
+        CeremonyError::NotAWitness { .. } => report.still("nothing was signed").hint(
+            "witnesses are named in trustroot.toml, and count when a root that names them is signed; \
+             `ceremony replay` needs no key",
+        ),
+        CeremonyError::NotVerified { findings, .. } => {
+            let what = Report::new(outcome, error.code(), "the transcript does not verify");
+            let report = findings.iter().take(20).fold(what, |report, finding| report.fact("finding", finding.clone()));
+            report
+                .still("nothing changed")
+                .hint("get what is missing from the others' copies with `trustroot ceremony collect`")
+                .hint("what stays is for people to judge: signatures count whatever the transcript says")
+        }
+        CeremonyError::NotWitnessed { .. } => report
+            .hint("a witness replays and signs: `trustroot ceremony witness EVENT --key KEY`")
+            .hint("in an emergency, say why there is none: `--without-witness REASON`"),
         CeremonyError::NotASigner { .. } => report.still("nothing was signed").hint(
             "check with `trustroot key inspect` that it is the key you mean, and with `ceremony review` who may sign",
         ),
@@ -156,6 +155,22 @@ pub(super) fn ceremony_failed(error: &CeremonyError) -> Report {
             report.still("nothing changed").hint("start the event again with `trustroot ceremony start`")
         }
         _ => report,
+    }
+}
+
+fn invitation_failed(report: Report, error: &InvitationError) -> Report {
+    match error {
+        InvitationError::Malformed { .. } => report.hint("have it sent again; if it stays, ask who made it"),
+        InvitationError::Expired { .. } | InvitationError::PersonThere { .. } => {
+            report.hint("have them invited again, under a name that nobody has")
+        }
+        InvitationError::NotInvited { .. } => {
+            report.hint("ask who invited them; an invitation lies in `invitations/` where it was written")
+        }
+        InvitationError::Answered { .. } | InvitationError::NotProved | InvitationError::KeyTaken { .. } => {
+            report.hint("ask them, by another way, which key they sent; if it was another one, tell the others")
+        }
+        _ => report.hint("name somebody who holds a key, and who has heard the person read out their key's digest"),
     }
 }
 

@@ -1,12 +1,15 @@
 //! `trustroot ceremony request`, `response`, `collect`: what goes between machines.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
 use trustroot::Printable;
-use trustroot::ceremony::{CeremonyError, Fate, Request, Response, SigningEvent, files_to_collect};
+use trustroot::ceremony::{
+    CeremonyError, Fate, FiledSignature, NamedDigest, Request, Response, SigningEvent, files_to_collect,
+};
 use trustroot::client::read_bounded;
 
 use super::super::maintain::{ceremony_failed, open};
@@ -91,6 +94,8 @@ struct ResponseShown {
     rehearsal: bool,
     payload_sha256: String,
     key: String,
+    /// The SHA-256 of the record of how it was made, which travels in the file alone.
+    record: Option<String>,
     /// What the QR code holds.
     line: String,
     /// What the signer's machine says.
@@ -109,6 +114,12 @@ impl Show for ResponseShown {
             self.payload_sha256,
             self.key
         );
+        match &self.record {
+            Some(digest) => {
+                let _ = writeln!(text, "  record      sha256 {digest}");
+            }
+            None => text.push_str("  record      none: nothing says how it was made\n"),
+        }
         for claim in &self.claims {
             let _ = writeln!(text, "  says        {}", Printable(claim));
         }
@@ -122,8 +133,10 @@ impl Show for ResponseShown {
     }
 }
 
-/// Longest response that is read, in bytes.
-const LONGEST_RESPONSE: u64 = 64 << 10;
+/// Longest response that is read, in bytes: a signature, and a record with another.
+const LONGEST_RESPONSE: u64 = 512 << 10;
+/// Longest collected file whose digest is recorded, in bytes: none that is read is longer.
+const LONGEST_COLLECTED: u64 = 512_000_000;
 
 pub(super) fn response(session: &Session, options: &CeremonyResponseOptions) -> Result<(), Report> {
     let bytes = read_named(&options.response, LONGEST_RESPONSE)?;
@@ -153,6 +166,7 @@ pub(super) fn response(session: &Session, options: &CeremonyResponseOptions) -> 
         rehearsal: response.rehearsal,
         payload_sha256: response.payload_sha256.clone(),
         key: response.key.clone(),
+        record: response.record().and_then(Result::ok).map(|filed| filed.digest()),
         line,
         claims: said.into_iter().flatten().cloned().collect(),
         code,
@@ -174,7 +188,9 @@ pub(super) fn write_once(path: &Path, bytes: &[u8]) -> Result<(), Report> {
 struct CollectedFrom {
     event: String,
     collected: Vec<CollectedLine>,
-    /// Files in directories that hold no signatures for this event.
+    /// Records of what happened, new or known.
+    records: usize,
+    /// Files in directories that hold nothing for this event.
     passed_over: usize,
     status: Value,
     #[serde(skip)]
@@ -198,6 +214,13 @@ impl Show for CollectedFrom {
         for line in &self.collected {
             let _ = writeln!(text, "{}: {}", line.from, line.text);
         }
+        match self.records {
+            0 => {}
+            1 => text.push_str("1 record of what happened was kept\n"),
+            n => {
+                let _ = writeln!(text, "{n} records of what happened were kept");
+            }
+        }
         match self.passed_over {
             0 => {}
             1 => text.push_str("1 other file holds nothing for this event\n"),
@@ -214,14 +237,22 @@ pub(super) fn collect(session: &Session, options: &CeremonyCollectOptions) -> Re
     let copy = open(&options.working_copy)?;
     let signed = read_signed(session, &copy)?;
     let mut event = SigningEvent::open(&copy, &options.event).map_err(failed)?;
-    let (mut collected, mut passed_over) = (Vec::new(), 0);
+    let before: BTreeSet<String> = event.signatures.iter().map(FiledSignature::digest).collect();
+    let mut with = super::circumstances(session);
+    let (mut collected, mut records, mut passed_over) = (Vec::new(), 0, 0);
     for path in &options.from {
         let files = files_to_collect(path).map_err(|error| Report::io(&error))?;
         for file in files {
+            let mut used = false;
             for one in event.collect_file(&signed, &file).map_err(failed)? {
                 // Whoever hands over a directory does not mean every file in it.
                 if matches!(one.fate, Fate::Unusable(_)) && file != *path {
                     passed_over += 1;
+                    continue;
+                }
+                used |= matches!(one.fate, Fate::Filed | Fate::Known | Fate::Stale { .. } | Fate::Recorded);
+                if one.fate == Fate::Recorded {
+                    records += 1;
                     continue;
                 }
                 let fate = match &one.fate {
@@ -235,14 +266,19 @@ pub(super) fn collect(session: &Session, options: &CeremonyCollectOptions) -> Re
                 let (counts, text) = (one.counts(), one.to_string());
                 collected.push(CollectedLine { from, keyid: one.keyid, counts, fate, text });
             }
+            if used {
+                with.inputs.push(NamedDigest::of(&show_path(&file), &read_named(&file, LONGEST_COLLECTED)?));
+            }
         }
     }
     let status = event.status(&copy, &signed).map_err(failed)?;
+    event.record_collected(&signed, &before, &with).map_err(failed)?;
     let prospect = Prospect::of(session, &copy, &signed, &event, &status, &[]);
-    let nothing = !collected.iter().any(|line| line.counts);
+    let nothing = !collected.iter().any(|line| line.counts) && records == 0;
     let result = CollectedFrom {
         event: event.name.as_str().to_owned(),
         collected,
+        records,
         passed_over,
         status: status_json(&event, &status, &prospect),
         status_text: status_text(session, &event, &status, &prospect),

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use chrono::TimeDelta;
 use serde::Serialize;
-use trustroot::Printable;
+use trustroot::Line;
 use trustroot::ceremony::{self, Answer, CeremonyError, Invitation, digest_groups, digest_words};
 use trustroot::crypto::sha256;
 use trustroot::example_keys::example_key_name;
@@ -16,7 +16,7 @@ use super::super::maintain::{ceremony_failed, open, repository_failed, role};
 use super::air_gap::{exists, write_once};
 use super::confirm::{Shown, confirm};
 use super::read_signed;
-use super::review::Whole;
+use super::review::said;
 use crate::args::{CeremonyAcceptOptions, CeremonyAdmitOptions, CeremonyInviteOptions};
 use crate::keys::{KeyOptions, create_public, open_key};
 use crate::output::{self, Show, ShownPath};
@@ -109,11 +109,11 @@ fn invitation_text(invitation: &Invitation) -> String {
         Some(digest) => format!("first root sha256 {digest}"),
         None => "which has no root yet".to_owned(),
     };
-    let _ = writeln!(text, "  repository    \"{}\", {first_root}", Whole(&invitation.repository_name));
+    let _ = writeln!(text, "  repository    {}, {first_root}", said(&invitation.repository_name));
     let _ = writeln!(text, "  invited by    {}", invitation.invited_by);
-    let _ = writeln!(text, "  good until    {}", Printable(&invitation.expires));
-    if let Some(said) = &invitation.text {
-        let _ = writeln!(text, "  says          \"{}\"", Whole(said));
+    let _ = writeln!(text, "  good until    {}", Line(&invitation.expires));
+    if let Some(more) = &invitation.text {
+        let _ = writeln!(text, "  says          {}", said(more));
     }
     text.push_str("you would take on\n");
     for role in &invitation.roles {
@@ -188,7 +188,7 @@ pub(super) fn accept(session: &Session, options: &CeremonyAcceptOptions) -> Resu
     }
     if let Some(repository) = invitation.repository.as_ref().and_then(|digest| digest_of(digest)) {
         let (repository, rehearsal) = (Some(repository), invitation.rehearsal);
-        let purpose = Purpose { repository, first_root: None, payload: digest, rehearsal };
+        let purpose = Purpose { repository, first_root: None, payload: digest, rehearsal, another_first_root: false };
         check(session, key.canonical_spki(), &purpose)?;
     }
     let answer = invitation.answer(&*key).map_err(failed)?;

@@ -1,5 +1,6 @@
 //! What a keyholder looks at: an event of the working copy or a request, checked against what they trust.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use trustroot::Printable;
@@ -20,13 +21,13 @@ use crate::report::{Outcome, Report};
 use crate::ui::{Session, show_path};
 
 /// Checks that the chain of roots that is at hand holds the root that the user trusts.
-fn check_pin(
+pub(super) fn check_pin(
     session: &Session,
     signed: &SignedState,
     event: &SigningEvent,
     pin: &PinOptions,
     place: &'static str,
-) -> Result<Option<String>, Report> {
+) -> Result<Option<TrustedFrom>, Report> {
     let chosen = match (&pin.root_sha256, &pin.root, &pin.trust) {
         (Some(digest), _, _) => Some((*digest, "the digest that you gave".to_owned())),
         (None, Some(file), _) => Some((sha256(&read_root(file)?), format!("the file {}", show_path(file)))),
@@ -47,12 +48,19 @@ fn check_pin(
                     if let Some(name) = &pin.trust {
                         not_behind(session, signed, event, name)?;
                     }
-                    Ok(Some(format!("root {}, {what}{}", root.version, newest_root(signed))))
+                    let words = format!("root {}, {what}{}", root.version, newest_root(signed));
+                    Ok(Some(TrustedFrom { digest, words }))
                 }
                 None => Err(ceremony_failed(&CeremonyError::PinNotInChain { place, pin: hex::encode(digest) })),
             }
         }
     }
+}
+
+/// The root that the user trusts, and that is in the chain at hand.
+pub(super) struct TrustedFrom {
+    pub(super) digest: [u8; 32],
+    pub(super) words: String,
 }
 
 /// The newest root of the working copy, for comparing with one's own records.
@@ -102,6 +110,9 @@ pub(super) struct Matter {
     pub(super) review: Review,
     pub(super) status: Status,
     pub(super) trusted_from: Option<String>,
+    pub(super) pin: Option<[u8; 32]>,
+    /// The records that that of a signature follows.
+    pub(super) follows: BTreeSet<String>,
     /// What a request says that it is for; `None` for an event of a working copy.
     pub(super) request: Option<Claims>,
 }
@@ -128,7 +139,9 @@ pub(super) fn matter(
         let review = opened.event_review(keys, session.start.time()).map_err(failed)?;
         let status = opened.status().map_err(failed)?;
         let request = Some(Claims { file: show_path(file), purpose: opened.purpose });
-        return Ok(Matter { event: opened.event, signed: opened.signed, review, status, trusted_from, request });
+        let (event, signed, follows) = (opened.event, opened.signed, opened.follows);
+        let (pin, trusted_from) = trusted_from.map(|from| (from.digest, from.words)).unzip();
+        return Ok(Matter { event, signed, review, status, trusted_from, pin, follows, request });
     }
     if trial {
         return Err(Report::new(
@@ -151,7 +164,9 @@ pub(super) fn matter(
     let trusted_from = check_pin(session, &signed, &event, pin, "working copy")?;
     let review = event.review(&copy, &signed, session.start.time()).map_err(failed)?;
     let status = event.status(&copy, &signed).map_err(failed)?;
-    Ok(Matter { event, signed, review, status, trusted_from, request: None })
+    let follows = event.transcript().map_err(failed)?.tips();
+    let (pin, trusted_from) = trusted_from.map(|from| (from.digest, from.words)).unzip();
+    Ok(Matter { event, signed, review, status, trusted_from, pin, follows, request: None })
 }
 
 /// Where the time that things are judged by comes from.

@@ -10,18 +10,21 @@ mod rehearse;
 mod review;
 mod sign;
 mod status;
+mod witness;
 
 use serde::Serialize;
-use trustroot::ceremony::{AcceptedRisks, CeremonyError, EventName, EventState, SigningEvent};
+use trustroot::ceremony::{
+    AcceptedRisks, CeremonyError, Circumstances, EventName, EventState, NamedDigest, SigningEvent,
+};
 use trustroot::crypto::sha256;
 use trustroot::metadata::RoleName;
-use trustroot::repository::{Proposal, SignedState, WorkingCopy};
+use trustroot::repository::{CONFIG_FILE, Proposal, SignedState, WorkingCopy};
 
 use super::maintain::{ceremony_failed, open, repository_failed, role};
 use crate::args::{CeremonyCommand, CeremonyFinishOptions, CeremonyStartOptions, CeremonyWithdrawOptions};
 use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
-use crate::ui::Session;
+use crate::ui::{Session, own_digest, read_named};
 use air_gap::{collect, request, response};
 use invite::{accept, admit, invite};
 use outlook::check_people;
@@ -30,6 +33,7 @@ use rehearse::rehearse;
 use review::review;
 use sign::sign;
 use status::{count, status};
+use witness::{replay, witness};
 
 pub(crate) fn run(session: &Session, command: CeremonyCommand) -> Result<(), Report> {
     match command {
@@ -43,11 +47,19 @@ pub(crate) fn run(session: &Session, command: CeremonyCommand) -> Result<(), Rep
         CeremonyCommand::Withdraw(options) => withdraw(session, &options),
         CeremonyCommand::Rebase(options) => rebase(session, &options),
         CeremonyCommand::Finish(options) => finish(session, &options),
+        CeremonyCommand::Replay(options) => replay(session, &options),
+        CeremonyCommand::Witness(options) => witness(session, &options),
         CeremonyCommand::Invite(options) => invite(session, &options),
         CeremonyCommand::Accept(options) => accept(session, &options),
         CeremonyCommand::Admit(options) => admit(session, &options),
         CeremonyCommand::Rehearse(options) => rehearse(session, &options),
     }
+}
+
+/// When, by whose clock and with which program something is done here.
+pub(in crate::commands) fn circumstances(session: &Session) -> Circumstances {
+    let tool = concat!("trustroot ", env!("CARGO_PKG_VERSION"));
+    Circumstances::new(session.start.time(), matter::time_source(session), tool, own_digest())
 }
 
 fn read_signed(session: &Session, copy: &WorkingCopy) -> Result<SignedState, Report> {
@@ -90,6 +102,9 @@ fn choose(
         }
     }
 }
+
+/// Longest configuration whose digest is recorded, in bytes: none that is read is longer.
+const LONGEST_CONFIG: u64 = 16 << 20;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -136,20 +151,37 @@ fn start(session: &Session, options: &CeremonyStartOptions) -> Result<(), Report
             .hint("this is the payload that was withdrawn: change what was wrong with it first"));
     }
     let voided = event.signatures.len() - event.over_this_payload().count();
-    let problems = event.review(&copy, &signed, session.start.time()).map_err(failed)?.problems;
+    let problems = reviewed(session, &copy, &signed, &event)?;
     if !problems.is_empty() {
         return Err(ceremony_failed(&CeremonyError::BreaksRules { problems }));
     }
     let started = Started {
         event: name.as_str().to_owned(),
         role: role.to_string(),
-        proposed: event.proposed(),
+        proposed: event.role_as_proposed(),
         version: event.version.get(),
         payload_sha256: hex::encode(event.digest()),
         voided,
         next: format!("each signer runs `trustroot ceremony sign {name} --key FILE`"),
     };
     output::show(session.format, &started)
+}
+
+/// Reviews a proposal that was just written, records it, and returns the rules that it breaks.
+fn reviewed(
+    session: &Session,
+    copy: &WorkingCopy,
+    signed: &SignedState,
+    event: &SigningEvent,
+) -> Result<Vec<String>, Report> {
+    let failed = |error: CeremonyError| ceremony_failed(&error);
+    let review = event.review(copy, signed, session.start.time()).map_err(failed)?;
+    let mut with = circumstances(session);
+    with.warnings = review.problems.iter().chain(&review.notes).cloned().collect();
+    let configuration = read_named(&copy.directory().join(CONFIG_FILE), LONGEST_CONFIG)?;
+    with.inputs.push(NamedDigest::of(CONFIG_FILE, &configuration));
+    event.record_proposed(signed, &with).map_err(failed)?;
+    Ok(review.problems)
 }
 
 #[derive(Debug, Serialize)]
@@ -194,6 +226,7 @@ fn withdraw(session: &Session, options: &CeremonyWithdrawOptions) -> Result<(), 
         },
     };
     event.withdraw(&options.because, session.start.time()).map_err(failed)?;
+    event.record_withdrawn(&signed, &circumstances(session)).map_err(failed)?;
     let withdrawn = Withdrawn {
         event: event.name.as_str().to_owned(),
         role: role.to_string(),
@@ -247,7 +280,12 @@ fn finish(session: &Session, options: &CeremonyFinishOptions) -> Result<(), Repo
     // What was written is read again: from here on everything builds on it.
     let signed = read_signed(session, &copy)?;
     let bytes = signed.bytes(&event.role, version).map_err(|error| repository_failed(&error))?;
+    let mut with = circumstances(session);
+    with.outputs.push(NamedDigest::of(&event.file_name(), &bytes));
+    event.record_finished(&signed, &accepted, &with).map_err(failed)?;
+    let witness = event.witnessed(&signed).map_err(failed)?.filter(|witnessed| !witnessed.met());
     let next = match event.role {
+        _ if witness.is_some() => &*format!("a witness runs `trustroot ceremony witness {} --key KEY`", event.name),
         RoleName::Root if signed.targets().is_none_or(|targets| !targets.current) => {
             "`trustroot ceremony start targets`"
         }
@@ -256,7 +294,7 @@ fn finish(session: &Session, options: &CeremonyFinishOptions) -> Result<(), Repo
     };
     let finished = Finished {
         role: event.role.to_string(),
-        proposed: event.proposed(),
+        proposed: event.role_as_proposed(),
         version: version.get(),
         file: ShownPath::of(copy.signed_directory().join(event.file_name())),
         sha256: hex::encode(sha256(&bytes)),

@@ -2,9 +2,9 @@
 
 use chrono::Duration;
 use serde_json::{Value, json};
-use trustroot::Printable;
 use trustroot::ceremony::{EventState, Outlook, SigningEvent, Status};
 use trustroot::repository::{SignedState, WorkingCopy};
+use trustroot::{Line, Named, Printable};
 
 use super::super::maintain::ceremony_failed;
 use crate::report::{Outcome, Report};
@@ -66,7 +66,7 @@ impl Prospect {
         }
         prospect.problems = event.review(copy, signed, now).map(|review| review.problems).unwrap_or_default();
         for problem in &prospect.problems {
-            prospect.lines.push(format!("{BREAKS}{}", Printable(problem)));
+            prospect.lines.push(format!("{BREAKS}{}", Line(problem)));
         }
         prospect
     }
@@ -98,7 +98,7 @@ impl Prospect {
 
 fn outlook_words(outlook: &Outlook) -> String {
     let names = |names: &std::collections::BTreeSet<String>, and: &str| {
-        names.iter().map(|name| Printable(name).to_string()).collect::<Vec<_>>().join(and)
+        names.iter().map(|name| Named(name).to_string()).collect::<Vec<_>>().join(and)
     };
     let by = &outlook.by;
     if outlook.reachable && outlook.must_sign.is_empty() {
@@ -121,7 +121,7 @@ pub(super) fn check_people(event: &SigningEvent, signed: &SignedState, named: &[
     }
     let people = event.people(signed).map_err(|error| ceremony_failed(&error))?;
     let Some(unknown) = named.iter().find(|name| !people.contains(*name)) else { return Ok(()) };
-    let known: Vec<String> = people.iter().map(|name| Printable(name).to_string()).collect();
+    let known: Vec<String> = people.iter().map(|name| Named(name).to_string()).collect();
     let what = format!("`{}` holds no key that may sign {}", Printable(unknown), event.name);
     Err(Report::new(Outcome::WrongQuestion, "unknown-person", what)
         .fact("people", known.join(", "))

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use trustroot::ceremony::{CeremonyError, SigningEvent};
+use trustroot::ceremony::{CeremonyError, FiledSignature, SigningEvent};
 
 use super::super::maintain::{ceremony_failed, open};
-use super::read_signed;
 use super::status::count;
+use super::{circumstances, read_signed, reviewed};
 use crate::args::CeremonyRebaseOptions;
 use crate::output::{self, Show};
 use crate::report::Report;
@@ -84,7 +84,10 @@ pub(super) fn rebase(session: &Session, options: &CeremonyRebaseOptions) -> Resu
     let signed = read_signed(session, &copy)?;
     let rebased = SigningEvent::rebase(&copy, &signed, &options.event, session.start.time()).map_err(failed)?;
     let event = &rebased.event;
-    let problems = event.review(&copy, &signed, session.start.time()).map_err(failed)?.problems;
+    // Signatures that stay, and of which no record tells.
+    let there = event.signatures.iter().map(FiledSignature::digest).collect();
+    event.record_collected(&signed, &there, &circumstances(session)).map_err(failed)?;
+    let problems = reviewed(session, &copy, &signed, event)?;
     if !problems.is_empty() {
         return Err(failed(CeremonyError::BreaksRules { problems }));
     }

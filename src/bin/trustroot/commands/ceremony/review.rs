@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use trustroot::Printable;
 use trustroot::ceremony::{CeremonyError, Change, Mark, Review};
+use trustroot::{Line, Quoted};
 
 use super::super::maintain::ceremony_failed;
 use super::air_gap::write_once;
@@ -111,13 +111,13 @@ pub(super) fn review_text(session: &Session, matter: &Matter) -> String {
         "  judged at     {time}, {source}\n  file          {}\n  proposes      {} {}\n  compared with {}\n  \
          expires       {}\n",
         review.file,
-        event.proposed(),
+        event.role_as_proposed(),
         review.version,
         review.compared_with,
         review.expiry
     );
     if let Some(purpose) = request.as_ref().and_then(|claims| claims.purpose.as_ref()) {
-        let _ = writeln!(text, "  proposed purpose, signed by nobody: \"{}\"", Whole(purpose));
+        let _ = writeln!(text, "  proposed purpose, signed by nobody: {}", said(purpose));
     }
     text.push_str("\nproposed changes\n");
     for change in &review.changes {
@@ -130,10 +130,10 @@ pub(super) fn review_text(session: &Session, matter: &Matter) -> String {
         let _ = writeln!(text, "  not in the request, known by its digest only: {path}");
     }
     for note in &review.notes {
-        let _ = writeln!(text, "  note: {}", Printable(note));
+        let _ = writeln!(text, "  note: {}", Line(note));
     }
     for problem in &review.problems {
-        let _ = writeln!(text, "  BREAKS A RULE: {}", Printable(problem));
+        let _ = writeln!(text, "  BREAKS A RULE: {}", Line(problem));
     }
     text.push_str(&siblings_text(event, status));
     let occasion = if review.rehearsal.is_some() { ", of a REHEARSAL" } else { "" };
@@ -149,20 +149,38 @@ pub(super) fn review_text(session: &Session, matter: &Matter) -> String {
 fn rehearsed(review: &Review) -> Option<String> {
     let rehearsal = review.rehearsal.as_ref()?;
     let of = match &rehearsal.of {
-        Some(digest) => format!("of the repository with the first root sha256 {}", Printable(digest)),
+        Some(digest) => format!("of the repository with the first root sha256 {}", Line(digest)),
         None => "of a repository that has no root yet".to_owned(),
     };
     Some(format!("{of}; no signature made here is valid anywhere"))
 }
 
-/// Escaped text, however long: that of a purpose has its own limit.
-pub(super) struct Whole<'a>(pub(super) &'a str);
+/// Longest text of others that stands on a line of ours, and longest line of what is longer, in characters.
+const WIDTH: usize = 60;
 
-impl std::fmt::Display for Whole<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut buffer = [0; 4];
-        self.0.chars().try_for_each(|character| write!(f, "{}", Printable(character.encode_utf8(&mut buffer))))
+/// What somebody says, whole, in quotation marks. What is long stands on lines that begin with `|`, short enough that no
+/// terminal wraps them: it cannot draw lines of ours.
+pub(super) fn said(text: &str) -> String {
+    let quoted = Quoted(text).to_string();
+    if quoted.len() <= WIDTH {
+        return quoted;
     }
+    let mut lines = vec![String::new()];
+    for word in quoted.split(' ') {
+        // Escaped text is ASCII.
+        for (index, part) in word.as_bytes().chunks(WIDTH).enumerate() {
+            let part = String::from_utf8_lossy(part);
+            match lines.last_mut() {
+                Some(line) if index == 0 && line.is_empty() => line.push_str(&part),
+                Some(line) if index == 0 && line.len() + 1 + part.len() <= WIDTH => {
+                    line.push(' ');
+                    line.push_str(&part);
+                }
+                _ => lines.push(part.into_owned()),
+            }
+        }
+    }
+    lines.iter().fold(String::new(), |text, line| text + "\n    | " + line)
 }
 
 /// The review as a page.
@@ -180,7 +198,7 @@ fn page(matter: &Matter, reviewed: &Reviewed) -> String {
         ),
         ("judged at", format!("{}, {source}", reviewed.judged_at)),
         ("file", review.file.clone()),
-        ("proposes", format!("{} {}", event.proposed(), review.version)),
+        ("proposes", format!("{} {}", event.role_as_proposed(), review.version)),
         ("compared with", review.compared_with.clone()),
         ("expires", review.expiry.clone()),
     ];
@@ -190,20 +208,20 @@ fn page(matter: &Matter, reviewed: &Reviewed) -> String {
     if let Some(claims) = &matter.request {
         facts.push(("request", claims.file.clone()));
         if let Some(purpose) = &claims.purpose {
-            facts.push(("proposed purpose, signed by nobody", Whole(purpose).to_string()));
+            facts.push(("proposed purpose, signed by nobody", Quoted(purpose).to_string()));
         }
     }
     for path in event.left_out() {
         facts.push(("not in the request, known by its digest only", path.to_string()));
     }
-    let mut notes: Vec<String> = review.notes.iter().map(|note| Printable(note).to_string()).collect();
+    let mut notes: Vec<String> = review.notes.iter().map(|note| Line(note).to_string()).collect();
     notes.extend(siblings_text(event, status).lines().map(str::to_owned));
     Page {
         title: &title,
         facts,
         changes: review.changes.iter().map(|change| (change.mark.sign(), change.text.as_str())).collect(),
         notes,
-        problems: review.problems.iter().map(|problem| Printable(problem).to_string()).collect(),
+        problems: review.problems.iter().map(|problem| Line(problem).to_string()).collect(),
         groups: review.groups(),
         words: review.words(),
     }

@@ -4,16 +4,16 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use trustroot::Printable;
 use trustroot::ceremony::{CeremonyError, EventName, EventState, Sibling, SigningEvent, Status, Under, digest_groups};
 use trustroot::crypto::KeyFamily;
 use trustroot::repository::{FamilyCount, SignedState, WorkingCopy};
 use trustroot::trust::{Standing, TallyLine};
+use trustroot::{Line, Named};
 
 use super::super::maintain::{ceremony_failed, open};
 use super::outlook::{Prospect, check_people};
 use super::read_signed;
-use super::review::Whole;
+use super::review::said;
 use crate::args::{CeremonyStatusOptions, Format};
 use crate::markdown::Comment;
 use crate::output::{self, Show};
@@ -107,7 +107,7 @@ fn markdown(session: &Session, copy: &WorkingCopy, signed: &SignedState, shown: 
         match read {
             Err(error) => {
                 comment.say("**It cannot be read**, so nobody can sign it:");
-                comment.block("text", &Whole(&error.to_string()).to_string(), 2);
+                comment.block("text", &Line(&error.to_string()).to_string(), 2);
             }
             Ok((event, status)) => section(session, copy, signed, &mut comment, event, status),
         }
@@ -132,7 +132,7 @@ fn section(
     match event.review(copy, signed, session.start.time()) {
         Err(error) => {
             comment.say("**What it would change cannot be told:**");
-            comment.block("text", &Whole(&error.to_string()).to_string(), 1);
+            comment.block("text", &Line(&error.to_string()).to_string(), 1);
         }
         Ok(review) => {
             if !review.problems.is_empty() {
@@ -144,7 +144,7 @@ fn section(
                 comment.block("text", &escaped_lines(&review.notes), 4);
             }
             comment.say("Proposed changes, beside version and expiry, compared with:");
-            comment.block("text", &Whole(&review.compared_with).to_string(), 4);
+            comment.block("text", &Line(&review.compared_with).to_string(), 4);
             let changes: Vec<String> =
                 review.changes.iter().map(|change| format!("{} {}", change.mark.sign(), change.text)).collect();
             let changes = if changes.is_empty() { "none".to_owned() } else { changes.join("\n") };
@@ -161,7 +161,19 @@ fn section(
 
 /// One line for each text.
 fn escaped_lines(texts: &[String]) -> String {
-    texts.iter().map(|text| Whole(text).to_string()).collect::<Vec<_>>().join("\n")
+    texts.iter().map(|text| Line(text).to_string()).collect::<Vec<_>>().join("\n")
+}
+
+/// The state in one word.
+pub(super) fn state_name(state: EventState) -> &'static str {
+    match state {
+        EventState::Open => "open",
+        EventState::Complete => "complete",
+        EventState::Finished => "finished",
+        EventState::Superseded => "superseded",
+        EventState::Withdrawn => "withdrawn",
+        _ => "unknown",
+    }
 }
 
 fn state_words(state: EventState) -> &'static str {
@@ -179,14 +191,14 @@ pub(super) fn status_text(session: &Session, event: &SigningEvent, status: &Stat
     let mut text = format!(
         "{}: {} {}, {}\n  payload  sha256 {}\n",
         event.name,
-        event.proposed(),
+        event.role_as_proposed(),
         event.version,
         state_words(status.state),
         hex::encode(event.digest())
     );
     if let Some(withdrawn) = event.withdrawal() {
-        let (at, reason) = (Printable(&withdrawn.at), Whole(&withdrawn.reason));
-        let _ = writeln!(text, "  withdrawn on {at}, nobody signed why: \"{reason}\"");
+        let (at, reason) = (Named(&withdrawn.at), said(&withdrawn.reason));
+        let _ = writeln!(text, "  withdrawn on {at}, nobody signed why: {reason}");
     }
     let expired = event.expires().ok().filter(|expires| expires.is_past(session.start.time()));
     let waits = matches!(status.state, EventState::Open | EventState::Complete);
@@ -203,15 +215,18 @@ pub(super) fn status_text(session: &Session, event: &SigningEvent, status: &Stat
         }
     }
     for uncounted in &status.uncounted {
-        let _ = writeln!(text, "  not counted: {}: {}", Printable(&uncounted.from), uncounted.why);
+        let _ = writeln!(text, "  not counted: {}: {}", Named(&uncounted.from), Line(&uncounted.why));
     }
     for owner in &status.outgoing_missing {
-        let _ = writeln!(text, "  {} changes keys: the outgoing key must sign too", Printable(owner));
+        let _ = writeln!(text, "  {} changes keys: the outgoing key must sign too", Named(owner));
     }
     for line in &prospect.lines {
         let _ = writeln!(text, "  {line}");
     }
     text.push_str(&siblings_text(event, status));
+    if let Some(witnessed) = &status.witnessed {
+        let _ = writeln!(text, "  witnessed by {} of {} needed", witnessed.by.len(), witnessed.needed);
+    }
     let next = match status.state {
         EventState::Open | EventState::Complete if expired.is_some() => {
             format!("`trustroot ceremony start {}`", event.role)
@@ -232,6 +247,9 @@ pub(super) fn status_text(session: &Session, event: &SigningEvent, status: &Stat
             format!("they sign with it, or `trustroot ceremony finish {} --lost NAME`", event.name)
         }
         EventState::Complete => format!("`trustroot ceremony finish {}`", event.name),
+        EventState::Finished if status.witnessed.as_ref().is_some_and(|witnessed| !witnessed.met()) => {
+            format!("a witness runs `trustroot ceremony witness {} --key KEY`", event.name)
+        }
         EventState::Finished if event.rehearsal.is_some() => "hold the ceremony where it is meant".to_owned(),
         EventState::Finished => "`trustroot publish`".to_owned(),
         _ => format!("`trustroot ceremony start {}`", event.role),
@@ -255,11 +273,14 @@ pub(super) fn siblings_text(event: &SigningEvent, status: &Status) -> String {
         let _ = writeln!(
             text,
             "  sibling: another {} {} has signatures, in event {} ({known})\n    payload  sha256 {}",
-            event.role, event.version, sibling.event, sibling.digest
+            event.role,
+            event.version,
+            sibling.event,
+            Named(&sibling.digest)
         );
     }
     for (name, problem) in &status.unreadable_events {
-        let _ = writeln!(text, "  event {name} cannot be read, and may hold another: {}", Printable(problem));
+        let _ = writeln!(text, "  event {name} cannot be read, and may hold another: {}", Line(problem));
     }
     text
 }
@@ -287,7 +308,7 @@ fn missing(status: &Status, lost: &[String]) -> Vec<String> {
         let here = |line: &&TallyLine| line.owner.as_ref().is_none_or(|owner| !lost.contains(owner));
         for line in under.tally.lines.iter().filter(|line| helps(line)).filter(here) {
             names.insert(match &line.owner {
-                Some(owner) => Printable(owner).to_string(),
+                Some(owner) => Named(owner).to_string(),
                 None => line.keyid.to_string(),
             });
         }
@@ -332,19 +353,15 @@ pub(super) fn status_json(event: &SigningEvent, status: &Status, prospect: &Pros
         "version": event.version.get(),
         "rehearsal": event.rehearsal.is_some(),
         "payloadSha256": hex::encode(event.digest()),
-        "state": match status.state {
-            EventState::Open => "open",
-            EventState::Complete => "complete",
-            EventState::Finished => "finished",
-            EventState::Superseded => "superseded",
-            EventState::Withdrawn => "withdrawn",
-            _ => "unknown",
-        },
+        "state": state_name(status.state),
         "counts": counts(&status.counts),
         "uncounted": status.uncounted.iter().map(|one| json!({"from": one.from, "why": one.why})).collect::<Vec<_>>(),
         "withdrawn": event.withdrawal().map(|withdrawn| json!({"at": withdrawn.at, "reason": withdrawn.reason})),
         "expires": event.expires().ok().map(|expires| expires.to_string()),
         "outgoingKeyMissing": status.outgoing_missing,
+        "witnesses": status.witnessed.as_ref().map(|witnessed| {
+            json!({"needed": witnessed.needed, "counted": witnessed.by.len()})
+        }),
         "siblings": status.siblings.iter().map(|sibling| json!({
             "payloadSha256": sibling.digest,
             "event": sibling.event.as_str(),

@@ -248,6 +248,7 @@ impl Watch<'_> {
         };
         self.trouble("home", None);
         self.seen.retain(|name, _| names.contains(name));
+        self.introduced.retain(|name| names.contains(name));
         self.metrics.keep_only(&names);
         let (mut expires, mut well, mut changed) = (None, true, Vec::new());
         for name in &names {
