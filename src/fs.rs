@@ -205,16 +205,53 @@ pub(crate) fn with_path(error: &io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), format!("cannot write `{}`: {reason}", path.display()))
 }
 
-/// Reads a file of at most `limit` bytes. Returns `None` where it does not exist.
+/// Reads a regular file of at most `limit` bytes. Returns `None` where it does not exist.
+///
+/// A pipe or device is never waited for: it could block for ever.
 ///
 /// # Errors
-/// I/O errors, with the path; `InvalidData` when it is longer.
+/// I/O errors, with the path; `InvalidData` when it is longer; `InvalidInput` when it is not a regular file.
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match fs::File::open(path) {
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    // To open a pipe waits for somebody who writes to it.
+    #[cfg(unix)]
+    fs_err::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = match options.open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A socket, for instance, cannot be opened at all.
+        Err(_) if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) => return Err(not_regular(path)),
         Err(error) => return Err(error),
     };
+    if !file.metadata()?.is_file() {
+        return Err(not_regular(path));
+    }
+    read_opened(file, path, limit)
+}
+
+/// Like [`read_bounded`], for a file that the user names: it may be a pipe too, such as a shell makes for `<(…)`, and is
+/// waited for. Not for what others can put into a place.
+///
+/// # Errors
+/// I/O errors, with the path; `InvalidData` when it is longer; `InvalidInput` when it is neither file nor pipe.
+pub fn read_argument(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt as _;
+        if fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+            return read_opened(fs::File::open(path)?, path, limit);
+        }
+    }
+    read_bounded(path, limit)
+}
+
+fn not_regular(path: &Path) -> io::Error {
+    let message = format!("`{}` is not a regular file, and is not read", path.display());
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
+fn read_opened(file: fs::File, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     // So that a large file is not held twice as it grows; what it claims to be is not taken for granted.
     let length = file.metadata()?.len().min(limit).min(64 << 20);
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0).saturating_add(1));
@@ -224,6 +261,78 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
     Ok(Some(bytes))
+}
+
+/// A symbolic link where none may be: below a directory that others can have filled.
+#[cfg(feature = "maintainer")]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is a symbolic link, or leads out: below the working copy none is followed", crate::Printable(&.0.to_string_lossy()))]
+pub(crate) struct Link(pub(crate) PathBuf);
+
+#[cfg(feature = "maintainer")]
+impl Link {
+    /// The link that an error is about.
+    pub(crate) fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+/// Refuses `path`, which lies below `base`, where one of the parts below is a link: git carries links, and through one
+/// what is meant for `base` would be read from, written to or removed from somewhere else. `base` may be a link itself.
+///
+/// # Errors
+/// With a [`Link`] in it.
+#[cfg(feature = "maintainer")]
+pub(crate) fn refuse_links(base: &Path, path: &Path) -> io::Result<()> {
+    let refused = |link: &Path| Err(io::Error::new(io::ErrorKind::InvalidInput, Link(link.to_owned())));
+    let Ok(below) = path.strip_prefix(base) else { return refused(path) };
+    let mut there = base.to_owned();
+    for part in below.components() {
+        if !matches!(part, std::path::Component::Normal(_)) {
+            return refused(path);
+        }
+        there.push(part);
+        match fs::symlink_metadata(&there) {
+            Ok(metadata) if metadata.is_symlink() => return refused(&there),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Reads a regular file below `base`, by the rule of [`refuse_links`].
+///
+/// # Errors
+/// As [`read_bounded`] and [`refuse_links`].
+#[cfg(feature = "maintainer")]
+pub(crate) fn read_below(base: &Path, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    refuse_links(base, path)?;
+    read_bounded(path, limit)
+}
+
+/// The regular files below a directory of `base`, in order of their names; none where it does not exist.
+///
+/// # Errors
+/// I/O errors; where one is a link, that.
+#[cfg(feature = "maintainer")]
+pub(crate) fn files_below(base: &Path, directory: &Path) -> io::Result<Vec<PathBuf>> {
+    refuse_links(base, directory)?;
+    let mut files = Vec::new();
+    if !directory.is_dir() {
+        return Ok(files);
+    }
+    for entry in walkdir::WalkDir::new(directory).sort_by_file_name() {
+        let entry = entry?;
+        if entry.file_type().is_symlink() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, Link(entry.into_path())));
+        }
+        if entry.file_type().is_file() {
+            files.push(entry.into_path());
+        }
+    }
+    Ok(files)
 }
 
 /// A lock on a directory, released when dropped or when the process ends.
@@ -248,6 +357,20 @@ impl Lock {
                 }
             }
         }
+    }
+
+    /// Like [`Lock::acquire`], where nothing is asynchronous.
+    #[cfg(feature = "maintainer")]
+    pub(crate) fn wait(directory: &Path) -> io::Result<Self> {
+        let pause = std::time::Duration::from_millis(10);
+        for _ in 0..6_000 {
+            if let Some(lock) = Self::try_acquire(directory)? {
+                return Ok(lock);
+            }
+            std::thread::sleep(pause);
+        }
+        let message = format!("another process holds the lock `{}`", directory.join(LOCK).display());
+        Err(io::Error::new(io::ErrorKind::WouldBlock, message))
     }
 
     /// Takes the lock of `directory`; `None` where another process holds it.
@@ -386,6 +509,49 @@ mod tests {
         expected.push(of_the_living.file.path().to_owned());
         expected.sort();
         assert_eq!(left, expected);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_or_device_is_not_waited_for_unless_the_user_names_a_pipe() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let socket = directory.path().join("socket");
+        let _listening = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for path in [&pipe, &socket, Path::new("/dev/zero"), directory.path()] {
+            assert_eq!(read_bounded(path, 3).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{}", path.display());
+        }
+        assert_eq!(read_argument(Path::new("/dev/zero"), 3).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        for (written, read) in [(&b"123"[..], Some(())), (b"1234", None)] {
+            let to = pipe.clone();
+            let writer = std::thread::spawn(move || {
+                let mut to = std::fs::OpenOptions::new().write(true).open(to).unwrap();
+                to.write_all(written).unwrap();
+            });
+            assert_eq!(read_argument(&pipe, 3).ok().map(|bytes| assert_eq!(bytes.unwrap(), written)), read);
+            writer.join().unwrap();
+        }
+    }
+
+    #[cfg(all(unix, feature = "maintainer"))]
+    #[test]
+    fn links_are_refused_below_a_directory_and_it_may_be_one_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let (base, link) = (directory.path().join("base"), directory.path().join("link"));
+        fs::create_dir_all(base.join("in/side")).unwrap();
+        write_durably(&base.join("in/side/file"), b"1").unwrap();
+        std::os::unix::fs::symlink(&base, &link).unwrap();
+        std::os::unix::fs::symlink("in", base.join("out")).unwrap();
+        std::os::unix::fs::symlink("/nowhere", base.join("in/dangling")).unwrap();
+        assert_eq!(read_below(&link, &link.join("in/side/file"), 1).unwrap().unwrap(), b"1");
+        assert!(read_below(&link, &link.join("in/absent/file"), 1).unwrap().is_none());
+        for path in ["out", "out/side/file", "in/dangling", "in/dangling/x", "in/../in", "../base"] {
+            let error = refuse_links(&link, &link.join(path)).unwrap_err();
+            assert!(Link::of(&error).is_some(), "{path}: {error}");
+        }
+        assert!(Link::of(&files_below(&base, &base.join("in")).unwrap_err()).is_some());
+        assert_eq!(files_below(&base, &base.join("in/side")).unwrap(), [base.join("in/side/file")]);
     }
 
     #[test]

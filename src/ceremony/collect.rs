@@ -88,7 +88,8 @@ pub fn files_to_collect(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
         let entry = entry.map_err(std::io::Error::from)?;
-        if entry.file_type().is_file() {
+        // Locks, and what is being written, are hidden.
+        if entry.file_type().is_file() && !entry.file_name().to_string_lossy().starts_with('.') {
             files.push(entry.into_path());
         }
         if files.len() > MOST_FILES {

@@ -19,7 +19,7 @@ pub enum CeremonyError {
     Repository(#[from] RepositoryError),
     /// A file could not be read or written.
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// There is no such event.
     #[error("there is no signing event `{name}`")]
     NoEvent {
@@ -302,5 +302,15 @@ fn late(after: u64) -> String {
 impl From<SigningError> for CeremonyError {
     fn from(error: SigningError) -> Self {
         SignerError::from(error).into()
+    }
+}
+
+impl From<io::Error> for CeremonyError {
+    fn from(error: io::Error) -> Self {
+        // Which tells the kinds of them apart.
+        match RepositoryError::from(error) {
+            RepositoryError::Io(error) => Self::Io(error),
+            error => Self::Repository(error),
+        }
     }
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::CeremonyError;
 use super::introductions::Introductions;
 use crate::crypto::{Digester, sha256};
-use crate::fs::{read_bounded, remove_leftovers, write_durably};
+use crate::fs::{Lock, files_below, read_below, refuse_links, remove_leftovers, write_durably};
 use crate::metadata::{
     Document, EncodedName, Envelope, Expires, HashAlgorithm, KeyId, Occasion, RoleName, Root, Signature, TargetPath,
     Targets, Version,
@@ -186,11 +186,11 @@ impl SigningEvent {
         proposal: &Proposal,
         name: &EventName,
     ) -> Result<Self, CeremonyError> {
-        let directory = copy.events_directory().join(name.as_str());
+        let directory = copy.free_of_links(copy.events_directory().join(name.as_str()))?;
+        let _lock = lock(&directory)?;
         let file = EventFile { role: proposal.role.as_str().to_owned(), repository: signed.digest().map(hex::encode) };
         // Where a merge left a conflict in it, this decides.
-        let undecided =
-            read_bounded(&directory.join("event.json"), LONGEST_SIGNATURE)?.is_some_and(|it| conflicts(&it));
+        let undecided = read_here(&directory, "event.json", LONGEST_SIGNATURE)?.is_some_and(|it| conflicts(&it));
         if !undecided
             && let Some(there) = read_event_file(&directory, name)?
             && there.role != file.role
@@ -198,11 +198,14 @@ impl SigningEvent {
             let problem = format!("it is about {}, not about {}", there.role, file.role);
             return Err(malformed(name, problem));
         }
-        fs::create_dir_all(directory.join("signatures"))?;
-        keep_payload(&directory, read_bounded(&directory.join("proposal.json"), LONGEST)?.as_deref())?;
+        let (signatures, staged) = (directory.join("signatures"), directory.join("targets"));
+        for place in [&signatures, &staged] {
+            refuse_links(copy.directory(), place)?;
+        }
+        fs::create_dir_all(signatures)?;
+        keep_payload(&directory, read_here(&directory, "proposal.json", LONGEST)?.as_deref())?;
         // Named by its digest, so that it outlives a merge in which two branches each proposed something.
         keep_payload(&directory, Some(&proposal.document))?;
-        let staged = directory.join("targets");
         if staged.exists() {
             fs::remove_dir_all(&staged)?;
         }
@@ -235,22 +238,21 @@ impl SigningEvent {
 
     /// Reads an event, also one whose start was interrupted.
     pub(super) fn read(copy: &WorkingCopy, name: &EventName) -> Result<Self, CeremonyError> {
-        let directory = copy.events_directory().join(name.as_str());
+        let directory = copy.free_of_links(copy.events_directory().join(name.as_str()))?;
         let file = read_event_file(&directory, name)?
             .ok_or_else(|| CeremonyError::NoEvent { name: name.as_str().to_owned() })?;
         let role = role_of(&file.role).ok_or_else(|| malformed(name, "its role is not signed in events"))?;
-        let document = read_bounded(&directory.join("proposal.json"), LONGEST)?
+        let document = read_here(&directory, "proposal.json", LONGEST)?
             .ok_or_else(|| malformed(name, "`proposal.json` is missing"))?;
         if conflicts(&document) {
             return Err(CeremonyError::Undecided { event: name.as_str().to_owned(), role });
         }
         let envelope = Envelope::parse_for(copy.occasion(), &document)?;
         let version = version_of(&role, &envelope)?;
-        let targets = read_targets(&directory.join("targets"), name)?;
-        let digest = hex::encode(sha256(envelope.signed_bytes()));
-        let (signatures, unreadable) = read_signatures(&directory.join("signatures"), &digest)?;
-        let proposed = read_proposed(&directory.join("proposed"))?;
-        let withdrawn = read_withdrawn(&directory.join("withdrawn"))?;
+        let targets = read_targets(&directory, name)?;
+        let (signatures, unreadable) = read_signatures(&directory, name)?;
+        let proposed = read_proposed(&directory, name)?;
+        let withdrawn = read_withdrawn(&directory, name)?;
         let name = name.clone();
         let directory = Some(directory);
         let mut event = Self {
@@ -330,7 +332,7 @@ impl SigningEvent {
     /// # Errors
     /// When the directory cannot be read.
     pub fn names(copy: &WorkingCopy) -> Result<Vec<EventName>, CeremonyError> {
-        let entries = match fs::read_dir(copy.events_directory()) {
+        let entries = match fs::read_dir(copy.free_of_links(copy.events_directory())?) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
@@ -433,6 +435,7 @@ impl SigningEvent {
         if let Some(directory) = &self.directory {
             // What lies there under this name is this signature, or was damaged.
             let text = serde_json::to_vec_pretty(&filed).map_err(|error| malformed(&self.name, error.to_string()))?;
+            let _lock = lock(directory)?;
             write(&directory.join("signatures"), &filed.file_name(), &text)?;
         }
         if !self.signatures.contains(&filed) {
@@ -448,6 +451,7 @@ impl SigningEvent {
     pub(super) fn keep(&mut self, other: &Self) -> Result<(), CeremonyError> {
         let document = other.assembled(&BTreeMap::new())?;
         if let Some(directory) = &self.directory {
+            let _lock = lock(directory)?;
             keep_payload(directory, Some(&document))?;
         }
         self.proposed.push(document);
@@ -501,10 +505,11 @@ impl SigningEvent {
             reason: reason.to_owned(),
             at: now.to_rfc3339_opts(SecondsFormat::Secs, true),
         };
-        if let Some(directory) = self.directory.as_ref().map(|directory| directory.join("withdrawn")) {
+        if let Some(directory) = &self.directory {
+            let _lock = lock(directory)?;
             let text =
                 serde_json::to_vec_pretty(&withdrawn).map_err(|error| malformed(&self.name, error.to_string()))?;
-            write(&directory, &withdrawn.file_name(), &text)?;
+            write(&directory.join("withdrawn"), &withdrawn.file_name(), &text)?;
         }
         self.withdrawn.push(withdrawn);
         Ok(())
@@ -540,7 +545,7 @@ impl SigningEvent {
         if makes_it {
             return Ok(());
         }
-        let expected = match read_bounded(&path, LONGEST)? {
+        let expected = match read_below(copy.directory(), &path, LONGEST)? {
             Some(first_root) => hex::encode(sha256(&first_root)),
             None => "none".to_owned(),
         };
@@ -607,7 +612,7 @@ fn malformed(name: &EventName, problem: impl Into<String>) -> CeremonyError {
 }
 
 fn read_event_file(directory: &Path, name: &EventName) -> Result<Option<EventFile>, CeremonyError> {
-    let Some(bytes) = read_bounded(&directory.join("event.json"), LONGEST_SIGNATURE)? else { return Ok(None) };
+    let Some(bytes) = read_here(directory, "event.json", LONGEST_SIGNATURE)? else { return Ok(None) };
     if conflicts(&bytes) {
         return Err(malformed(
             name,
@@ -620,18 +625,12 @@ fn read_event_file(directory: &Path, name: &EventName) -> Result<Option<EventFil
 
 fn read_targets(directory: &Path, name: &EventName) -> Result<BTreeMap<TargetPath, Vec<u8>>, CeremonyError> {
     let mut targets = BTreeMap::new();
-    if !directory.is_dir() {
-        return Ok(targets);
-    }
-    for entry in walkdir::WalkDir::new(directory).sort_by_file_name() {
-        let entry = entry.map_err(std::io::Error::from)?;
-        if !entry.file_type().is_file() {
-            continue;
-        }
-        let relative = entry.path().strip_prefix(directory).expect("below the directory that is walked");
+    let staged = directory.join("targets");
+    for file in files_below(copy_of(directory), &staged)? {
+        let relative = file.strip_prefix(&staged).expect("below the directory that is walked");
         let text = relative.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
         let path = TargetPath::new(&text).map_err(|error| malformed(name, error.to_string()))?;
-        targets.insert(path, read_bounded(entry.path(), LONGEST)?.unwrap_or_default());
+        targets.insert(path, read_below(&staged, &file, LONGEST)?.unwrap_or_default());
     }
     Ok(targets)
 }
@@ -644,19 +643,47 @@ fn keep_payload(directory: &Path, document: Option<&[u8]>) -> Result<(), Ceremon
     };
     let name = format!("{}.json", hex::encode(sha256(envelope.signed_bytes())));
     let kept = directory.join("proposed");
-    let there = read_bounded(&kept.join(&name), LONGEST).ok().flatten().and_then(|there| Envelope::parse(&there).ok());
+    let there = read_here(directory, &format!("proposed/{name}"), LONGEST)
+        .ok()
+        .flatten()
+        .and_then(|there| Envelope::parse(&there).ok());
     if there.is_some_and(|there| there.signed_bytes() == envelope.signed_bytes()) {
         return Ok(());
     }
     write(&kept, &name, document)
 }
 
-/// Writes a file of an event, and clears away what a killed process left beside it.
-fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), CeremonyError> {
+/// The working copy that an event lies in, by the event's directory.
+fn copy_of(directory: &Path) -> &Path {
+    directory.ancestors().nth(2).unwrap_or(directory)
+}
+
+/// Reads a file of an event.
+fn read_here(directory: &Path, name: &str, limit: u64) -> std::io::Result<Option<Vec<u8>>> {
+    read_below(copy_of(directory), &directory.join(name), limit)
+}
+
+/// Keeps others from changing events while one is changed. The lock lies beside the events, so that those who start one
+/// take turns too.
+fn lock(directory: &Path) -> Result<Lock, CeremonyError> {
+    let events = directory.parent().unwrap_or(directory);
+    refuse_links(copy_of(directory), events)?;
+    fs::create_dir_all(events)?;
+    Ok(Lock::wait(events)?)
+}
+
+/// Writes a file into a directory of an event or the event's own, and clears away what a killed process left beside it.
+pub(super) fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), CeremonyError> {
+    let is_part = directory.file_name().is_some_and(|name| PARTS.iter().any(|part| name == *part));
+    let event = if is_part { directory.parent().unwrap_or(directory) } else { directory };
+    refuse_links(copy_of(event), directory)?;
     fs::create_dir_all(directory)?;
     remove_leftovers(directory);
     Ok(write_durably(&directory.join(name), bytes)?)
 }
+
+/// The directories of an event that files are written into.
+const PARTS: [&str; 4] = ["signatures", "proposed", "withdrawn", "records"];
 
 /// Whether git left the conflict of a merge in this file.
 fn conflicts(bytes: &[u8]) -> bool {
@@ -664,59 +691,100 @@ fn conflicts(bytes: &[u8]) -> bool {
     has(b"<<<<<<< ") && has(b">>>>>>> ")
 }
 
-/// Most payloads of one event that are read.
+/// Most payloads of one event, and most withdrawals.
 const MOST_PROPOSED: usize = 100;
 
-fn read_proposed(directory: &Path) -> Result<Vec<Vec<u8>>, CeremonyError> {
+/// Whether the name of a file has digests of so many hexadecimal digits and its ending, and nothing else.
+fn is_named(file: &str, digits: &[usize]) -> bool {
+    let parts: Vec<&str> = file.split('.').collect();
+    let is_digest = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    parts.len() == digits.len() + 1
+        && parts.last() == Some(&"json")
+        && parts.iter().zip(digits).all(|(part, digits)| part.len() == *digits && is_digest(part))
+}
+
+/// The payloads that were proposed. A file that is not named by its payload's digest is none of them.
+fn read_proposed(directory: &Path, name: &EventName) -> Result<Vec<Vec<u8>>, CeremonyError> {
     let mut documents = Vec::new();
-    for path in json_files(directory)?.into_iter().take(MOST_PROPOSED) {
-        documents.extend(read_bounded(&path, LONGEST)?);
+    for file in json_files(directory, "proposed", name)?.iter().filter(|file| is_named(file, &[64])) {
+        let Some(bytes) = read_here(directory, &format!("proposed/{file}"), LONGEST)? else { continue };
+        let payload = PAYLOAD_OF.iter().find_map(|occasion| Envelope::parse_for(*occasion, &bytes).ok());
+        if payload.is_none_or(|envelope| !file.starts_with(&hex::encode(sha256(envelope.signed_bytes())))) {
+            continue;
+        }
+        documents.push(bytes);
+        at_most(MOST_PROPOSED, documents.len(), "proposed", name)?;
     }
     Ok(documents)
 }
 
-/// Withdrawals that can be read; whoever writes others achieves nothing.
-fn read_withdrawn(directory: &Path) -> Result<Vec<Withdrawal>, CeremonyError> {
+const PAYLOAD_OF: [Occasion; 2] = [Occasion::Real, Occasion::Rehearsal];
+
+/// The withdrawals. A file that is not named after its content is none; whoever writes one achieves nothing.
+fn read_withdrawn(directory: &Path, name: &EventName) -> Result<Vec<Withdrawal>, CeremonyError> {
     let mut withdrawn = Vec::new();
-    for path in json_files(directory)?.into_iter().take(MOST_PROPOSED) {
-        let Ok(Some(bytes)) = read_bounded(&path, LONGEST_SIGNATURE) else { continue };
+    for file in json_files(directory, "withdrawn", name)?.iter().filter(|file| is_named(file, &[16, 16])) {
+        let Some(bytes) = read_here(directory, &format!("withdrawn/{file}"), LONGEST_SIGNATURE)? else { continue };
         let Ok(read) = serde_json::from_slice::<Withdrawal>(&bytes) else { continue };
-        withdrawn.extend(Some(read).filter(|read| HashAlgorithm::Sha256.is_digest(&read.payload_sha256)));
+        if !HashAlgorithm::Sha256.is_digest(&read.payload_sha256) || read.file_name() != *file {
+            continue;
+        }
+        withdrawn.push(read);
+        at_most(MOST_PROPOSED, withdrawn.len(), "withdrawn", name)?;
     }
     Ok(withdrawn)
 }
 
-/// The JSON files of a directory, in order; none where it does not exist.
-pub(super) fn json_files(directory: &Path) -> Result<Vec<PathBuf>, CeremonyError> {
-    let entries = match fs::read_dir(directory) {
+/// Most files of one directory of an event that are looked at.
+const MOST_FILES: usize = 10_000;
+
+/// What is past a limit is not passed over: a payload or a withdrawal could hide there.
+fn at_most(limit: usize, count: usize, part: &str, name: &EventName) -> Result<(), CeremonyError> {
+    if count <= limit {
+        return Ok(());
+    }
+    let problem = format!(
+        "`{part}/` holds more than the {limit} files that are read: remove those that the people of this event did not put \
+         there, as the history of the working copy tells"
+    );
+    Err(malformed(name, problem))
+}
+
+/// The names of the JSON files in a directory of an event, in order; none where it does not exist.
+fn json_files(directory: &Path, part: &str, name: &EventName) -> Result<Vec<String>, CeremonyError> {
+    let files = json_names(&directory.join(part))?;
+    at_most(MOST_FILES, files.len(), part, name)?;
+    Ok(files)
+}
+
+/// As `json_files`, however many there are, of one part of an event.
+pub(super) fn json_names(place: &Path) -> Result<Vec<String>, CeremonyError> {
+    let event = place.parent().unwrap_or(place);
+    refuse_links(copy_of(event), place)?;
+    let entries = match fs::read_dir(place) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    let mut paths = Vec::new();
+    let mut files = Vec::new();
     for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            paths.push(path);
+        let file = entry?.file_name().to_string_lossy().into_owned();
+        if Path::new(&file).extension().is_some_and(|extension| extension == "json") {
+            files.push(file);
         }
     }
-    paths.sort();
-    Ok(paths)
+    files.sort();
+    Ok(files)
 }
 
 type Unreadable = Vec<(String, String)>;
 
-/// Those over this payload come first, so that no number of other files crowds them out.
-fn read_signatures(directory: &Path, digest: &str) -> Result<(Vec<FiledSignature>, Unreadable), CeremonyError> {
+/// A file that is no signature, or is not named after its content, is named and counts for nothing.
+fn read_signatures(directory: &Path, name: &EventName) -> Result<(Vec<FiledSignature>, Unreadable), CeremonyError> {
     let (mut signatures, mut unreadable) = (Vec::new(), Vec::new());
-    let mut paths = json_files(directory)?;
-    paths.sort_by_key(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        (!name.starts_with(&digest[..16]), name)
-    });
-    for path in paths.into_iter().take(MOST_SIGNATURES) {
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let read = read_bounded(&path, LONGEST_SIGNATURE).map_err(|error| error.to_string()).and_then(|bytes| {
+    for file in json_files(directory, "signatures", name)? {
+        let read = read_here(directory, &format!("signatures/{file}"), LONGEST_SIGNATURE);
+        let read = read.map_err(|error| error.to_string()).and_then(|bytes| {
             let filed: FiledSignature =
                 serde_json::from_slice(&bytes.unwrap_or_default()).map_err(|error| error.to_string())?;
             if !filed.is_well_formed() {
@@ -728,6 +796,7 @@ fn read_signatures(directory: &Path, digest: &str) -> Result<(Vec<FiledSignature
             Ok(filed) => signatures.push(filed),
             Err(problem) => unreadable.push((file, problem)),
         }
+        at_most(MOST_SIGNATURES, signatures.len(), "signatures", name)?;
     }
     Ok((signatures, unreadable))
 }

@@ -20,7 +20,7 @@ use super::diff::{Change, Mark};
 use super::invitation::{Answer, Invitation, InvitationError, LONGEST, Vouch, invited_role};
 use super::{CeremonyError, SigningEvent};
 use crate::crypto::{VerifyingKey, sha256, spki_to_pem};
-use crate::fs::{read_bounded, write_durably};
+use crate::fs::{files_below, read_below, write_durably};
 use crate::metadata::{DelegationRule, KeyId, Occasion, PublicKey, RoleKeys, RoleName, Root, Targets};
 use crate::printable::Named;
 use crate::repository::{RepositoryError, SignedState, WorkingCopy};
@@ -39,18 +39,14 @@ impl Introductions {
     /// Those that lie in a working copy and are about keys with these fingerprints.
     pub(super) fn read(copy: &WorkingCopy, keys: &BTreeSet<String>) -> Result<Self, CeremonyError> {
         let directory = copy.directory().join(INVITATIONS);
-        let mut files = Vec::new();
-        if directory.is_dir() {
-            for entry in walkdir::WalkDir::new(&directory).sort_by_file_name().max_depth(2).into_iter().take(MOST_FILES)
-            {
-                let entry = entry.map_err(std::io::Error::from)?;
-                if entry.file_type().is_file() {
-                    // One that is too long is none of ours.
-                    files.extend(read_bounded(entry.path(), LONGEST).ok().flatten());
-                }
-            }
+        let files = files_below(copy.directory(), &directory)?;
+        if files.len() > MOST_FILES {
+            let problem = format!("holds more than the {MOST_FILES} files that are read: remove those of no use");
+            return Err(RepositoryError::configuration(INVITATIONS, problem).into());
         }
-        Ok(Self::of(files, keys))
+        // One that is too long is none of ours.
+        let read = files.iter().filter_map(|file| read_below(copy.directory(), file, LONGEST).ok().flatten());
+        Ok(Self::of(read, keys))
     }
 
     /// Those among these files that are about keys with these fingerprints.
@@ -254,7 +250,7 @@ pub fn invite(
     check_voucher(copy, invited_by, person)?;
     let of = (signed.digest(), copy.config().name.as_str(), copy.occasion());
     let invitation = Invitation::new(of, person, roles, invited_by, expires, text)?;
-    let file = file_of(copy, &invitation, "invitation");
+    let file = copy.free_of_links(file_of(copy, &invitation, "invitation"))?;
     fs::create_dir_all(file.parent().unwrap_or(copy.directory()))?;
     write_durably(&file, invitation.to_json().as_bytes())?;
     Ok(invitation)
@@ -281,12 +277,12 @@ pub fn admit(
         let words = |digest: &Option<String>| digest.clone().unwrap_or_else(|| "none".to_owned());
         return Err(CeremonyError::OtherRepository { offered: words(offered), expected: words(&expected) });
     }
-    let issued = read_bounded(&file_of(copy, invitation, "invitation"), LONGEST)?;
+    let issued = read_below(copy.directory(), &file_of(copy, invitation, "invitation"), LONGEST)?;
     if issued.and_then(|issued| Invitation::parse(&issued).ok()).as_ref() != Some(invitation) {
         return Err(InvitationError::NotInvited { person: person.clone() }.into());
     }
     let path = file_of(copy, invitation, "answer");
-    let there = read_bounded(&path, LONGEST)?;
+    let there = read_below(copy.directory(), &path, LONGEST)?;
     if there.as_ref().is_some_and(|there| there != file) {
         return Err(InvitationError::Answered { person: person.clone() }.into());
     }
@@ -318,6 +314,10 @@ pub fn admit(
         .map_err(|problem| RepositoryError::configuration("the answer", problem.to_string()))?;
     let public = format!("keys/{person}.pub");
     let with_person = copy.with_person(person, Path::new(&public), &roles)?;
+    // Before anything is written.
+    for place in [INVITATIONS, &public, crate::repository::CONFIG_FILE] {
+        copy.below(place)?;
+    }
     let mut files = Vec::new();
     let mut write = |path: PathBuf, bytes: &[u8]| {
         fs::create_dir_all(path.parent().unwrap_or(copy.directory()))?;

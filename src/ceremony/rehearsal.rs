@@ -14,12 +14,12 @@ use super::CeremonyError;
 use super::event::LONGEST;
 use crate::crypto::{Algorithm, KeyAlgorithm, SecretKey, VerifyingKey, metadata_key, sha256, spki_to_pem};
 use crate::example_keys::example_key_name;
-use crate::fs::{read_bounded, write_durably, write_private};
+use crate::fs::{files_below, read_bounded, write_durably, write_private};
 use crate::metadata::canonical_json::Json;
 use crate::metadata::{DelegationRule, EncodedName, Envelope, KeyId, Occasion, PublicKey, RoleName, Root, TargetPath};
 use crate::repository::{
     CONFIG_FILE, HeldKey, Rehearsal, RepositoryError, SIGNED_DIRECTORY, SignedState, WITNESSES, Witnesses, WorkingCopy,
-    file_name, keyid_of, mark,
+    file_name, holds_private_key, keyid_of, mark,
 };
 use crate::trust::UpdateStart;
 
@@ -104,7 +104,7 @@ pub fn rehearse(
         }
     }
     for below in AS_THEY_ARE {
-        take_over(&copy.directory().join(below), &directory.join(below))?;
+        take_over(copy, below, directory)?;
     }
     for (name, bytes) in &history.files {
         write_below(&directory.join(SIGNED_DIRECTORY), Path::new(name), bytes)?;
@@ -150,21 +150,20 @@ fn write_below(directory: &Path, file: &Path, bytes: &[u8]) -> Result<(), Ceremo
     Ok(())
 }
 
-/// Copies what is edited, links not followed.
-fn take_over(from: &Path, to: &Path) -> Result<(), CeremonyError> {
-    if !from.is_dir() {
-        return Ok(());
+/// Copies what is edited. Nothing of it may be a link, or hold a secret key.
+fn take_over(copy: &WorkingCopy, below: &str, to: &Path) -> Result<(), CeremonyError> {
+    let files = files_below(copy.directory(), &copy.directory().join(below))?;
+    if files.len() > MOST_FILES {
+        return Err(configuration(below, format!("holds more than the {MOST_FILES} files that are taken over")));
     }
-    for (index, entry) in walkdir::WalkDir::new(from).sort_by_file_name().into_iter().enumerate() {
-        let entry = entry.map_err(std::io::Error::from)?;
-        if index >= MOST_FILES {
-            let problem = format!("holds more than the {MOST_FILES} files that are taken over");
-            return Err(configuration(from.display().to_string(), problem));
+    for file in files {
+        let relative = file.strip_prefix(copy.directory()).expect("below the directory that is walked");
+        let bytes = read_bounded(&file, LONGEST)?.unwrap_or_default();
+        if holds_private_key(&bytes) {
+            let problem = "holds a SECRET key: take it out of the working copy, and out of its history";
+            return Err(configuration(relative.display().to_string(), problem));
         }
-        if entry.file_type().is_file() {
-            let relative = entry.path().strip_prefix(from).expect("below the directory that is walked");
-            write_below(to, relative, &read_bounded(entry.path(), LONGEST)?.unwrap_or_default())?;
-        }
+        write_below(to, relative, &bytes)?;
     }
     Ok(())
 }

@@ -647,7 +647,7 @@ impl SigningEvent {
                 continue;
             };
             for name in target_names(path, &entry) {
-                let file = directory.join("targets").join(name);
+                let file = copy.free_of_links(directory.join("targets").join(name))?;
                 let parent = file.parent().unwrap_or(&directory);
                 fs_err::create_dir_all(parent)?;
                 remove_leftovers(parent);
@@ -658,7 +658,7 @@ impl SigningEvent {
         let mut counted = self.chosen(&self.delegators(signed)?)?;
         counted
             .retain(|keyid, _| lines().any(|line| line.standing == Standing::Valid && line.keyid.as_str() == *keyid));
-        fs_err::create_dir_all(&directory)?;
+        fs_err::create_dir_all(copy.free_of_links(directory.clone())?)?;
         remove_leftovers(&directory);
         let created = create_durably(&directory.join(self.file_name()), &self.assembled(&counted)?)?;
         match self.finished_as(signed)? {

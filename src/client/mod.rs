@@ -54,4 +54,4 @@ pub use update_error::UpdateError;
 pub use updater::{Freshness, MirrorHealth, Updater};
 pub use watch::{Refreshed, Schedule};
 
-pub use crate::fs::{read_bounded, remove_leftovers, write_durably, write_private};
+pub use crate::fs::{read_argument, read_bounded, remove_leftovers, write_durably, write_private};

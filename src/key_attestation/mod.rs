@@ -89,6 +89,15 @@ pub fn verify_attestation(
     device::read(&leaf, spki, &anchor.certificate, anchor.built_in)
 }
 
+/// Whether this is PEM of certificates and of nothing else. Nothing of them is verified.
+///
+/// # Errors
+/// When it is not.
+#[cfg(feature = "maintainer")]
+pub(crate) fn check_certificates(pem: &[u8]) -> Result<(), AttestationError> {
+    Certificate::all_of_pem(pem).map(drop)
+}
+
 /// Follows the signatures from a certificate to a root.
 fn climb<'r>(
     leaf: &Certificate,

@@ -6,7 +6,7 @@ use fs_err as fs;
 
 use super::plan::{SNAPSHOT, TIMESTAMP};
 use super::{PublishError, PublishPlan, Writes};
-use crate::fs::{Lock, read_bounded, write_durably};
+use crate::fs::{Lock, read_bounded, remove_leftovers, write_durably};
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,8 @@ impl PublishPlan {
         if there != self.seen && there.as_deref() != Some(&self.timestamp) {
             return Err(PublishError::Overtaken);
         }
+        remove_leftovers(&self.remember_in);
+        remove_leftovers(&self.destination);
         // Before anybody can see it, so that its version is never used for anything else.
         write_durably(&self.remember_in.join(SNAPSHOT), &self.snapshot)?;
         write_durably(&self.remember_in.join(TIMESTAMP), &self.timestamp)?;
@@ -70,6 +72,7 @@ fn write_object(path: &Path, name: &str, writes: Writes, bytes: &[u8]) -> Result
     }
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
+        remove_leftovers(parent);
     }
     write_durably(path, bytes)?;
     Ok(true)

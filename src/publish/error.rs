@@ -18,7 +18,7 @@ pub enum PublishError {
     Repository(#[from] RepositoryError),
     /// A file could not be read or written.
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// A role has to be signed first.
     #[error("{role} is not signed yet")]
     NotSigned {
@@ -151,6 +151,16 @@ impl PublishError {
             Self::Refused { source, .. } => source.is_refusal(),
             Self::Signing(error) => error.is_refusal(),
             _ => true,
+        }
+    }
+}
+
+impl From<io::Error> for PublishError {
+    fn from(error: io::Error) -> Self {
+        // Which tells the kinds of them apart.
+        match RepositoryError::from(error) {
+            RepositoryError::Io(error) => Self::Io(error),
+            error => Self::Repository(error),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::PublishError;
 use super::plan::{LONGEST, SNAPSHOT, TIMESTAMP, vouched};
-use crate::fs::read_bounded;
+use crate::fs::read_below;
 use crate::metadata::{Document, Envelope, Expires, RoleName, Snapshot, Timestamp, Version};
 use crate::repository::{SignedState, WorkingCopy};
 use crate::trust::{Authority, verify};
@@ -37,7 +37,7 @@ impl LastPublished {
     /// # Errors
     /// When a file cannot be read, or no root vouches for it.
     pub fn of(copy: &WorkingCopy, signed: &SignedState) -> Result<Self, PublishError> {
-        let read = |name: &str| read_bounded(&copy.signed_directory().join(name), LONGEST);
+        let read = |name: &str| read_below(copy.directory(), &copy.signed_directory().join(name), LONGEST);
         let Some(bytes) = read(TIMESTAMP)? else { return Ok(Self::default()) };
         let timestamp: Timestamp = vouched(&RoleName::Timestamp, &bytes, signed)?;
         let named = timestamp.snapshot.version;

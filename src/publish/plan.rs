@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::online::{OnlineDocument, OnlineKeys, Published, foreign};
 use super::{Proof, PublishError, dry_run};
-use crate::fs::read_bounded;
+use crate::fs::{read_below, read_bounded};
 use crate::metadata::{
     Document, Envelope, Occasion, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Unrecognized, Version,
 };
@@ -220,7 +220,7 @@ fn targets_of(signed: &SignedState, role: &RoleName, bytes: &[u8]) -> Result<Vec
 
 /// What the destination says is current, if a root of ours vouches for it.
 fn published(destination: &Path, copy: &WorkingCopy, signed: &SignedState) -> Result<Published, PublishError> {
-    let remembered = match read_bounded(&copy.signed_directory().join(TIMESTAMP), LONGEST)? {
+    let remembered = match read_below(copy.directory(), &copy.signed_directory().join(TIMESTAMP), LONGEST)? {
         Some(bytes) => Some(vouched(&RoleName::Timestamp, &bytes, signed)?),
         None => None,
     };

@@ -270,6 +270,19 @@ impl NamespaceConfig {
 /// Longest time that a role may go without being signed, in days.
 pub(super) const LONGEST_PERIOD: u32 = 3660;
 
+/// What a reader of TOML says is wrong. It quotes the line; of a long one only the beginning is of use.
+pub(super) fn said_of_toml(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let lines = text.trim_end().lines().map(|line| match line.char_indices().nth(LONGEST_QUOTED) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Longest line that an error quotes, in characters.
+const LONGEST_QUOTED: usize = 200;
+
 impl Config {
     /// Reads the configuration and checks that it can be kept: everybody named is there, and every threshold can be met.
     ///
@@ -277,7 +290,7 @@ impl Config {
     /// [`RepositoryError::Configuration`], with the line where TOML itself is broken, else with the field.
     pub fn parse(text: &str) -> Result<Self, RepositoryError> {
         let config: Self = toml::from_str(text)
-            .map_err(|error| RepositoryError::configuration(super::CONFIG_FILE, error.to_string().trim_end()))?;
+            .map_err(|error| RepositoryError::configuration(super::CONFIG_FILE, said_of_toml(&error)))?;
         config.check()?;
         Ok(config)
     }

@@ -12,9 +12,10 @@ use fs_err as fs;
 use serde_json::{Map, Value, json};
 
 use super::RepositoryError;
+use super::config::said_of_toml;
 use crate::builders::{self, Builder, BuilderId, Namespace, Verifier};
 use crate::crypto::VerifyingKey;
-use crate::fs::{read_bounded, write_durably};
+use crate::fs::{read_below, read_bounded, refuse_links, write_durably};
 use crate::metadata::TargetPath;
 
 /// Longest document of a builder or verifier that people write, in bytes.
@@ -39,8 +40,10 @@ pub struct NamespaceFile {
 pub(super) fn read_namespace(directory: &Path, namespace: &Namespace) -> Result<Vec<NamespaceFile>, RepositoryError> {
     let mut found: Vec<NamespaceFile> = Vec::new();
     for kind in [Kind::Builder, Kind::Verifier] {
-        for file in toml_files(&directory.join(kind.directory()).join(namespace.as_str()))? {
-            let document = read_document(&file, namespace, kind)?;
+        let documents = directory.join(kind.directory()).join(namespace.as_str());
+        refuse_links(directory, &documents)?;
+        for file in toml_files(&documents)? {
+            let document = read_document(directory, &file, namespace, kind)?;
             if let Some(other) = found.iter().find(|other| other.target == document.target) {
                 let problem = format!("`{}` is about the same ID {}", other.file.display(), document.id);
                 return Err(RepositoryError::Document { at: file.display().to_string(), problem });
@@ -83,11 +86,16 @@ fn toml_files(directory: &Path) -> Result<Vec<PathBuf>, RepositoryError> {
     Ok(files)
 }
 
-fn read_document(file: &Path, namespace: &Namespace, kind: Kind) -> Result<NamespaceFile, RepositoryError> {
+fn read_document(
+    copy: &Path,
+    file: &Path,
+    namespace: &Namespace,
+    kind: Kind,
+) -> Result<NamespaceFile, RepositoryError> {
     let wrong = |problem: String| RepositoryError::Document { at: file.display().to_string(), problem };
-    let bytes = read_bounded(file, LONGEST)?.ok_or_else(|| wrong("does not exist".to_owned()))?;
+    let bytes = read_below(copy, file, LONGEST)?.ok_or_else(|| wrong("does not exist".to_owned()))?;
     let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8 text".to_owned()))?;
-    let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(said_of_toml(&error)))?;
     let mut value = to_json(&toml::Value::Table(table)).map_err(wrong)?;
     if let Value::Object(members) = &mut value {
         let media_type = match kind {
@@ -248,8 +256,7 @@ impl NamespaceFile {
         // A list of tables may go on at the end of the file.
         text.push('\n');
         text.push_str(&toml::to_string(&signers).map_err(|error| wrong(error.to_string()))?);
-        let table: toml::Table =
-            toml::from_str(&text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))?;
+        let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(said_of_toml(&error)))?;
         let mut published = to_json(&toml::Value::Table(table)).map_err(wrong)?;
         published["mediaType"] = builders::BUILDER_MEDIA_TYPE.into();
         Builder::parse(&publishable(&published)).map_err(|error| wrong(error.to_string()))?;

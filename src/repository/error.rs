@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::fs::Link;
 use crate::metadata::{Occasion, RoleName, Version};
 use crate::printable::{Printable, PrintableLines};
 use crate::trust::Refusal;
@@ -27,7 +28,13 @@ pub enum RepositoryError {
     },
     /// A file could not be read or written.
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Io(io::Error),
+    /// A symbolic link lies below the working copy, where what it leads to is somebody else's.
+    #[error("`{}` is a symbolic link, or leads out of the working copy: below it none is followed", Printable(&.path.to_string_lossy()))]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
     /// What lies in the working copy as signed does not follow from its first root.
     #[error("the signed metadata in the working copy cannot be trusted: {0}")]
     Refused(Box<Refusal>),
@@ -89,6 +96,7 @@ impl RepositoryError {
             Self::NoWorkingCopy { .. } => "no-working-copy",
             Self::Configuration { .. } => "configuration",
             Self::Io(_) => "io",
+            Self::Link { .. } => "symbolic-link",
             Self::Refused(refusal) => refusal.code(),
             Self::UnknownRole { .. } => "unknown-role",
             Self::NotYet { .. } => "not-yet",
@@ -101,6 +109,15 @@ impl RepositoryError {
 
     pub(crate) fn configuration(at: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Configuration { at: at.into(), problem: problem.into() }
+    }
+}
+
+impl From<io::Error> for RepositoryError {
+    fn from(error: io::Error) -> Self {
+        match Link::of(&error) {
+            Some(Link(path)) => Self::Link { path: path.clone() },
+            None => Self::Io(error),
+        }
     }
 }
 

@@ -155,7 +155,7 @@ impl Problems<'_> {
 }
 
 /// Whether a secret key in PEM stands in these bytes (RFC 7468, and what OpenSSL and OpenSSH write).
-pub(super) fn holds_private_key(bytes: &[u8]) -> bool {
+pub(crate) fn holds_private_key(bytes: &[u8]) -> bool {
     bytes.windows(11).any(|window| window == b"PRIVATE KEY")
 }
 

@@ -41,6 +41,7 @@ pub use document::{BuilderFile, KeyEntry, NamespaceFile};
 pub use error::RepositoryError;
 pub use family_thresholds::{FAMILY_THRESHOLDS, FamilyCount, FamilyThresholds};
 pub use linked::{Link, links};
+pub(crate) use lint::holds_private_key;
 pub use proposal::Proposal;
 pub(crate) use proposal::{SPEC_VERSION, expiry, keyid_of};
 pub use rehearsal::Rehearsal;

@@ -39,8 +39,9 @@ impl WorkingCopy {
     ) -> Result<WithPerson, RepositoryError> {
         let text = fs::read_to_string(self.directory().join(CONFIG_FILE))?;
         let wrong = |at: &str, problem: &str| RepositoryError::configuration(format!("{CONFIG_FILE}: {at}"), problem);
-        let mut document: DocumentMut =
-            text.parse().map_err(|error: toml_edit::TomlError| wrong("document", error.to_string().trim_end()))?;
+        let mut document: DocumentMut = text
+            .parse()
+            .map_err(|error: toml_edit::TomlError| wrong("document", &super::config::said_of_toml(&error)))?;
         let people = document.entry("people").or_insert_with(|| {
             let mut people = Table::new();
             people.set_implicit(true);
@@ -79,7 +80,7 @@ impl WorkingCopy {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn take_on(&mut self, with: WithPerson) -> Result<(), RepositoryError> {
-        write_durably(&self.directory().join(CONFIG_FILE), with.text.as_bytes())?;
+        write_durably(&self.below(CONFIG_FILE)?, with.text.as_bytes())?;
         self.set_config(with.config);
         Ok(())
     }

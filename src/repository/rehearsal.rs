@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RepositoryError;
 use crate::crypto::sha256;
-use crate::fs::{read_bounded, write_durably};
+use crate::fs::{read_below, refuse_links, write_durably};
 
 /// Where a working copy keeps which keys were made for rehearsals of it, one file for each rehearsal.
 const MARKS: &str = "rehearsals";
@@ -75,6 +75,7 @@ struct Mark {
 /// When it cannot be written.
 pub(crate) fn mark(copy: &Path, keys: BTreeMap<String, String>) -> Result<(), RepositoryError> {
     let directory = copy.join(MARKS);
+    refuse_links(copy, &directory)?;
     fs::create_dir_all(&directory)?;
     let text = serde_json::to_vec_pretty(&Mark { keys }).map_err(std::io::Error::from)?;
     // Named after its content, so that merges never conflict.
@@ -87,6 +88,7 @@ pub(crate) fn mark(copy: &Path, keys: BTreeMap<String, String>) -> Result<(), Re
 /// # Errors
 /// When a mark cannot be read: a key that was made in the open could be let in.
 pub(super) fn marked(copy: &Path) -> Result<BTreeSet<String>, RepositoryError> {
+    refuse_links(copy, &copy.join(MARKS))?;
     let entries = match fs::read_dir(copy.join(MARKS)) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
@@ -102,7 +104,7 @@ pub(super) fn marked(copy: &Path) -> Result<BTreeSet<String>, RepositoryError> {
         if index >= MOST_MARKS {
             return Err(wrong(format!("is one of more than the {MOST_MARKS} files that are read")));
         }
-        let bytes = read_bounded(&path, LONGEST_MARK)?.unwrap_or_default();
+        let bytes = read_below(copy, &path, LONGEST_MARK)?.unwrap_or_default();
         let mark: Mark = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
         marked.extend(mark.keys.into_values());
     }

@@ -8,7 +8,7 @@ use fs_err as fs;
 
 use super::RepositoryError;
 use crate::crypto::{Digester, sha256};
-use crate::fs::read_bounded;
+use crate::fs::read_below;
 use crate::metadata::{
     DelegationRule, Document, Envelope, Occasion, RoleName, Root, TargetFile, TargetPath, Targets, Version,
 };
@@ -345,7 +345,7 @@ impl SignedState {
         let (at, found) = match &self.place {
             Place::Directory(directory) | Place::Noted(directory, _) => {
                 let path = directory.join(name);
-                let found = read_bounded(&path, LONGEST)?;
+                let found = read_below(directory, &path, LONGEST)?;
                 (path.to_string_lossy().into_owned(), found)
             }
             Place::Files(files) => (name.to_owned(), files.get(name).cloned()),

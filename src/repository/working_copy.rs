@@ -15,8 +15,8 @@ use super::{
 use crate::builders::{CATALOG_MEDIA_TYPE, CATALOG_PATH, Catalog, Namespace};
 use crate::crypto::{KeyFamily, VerifyingKey, metadata_key, sha256, spki_from_pem};
 use crate::example_keys::example_key_name;
-use crate::fs::read_bounded;
-use crate::key_attestation::{Evidence, LONGEST_CHAIN_FILE};
+use crate::fs::{files_below, read_below, read_bounded, refuse_links};
+use crate::key_attestation::{Evidence, LONGEST_CHAIN_FILE, check_certificates};
 use crate::metadata::{Occasion, PublicKey, RoleName, TargetPath};
 use crate::trust::UpdateStart;
 
@@ -76,7 +76,7 @@ impl WorkingCopy {
     /// # Errors
     /// When there is none, or its configuration is wrong.
     pub fn open(directory: &Path) -> Result<Self, RepositoryError> {
-        let bytes = read_bounded(&directory.join(CONFIG_FILE), LONGEST_CONFIG)?
+        let bytes = read_below(directory, &directory.join(CONFIG_FILE), LONGEST_CONFIG)?
             .ok_or_else(|| RepositoryError::NoWorkingCopy { directory: directory.to_owned() })?;
         let text =
             String::from_utf8(bytes).map_err(|_| RepositoryError::configuration(CONFIG_FILE, "is not UTF-8 text"))?;
@@ -112,12 +112,29 @@ impl WorkingCopy {
         self.directory.join("signing-events")
     }
 
+    /// A path below the working copy, by its name there, that no link leads somewhere else.
+    ///
+    /// # Errors
+    /// When a part of it is a symbolic link.
+    pub fn below(&self, name: impl AsRef<Path>) -> Result<PathBuf, RepositoryError> {
+        self.free_of_links(self.directory.join(name))
+    }
+
+    /// A path that begins with the directory of the working copy, and that no link leads somewhere else.
+    ///
+    /// # Errors
+    /// When a part of it is a symbolic link.
+    pub(crate) fn free_of_links(&self, path: PathBuf) -> Result<PathBuf, RepositoryError> {
+        refuse_links(&self.directory, &path)?;
+        Ok(path)
+    }
+
     /// What has been signed, verified from the first root on.
     ///
     /// # Errors
     /// See [`SignedState::read`].
     pub fn signed(&self, start: UpdateStart) -> Result<SignedState, RepositoryError> {
-        SignedState::read_for(self.occasion(), &self.signed_directory(), start)
+        SignedState::read_for(self.occasion(), &self.below(SIGNED_DIRECTORY)?, start)
     }
 
     /// The keys of somebody.
@@ -187,7 +204,7 @@ impl WorkingCopy {
         if leaves {
             return Err(RepositoryError::configuration(at, "must be a path below the working copy"));
         }
-        match read_bounded(&self.directory.join(file), limit) {
+        match read_below(&self.directory, &self.directory.join(file), limit) {
             Ok(bytes) => bytes.ok_or_else(|| RepositoryError::configuration(at, "does not exist")),
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 Err(RepositoryError::configuration(at, format!("is longer than {limit} bytes")))
@@ -199,21 +216,31 @@ impl WorkingCopy {
     /// What devices say of people's keys. Nothing of it is verified here.
     ///
     /// # Errors
-    /// When a file that the configuration names cannot be read.
+    /// When a file that the configuration names cannot be read, or holds something else than certificates.
     pub fn evidence(&self) -> Result<Evidence, RepositoryError> {
         let mut evidence = Evidence::default();
         for (person, held) in &self.config.people {
             for file in &held.attestations {
                 let at = format!("{CONFIG_FILE}: people.{person}: {}", file.display());
-                let bytes = self.read_named(file, LONGEST_CHAIN_FILE, &at)?;
-                evidence.chains.insert(evidence_name(file), bytes);
+                evidence.chains.insert(evidence_name(file), self.read_certificates(file, &at)?);
             }
         }
         for file in &self.config.attestation_roots {
             let at = format!("{CONFIG_FILE}: attestation-roots: {}", file.display());
-            evidence.roots.insert(evidence_name(file), self.read_named(file, LONGEST_CHAIN_FILE, &at)?);
+            evidence.roots.insert(evidence_name(file), self.read_certificates(file, &at)?);
         }
         Ok(evidence)
+    }
+
+    /// Reads certificates that the configuration names. They go into every request, so it must be that and no more.
+    fn read_certificates(&self, file: &Path, at: &str) -> Result<Vec<u8>, RepositoryError> {
+        let bytes = self.read_named(file, LONGEST_CHAIN_FILE, at)?;
+        if holds_private_key(&bytes) {
+            let problem = "holds a SECRET key: take it out of the working copy, and out of its history";
+            return Err(RepositoryError::configuration(at, problem));
+        }
+        check_certificates(&bytes).map_err(|error| RepositoryError::configuration(at, error.to_string()))?;
+        Ok(bytes)
     }
 
     /// The keys that may sign a role, by its policy.
@@ -331,7 +358,7 @@ impl WorkingCopy {
     /// # Errors
     /// When one cannot be read, or has a name that belongs to somebody else.
     pub fn top_level_targets(&self, signed: &SignedState) -> Result<BTreeMap<TargetPath, Vec<u8>>, RepositoryError> {
-        let mut files = Self::files_below(&self.directory.join("targets"), signed.targets())?;
+        let mut files = self.named_files(&self.directory.join("targets"), signed.targets())?;
         if self.config.catalog {
             let catalog = TargetPath::new(CATALOG_PATH).expect("the catalog's path is a target path");
             files.insert(catalog, self.catalog(signed)?);
@@ -340,19 +367,16 @@ impl WorkingCopy {
     }
 
     /// The files below a directory, by their paths there. Hidden ones are none, unless they are signed for already.
-    fn files_below(base: &Path, before: Option<&SignedRole>) -> Result<BTreeMap<TargetPath, Vec<u8>>, RepositoryError> {
+    fn named_files(
+        &self,
+        base: &Path,
+        before: Option<&SignedRole>,
+    ) -> Result<BTreeMap<TargetPath, Vec<u8>>, RepositoryError> {
         let mut files = BTreeMap::new();
-        if !base.is_dir() {
-            return Ok(files);
-        }
-        for entry in walkdir::WalkDir::new(base).sort_by_file_name() {
-            let entry = entry.map_err(std::io::Error::from)?;
-            if !entry.file_type().is_file() {
-                continue;
-            }
-            let relative = entry.path().strip_prefix(base).expect("below the directory that is walked");
+        for file in files_below(&self.directory, base)? {
+            let relative = file.strip_prefix(base).expect("below the directory that is walked");
             let wrong = |problem: String| RepositoryError::configuration(relative.display().to_string(), problem);
-            let hidden = entry.file_name().to_string_lossy().starts_with('.');
+            let hidden = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
             let text = relative.to_str().map(|text| text.replace(std::path::MAIN_SEPARATOR, "/"));
             let signed_for = |path: &TargetPath| {
                 before.is_some_and(|before| before.document.find(path).is_ok_and(|found| found.is_some()))
@@ -367,7 +391,7 @@ impl WorkingCopy {
             if text.starts_with("slsa/") {
                 return Err(wrong("`slsa/` holds the catalog and the builders, which are written elsewhere".into()));
             }
-            let bytes = read_bounded(entry.path(), LONGEST_TARGET)?.unwrap_or_default();
+            let bytes = read_bounded(&file, LONGEST_TARGET)?.unwrap_or_default();
             if holds_private_key(&bytes) {
                 return Err(wrong("holds a SECRET key, and would be published".to_owned()));
             }
@@ -398,15 +422,18 @@ impl WorkingCopy {
                 Ok(self.documents(&namespace)?.into_iter().map(|document| (document.target, document.json)).collect())
             }
             RoleName::Delegated(name) if self.config.delegations.contains_key(&**name) => {
-                Self::files_below(&self.delegated_directory(role), signed.role(role)?.as_ref())
+                self.named_files(&self.delegated_directory(role), signed.role(role)?.as_ref())
             }
             other => Err(RepositoryError::UnknownRole { role: other.clone() }),
         }
     }
 
     /// Where a builder's file lies.
-    pub fn builder_file(&self, namespace: &Namespace, name: &str) -> PathBuf {
-        self.directory.join("builders").join(namespace.as_str()).join(format!("{name}.toml"))
+    ///
+    /// # Errors
+    /// When a symbolic link leads there.
+    pub fn builder_file(&self, namespace: &Namespace, name: &str) -> Result<PathBuf, RepositoryError> {
+        self.below(Path::new("builders").join(namespace.as_str()).join(format!("{name}.toml")))
     }
 
     /// Adds a namespace to the configuration, leaving everything else in the file as it was written.
@@ -418,7 +445,7 @@ impl WorkingCopy {
             let at = format!("{CONFIG_FILE}: namespaces.{namespace}");
             return Err(RepositoryError::configuration(at, "is there already"));
         }
-        let path = self.directory.join(CONFIG_FILE);
+        let path = self.below(CONFIG_FILE)?;
         let mut whole = fs::read_to_string(&path)?;
         if !whole.ends_with('\n') {
             whole.push('\n');

@@ -254,15 +254,22 @@ fn an_unreadable_event_stops_the_others_of_its_version() {
 }
 
 #[test]
-fn any_number_of_junk_files_does_not_hide_a_signature() {
+fn junk_files_hide_no_signature_and_too_many_are_refused() {
     let registry = Registry::new();
     let mut event = registry.start("root");
     registry.sign(&mut event, "alice").unwrap();
     registry.sign(&mut event, "bob").unwrap();
-    for number in 0..1100 {
-        let digest = format!("{number:064x}");
-        let junk = serde_json::json!({"payloadSha256": digest, "keyid": "k", "sig": "00"});
-        registry.put_signature(&event, &junk);
-    }
+    let put = |numbers: std::ops::Range<u64>| {
+        for number in numbers {
+            let digest = format!("{number:064x}");
+            let junk = serde_json::json!({"payloadSha256": digest, "keyid": "k", "sig": "00"});
+            registry.put_signature(&event, &junk);
+        }
+    };
+    put(0..998);
     assert_eq!(counted(&status(&registry, &registry.event("root-v1"))), [2]);
+    put(998..999);
+    let refused = SigningEvent::open(&registry.copy(), &event.name).unwrap_err();
+    assert_eq!(refused.code(), "malformed-event", "{refused}");
+    assert!(registry.signed().root().is_none());
 }

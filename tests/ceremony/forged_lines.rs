@@ -209,7 +209,7 @@ fn a_purpose_cannot_draw_lines_of_a_review() {
     let (copy, signed) = (registry.copy(), registry.signed());
     let bytes =
         trustroot::ceremony::Request::write(&event, &copy, &signed, Some(&purpose), registry.start_time()).unwrap();
-    std::fs::write(registry.path("a.request"), bytes).unwrap();
+    trustroot::client::write_durably(&registry.path("a.request"), &bytes).unwrap();
     let text = shown(&registry, &["review", registry.path("a.request").to_str().unwrap()]);
     let (_, after) = text.split_once("  proposed purpose, signed by nobody: \n").unwrap_or_else(|| panic!("{text}"));
     let (block, _) = after.split_once("\n\nproposed changes\n").unwrap();

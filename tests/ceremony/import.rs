@@ -654,8 +654,8 @@ fn a_role_name_that_leaves_its_base_stays_within_the_working_copy() {
         .collect();
     assert_eq!(below.len(), 5, "{below:?}");
     taken.goes_on_unchanged(&[delegated(".."), delegated("../../evil"), RoleName::Targets]);
-    let events: Vec<_> = std::fs::read_dir(taken.path.join("signing-events")).unwrap().collect();
-    assert_eq!(events.len(), 3);
+    let events = std::fs::read_dir(taken.path.join("signing-events")).unwrap();
+    assert_eq!(events.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count(), 3);
 }
 
 #[test]

@@ -16,6 +16,8 @@ mod counting;
 mod families;
 mod forged_lines;
 mod gate;
+#[cfg(unix)]
+mod hostile_files;
 mod import;
 mod informed_signing;
 mod invitation;

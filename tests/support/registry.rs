@@ -180,6 +180,15 @@ impl Registry {
         self.write(&format!("signing-events/{}/signatures/{name}", event.name), &filed.to_string());
     }
 
+    /// Puts somebody's word that a payload is withdrawn into an event, under its proper name.
+    pub fn put_withdrawal(&self, event: &str, withdrawn: &serde_json::Value) {
+        let text = |field: &str| withdrawn[field].as_str().unwrap();
+        let (payload, reason, at) = (text("payloadSha256"), text("reason"), text("at"));
+        let distinct = trustroot::crypto::sha256(format!("{payload}\n{reason}\n{at}").as_bytes());
+        let name = format!("{}.{}.json", &payload[..16], hex::encode(&distinct[..8]));
+        self.write(&format!("signing-events/{event}/withdrawn/{name}"), &withdrawn.to_string());
+    }
+
     pub fn sign(&self, event: &mut SigningEvent, person: &str) -> Result<Vec<PathBuf>, CeremonyError> {
         event.sign(&self.signed(), self.key(person))
     }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use trustroot::client::read_bounded;
+use trustroot::client::read_argument;
 use trustroot::crypto::{KeyFile, KeyFileError, LONGEST_KEY_FILE, Passphrase, SecretKey};
 use trustroot::example_keys::example_key_name;
 #[cfg(unix)]
@@ -193,7 +193,7 @@ pub(crate) fn signer_failed(error: &SignerError) -> Report {
 
 /// Reads a key file, secret or public, as text.
 pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<String>, Report> {
-    let bytes = match read_bounded(path, LONGEST_KEY_FILE) {
+    let bytes = match read_argument(path, LONGEST_KEY_FILE) {
         Ok(Some(bytes)) => Zeroizing::new(bytes),
         Ok(None) => return Err(Report::no_such_file(path)),
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
@@ -209,7 +209,7 @@ pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<String>, Report> {
 
 /// Reads a passphrase file.
 pub(crate) fn read_passphrase(path: &Path) -> Result<Passphrase, Report> {
-    let bytes = match read_bounded(path, LONGEST_PASSPHRASE_FILE) {
+    let bytes = match read_argument(path, LONGEST_PASSPHRASE_FILE) {
         Ok(Some(bytes)) => Zeroizing::new(bytes),
         Ok(None) => return Err(Report::no_such_file(path)),
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {

@@ -13,7 +13,7 @@ use trustroot::client::bundle::{Bundle, BundleFetcher};
 use trustroot::client::danger::VerifiedIndex;
 use trustroot::client::{
     CacheMode, Clock, DefaultFetcher, Fetcher, HttpSettings, KeptTargets, LocalCache, Store as _, Traffic, TrustAnchor,
-    UpdateError, Updater, UpdaterSettings, read_bounded,
+    UpdateError, Updater, UpdaterSettings, read_argument,
 };
 use trustroot::crypto::Digester;
 use trustroot::metadata::HashAlgorithm;
@@ -337,7 +337,7 @@ const WARNING: anstyle::Style = anstyle::AnsiColor::Yellow.on_default().effects(
 
 /// Reads a file that the user names, of at most `limit` bytes.
 pub(crate) fn read_named(path: &Path, limit: u64) -> Result<Vec<u8>, Report> {
-    let bytes = read_bounded(path, limit).map_err(|error| Report::io(&error))?;
+    let bytes = read_argument(path, limit).map_err(|error| Report::io(&error))?;
     bytes.ok_or_else(|| Report::no_such_file(path))
 }
 

@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use fs_err as fs;
 
 use super::{FiledRecord, LONGEST_RECORD, Record, StepKind};
-use crate::ceremony::event::json_files;
+use crate::ceremony::event::{json_names, write};
 use crate::ceremony::{CeremonyError, SigningEvent};
-use crate::fs::{read_bounded, write_durably};
+use crate::fs::read_bounded;
 use crate::metadata::HashAlgorithm;
 
 /// Most records of one event that are read.
@@ -34,12 +34,11 @@ pub struct Transcript {
 impl Transcript {
     /// Reads the records of a directory; none where it does not exist.
     pub(super) fn read(directory: &Path) -> Result<Self, CeremonyError> {
-        let paths = json_files(directory)?;
-        let mut transcript = Self { unread: paths.len().saturating_sub(MOST_RECORDS), ..Self::default() };
+        let files = json_names(directory)?;
+        let mut transcript = Self { unread: files.len().saturating_sub(MOST_RECORDS), ..Self::default() };
         let mut left = MOST_BYTES;
-        for path in paths.into_iter().take(MOST_RECORDS) {
-            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            match read_record(&path, &file, left) {
+        for file in files.into_iter().take(MOST_RECORDS) {
+            match read_record(&directory.join(&file), &file, left) {
                 Ok((digest, record)) => {
                     left -= (record.bytes().len() as u64).min(left);
                     transcript.records.insert(digest, record);
@@ -166,8 +165,7 @@ impl SigningEvent {
     pub(super) fn file_record(&self, filed: &FiledRecord) -> Result<String, CeremonyError> {
         let digest = filed.digest();
         if let Some(directory) = self.records_directory() {
-            fs::create_dir_all(&directory)?;
-            write_durably(&directory.join(format!("{digest}.json")), filed.bytes())?;
+            write(&directory, &format!("{digest}.json"), filed.bytes())?;
         }
         Ok(digest)
     }

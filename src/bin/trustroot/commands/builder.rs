@@ -72,7 +72,7 @@ fn add(session: &Session, options: &BuilderAddOptions) -> Result<(), Report> {
     if let Some(there) = documents.iter().find(|there| there.id.as_str() == id.as_str()) {
         return Err(wrong(format!("`{}` is about {id} already", show_path(&there.file))).hint("edit that file"));
     }
-    let path = copy.builder_file(&namespace, &name);
+    let path = copy.builder_file(&namespace, &name).map_err(|error| repository_failed(&error))?;
     file.write(&path).map_err(|error| repository_failed(&error))?;
     let next = format!("review it, then `trustroot ceremony start {namespace}`");
     output::show(session.format, &Added { builder_id: id.as_str().to_owned(), file: ShownPath::of(&path), next })

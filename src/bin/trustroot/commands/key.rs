@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::{Value, json};
 use trustroot::Printable;
-use trustroot::client::read_bounded;
+use trustroot::client::read_argument;
 use trustroot::crypto::{KeyAlgorithm, KeyFile, Passphrase, SecretKey, VerifyingKey, sha256, spki_to_pem};
 use trustroot::example_keys::example_key_name;
 use trustroot::key_attestation::{AttestationError, AttestedKey, DeviceRoots, LONGEST_CHAIN_FILE, verify_attestation};
@@ -387,7 +387,7 @@ fn attested(session: &Session, options: &KeyAttestedOptions) -> Result<(), Repor
             _ => report,
         }
     };
-    let read = |path: &Path| match read_bounded(path, LONGEST_CHAIN_FILE) {
+    let read = |path: &Path| match read_argument(path, LONGEST_CHAIN_FILE) {
         Ok(bytes) => bytes.ok_or_else(|| Report::no_such_file(path)),
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(refused(&AttestationError::TooLong, path)),
         Err(error) => Err(Report::io(&error)),

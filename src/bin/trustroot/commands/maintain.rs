@@ -43,9 +43,10 @@ pub(super) fn in_a_week(now: DateTime<Utc>) -> String {
 pub(super) fn repository_failed(error: &RepositoryError) -> Report {
     let outcome = match error {
         RepositoryError::Io(_) => Outcome::CouldNotTell,
-        RepositoryError::Refused(_) | RepositoryError::ExampleKey { .. } | RepositoryError::OtherOccasion { .. } => {
-            Outcome::No
-        }
+        RepositoryError::Refused(_)
+        | RepositoryError::ExampleKey { .. }
+        | RepositoryError::OtherOccasion { .. }
+        | RepositoryError::Link { .. } => Outcome::No,
         _ => Outcome::WrongQuestion,
     };
     let report = Report::new(outcome, error.code(), error.to_string()).still("nothing was written");
@@ -62,6 +63,9 @@ pub(super) fn repository_failed(error: &RepositoryError) -> Report {
         RepositoryError::ExampleKey { .. } => report
             .hint("make a key of your own with `trustroot key generate`")
             .hint("for a trial on this machine, set `trial = true` in trustroot.toml"),
+        RepositoryError::Link { .. } => {
+            report.hint("find out who put the link there, and put the file or directory itself in its place")
+        }
         RepositoryError::OtherOccasion { .. } => {
             report.hint("have one key for what is meant and another one for rehearsals")
         }

@@ -21,9 +21,12 @@ pub(crate) enum Template {
 /// What explains a working copy.
 pub(super) const README: &str = include_str!("../../../../repo-template/README.md");
 
+/// What git leaves alone in a working copy.
+const GITIGNORE: &str = include_str!("../../../../repo-template/gitignore");
+
 impl Template {
     /// Its files, the configuration first.
-    pub(super) fn files(self) -> [(&'static str, &'static str); 2] {
+    pub(super) fn files(self) -> [(&'static str, &'static str); 3] {
         let (config, readme) = match self {
             Self::Small => (include_str!("../../../../repo-template/trustroot.toml"), README),
             Self::Registry => (
@@ -35,7 +38,7 @@ impl Template {
                 include_str!("../../../../repo-template/sigstore-private/README.md"),
             ),
         };
-        [(CONFIG_FILE, config), ("README.md", readme)]
+        [(CONFIG_FILE, config), ("README.md", readme), (".gitignore", GITIGNORE)]
     }
 
     /// How many keyholders sign root and targets, where nobody says otherwise.

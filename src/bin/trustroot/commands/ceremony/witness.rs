@@ -184,7 +184,7 @@ fn step_words(step: &ReplayedStep) -> String {
     let tallies: Vec<String> = record
         .tallies
         .iter()
-        .map(|tally| format!("{} of {} under {}", tally.counted, tally.needed, Named(&tally.under)))
+        .map(|tally| format!("{} of {} under {}", tally.counted, tally.needed, Printable(&tally.under)))
         .collect();
     if !tallies.is_empty() {
         let _ = write!(words, " ({})", tallies.join("; "));
