@@ -241,7 +241,7 @@ fn a_request_is_signed_where_there_is_no_network_no_home_and_no_clock_to_believe
         assert!(signed.status.success(), "{}", text(&signed));
         let response = std::fs::read_to_string(apart.path(&output)).unwrap();
         assert!(response.contains("\"timeSource\": \"stated\""), "{response}");
-        assert!(response.len() < 1024);
+        assert!(response.len() < 4096, "{}", response.len());
     }
     // Back where the event is.
     let copy = registry.path("").display().to_string();
