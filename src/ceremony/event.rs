@@ -436,7 +436,7 @@ impl SigningEvent {
             // What lies there under this name is this signature, or was damaged.
             let text = serde_json::to_vec_pretty(&filed).map_err(|error| malformed(&self.name, error.to_string()))?;
             let _lock = lock(directory)?;
-            write(&directory.join("signatures"), &filed.file_name(), &text)?;
+            write(directory, &format!("signatures/{}", filed.file_name()), &text)?;
         }
         if !self.signatures.contains(&filed) {
             self.signatures.push(filed);
@@ -459,8 +459,9 @@ impl SigningEvent {
     }
 
     /// Where the records of what happened lie; absent for an event that lies nowhere.
-    pub(super) fn records_directory(&self) -> Option<PathBuf> {
-        self.directory.as_ref().map(|directory| directory.join("records"))
+    /// Where it lies; `None` for one that lies nowhere.
+    pub(super) fn directory(&self) -> Option<&Path> {
+        self.directory.as_deref()
     }
 
     /// The same without the files that it names, for counting alone.
@@ -509,7 +510,7 @@ impl SigningEvent {
             let _lock = lock(directory)?;
             let text =
                 serde_json::to_vec_pretty(&withdrawn).map_err(|error| malformed(&self.name, error.to_string()))?;
-            write(&directory.join("withdrawn"), &withdrawn.file_name(), &text)?;
+            write(directory, &format!("withdrawn/{}", withdrawn.file_name()), &text)?;
         }
         self.withdrawn.push(withdrawn);
         Ok(())
@@ -641,16 +642,12 @@ fn keep_payload(directory: &Path, document: Option<&[u8]>) -> Result<(), Ceremon
     let Some((document, Ok(envelope))) = document.map(|document| (document, Envelope::parse(document))) else {
         return Ok(());
     };
-    let name = format!("{}.json", hex::encode(sha256(envelope.signed_bytes())));
-    let kept = directory.join("proposed");
-    let there = read_here(directory, &format!("proposed/{name}"), LONGEST)
-        .ok()
-        .flatten()
-        .and_then(|there| Envelope::parse(&there).ok());
+    let kept = format!("proposed/{}.json", hex::encode(sha256(envelope.signed_bytes())));
+    let there = read_here(directory, &kept, LONGEST).ok().flatten().and_then(|there| Envelope::parse(&there).ok());
     if there.is_some_and(|there| there.signed_bytes() == envelope.signed_bytes()) {
         return Ok(());
     }
-    write(&kept, &name, document)
+    write(directory, &kept, document)
 }
 
 /// The working copy that an event lies in, by the event's directory.
@@ -658,8 +655,8 @@ fn copy_of(directory: &Path) -> &Path {
     directory.ancestors().nth(2).unwrap_or(directory)
 }
 
-/// Reads a file of an event.
-fn read_here(directory: &Path, name: &str, limit: u64) -> std::io::Result<Option<Vec<u8>>> {
+/// Reads a file of an event, by its name in the event's directory.
+pub(super) fn read_here(directory: &Path, name: &str, limit: u64) -> std::io::Result<Option<Vec<u8>>> {
     read_below(copy_of(directory), &directory.join(name), limit)
 }
 
@@ -672,18 +669,15 @@ fn lock(directory: &Path) -> Result<Lock, CeremonyError> {
     Ok(Lock::wait(events)?)
 }
 
-/// Writes a file into a directory of an event or the event's own, and clears away what a killed process left beside it.
+/// Writes a file of an event, by its name in the event's directory, and clears away what a killed process left beside it.
 pub(super) fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), CeremonyError> {
-    let is_part = directory.file_name().is_some_and(|name| PARTS.iter().any(|part| name == *part));
-    let event = if is_part { directory.parent().unwrap_or(directory) } else { directory };
-    refuse_links(copy_of(event), directory)?;
-    fs::create_dir_all(directory)?;
-    remove_leftovers(directory);
-    Ok(write_durably(&directory.join(name), bytes)?)
+    let file = directory.join(name);
+    let place = file.parent().unwrap_or(directory);
+    refuse_links(copy_of(directory), place)?;
+    fs::create_dir_all(place)?;
+    remove_leftovers(place);
+    Ok(write_durably(&file, bytes)?)
 }
-
-/// The directories of an event that files are written into.
-const PARTS: [&str; 4] = ["signatures", "proposed", "withdrawn", "records"];
 
 /// Whether git left the conflict of a merge in this file.
 fn conflicts(bytes: &[u8]) -> bool {
@@ -708,7 +702,8 @@ fn read_proposed(directory: &Path, name: &EventName) -> Result<Vec<Vec<u8>>, Cer
     let mut documents = Vec::new();
     for file in json_files(directory, "proposed", name)?.iter().filter(|file| is_named(file, &[64])) {
         let Some(bytes) = read_here(directory, &format!("proposed/{file}"), LONGEST)? else { continue };
-        let payload = PAYLOAD_OF.iter().find_map(|occasion| Envelope::parse_for(*occasion, &bytes).ok());
+        // Its payload is the same, whether it is meant or rehearsed.
+        let payload = Envelope::parse(&bytes).ok();
         if payload.is_none_or(|envelope| !file.starts_with(&hex::encode(sha256(envelope.signed_bytes())))) {
             continue;
         }
@@ -717,8 +712,6 @@ fn read_proposed(directory: &Path, name: &EventName) -> Result<Vec<Vec<u8>>, Cer
     }
     Ok(documents)
 }
-
-const PAYLOAD_OF: [Occasion; 2] = [Occasion::Real, Occasion::Rehearsal];
 
 /// The withdrawals. A file that is not named after its content is none; whoever writes one achieves nothing.
 fn read_withdrawn(directory: &Path, name: &EventName) -> Result<Vec<Withdrawal>, CeremonyError> {
@@ -752,15 +745,15 @@ fn at_most(limit: usize, count: usize, part: &str, name: &EventName) -> Result<(
 
 /// The names of the JSON files in a directory of an event, in order; none where it does not exist.
 fn json_files(directory: &Path, part: &str, name: &EventName) -> Result<Vec<String>, CeremonyError> {
-    let files = json_names(&directory.join(part))?;
+    let files = json_names(directory, part)?;
     at_most(MOST_FILES, files.len(), part, name)?;
     Ok(files)
 }
 
-/// As `json_files`, however many there are, of one part of an event.
-pub(super) fn json_names(place: &Path) -> Result<Vec<String>, CeremonyError> {
-    let event = place.parent().unwrap_or(place);
-    refuse_links(copy_of(event), place)?;
+/// As `json_files`, however many there are.
+pub(super) fn json_names(directory: &Path, part: &str) -> Result<Vec<String>, CeremonyError> {
+    let place = directory.join(part);
+    refuse_links(copy_of(directory), &place)?;
     let entries = match fs::read_dir(place) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
-use fs_err as fs;
 
 use super::{FiledRecord, LONGEST_RECORD, Record, StepKind};
-use crate::ceremony::event::{json_names, write};
+use crate::ceremony::event::{json_names, read_here, write};
 use crate::ceremony::{CeremonyError, SigningEvent};
-use crate::fs::read_bounded;
 use crate::metadata::HashAlgorithm;
 
+/// Where in the directory of an event they lie.
+pub(super) const RECORDS: &str = "records";
 /// Most records of one event that are read.
 const MOST_RECORDS: usize = 2000;
 /// Most bytes of records of one event that are read.
@@ -32,13 +32,13 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// Reads the records of a directory; none where it does not exist.
+    /// Reads the records in the directory of an event; none where it does not exist.
     pub(super) fn read(directory: &Path) -> Result<Self, CeremonyError> {
-        let files = json_names(directory)?;
+        let files = json_names(directory, RECORDS)?;
         let mut transcript = Self { unread: files.len().saturating_sub(MOST_RECORDS), ..Self::default() };
         let mut left = MOST_BYTES;
         for file in files.into_iter().take(MOST_RECORDS) {
-            match read_record(&directory.join(&file), &file, left) {
+            match read_record(directory, &file, left) {
                 Ok((digest, record)) => {
                     left -= (record.bytes().len() as u64).min(left);
                     transcript.records.insert(digest, record);
@@ -121,16 +121,13 @@ impl Transcript {
     }
 }
 
-fn read_record(path: &Path, file: &str, left: u64) -> Result<(String, FiledRecord), String> {
+fn read_record(directory: &Path, file: &str, left: u64) -> Result<(String, FiledRecord), String> {
     let name = file
         .strip_suffix(".json")
         .filter(|name| HashAlgorithm::Sha256.is_digest(name))
         .ok_or("it is not named as records are")?;
-    // A pipe or device could block for ever.
-    if !fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file()) {
-        return Err("it is not a regular file".to_owned());
-    }
-    let bytes = read_bounded(path, LONGEST_RECORD.min(left)).map_err(|error| error.to_string())?.unwrap_or_default();
+    let read = read_here(directory, &format!("{RECORDS}/{file}"), LONGEST_RECORD.min(left));
+    let bytes = read.map_err(|error| error.to_string())?.unwrap_or_default();
     let filed = FiledRecord::parse(&bytes)?;
     let digest = filed.digest();
     if digest == name { Ok((digest, filed)) } else { Err("it is not named after its content".to_owned()) }
@@ -142,8 +139,8 @@ impl SigningEvent {
     /// # Errors
     /// When the directory cannot be read.
     pub fn transcript(&self) -> Result<Transcript, CeremonyError> {
-        match self.records_directory() {
-            Some(directory) => Transcript::read(&directory),
+        match self.directory() {
+            Some(directory) => Transcript::read(directory),
             None => Ok(Transcript::default()),
         }
     }
@@ -164,8 +161,8 @@ impl SigningEvent {
     /// When it cannot be written.
     pub(super) fn file_record(&self, filed: &FiledRecord) -> Result<String, CeremonyError> {
         let digest = filed.digest();
-        if let Some(directory) = self.records_directory() {
-            write(&directory, &format!("{digest}.json"), filed.bytes())?;
+        if let Some(directory) = self.directory() {
+            write(directory, &format!("{RECORDS}/{digest}.json"), filed.bytes())?;
         }
         Ok(digest)
     }

@@ -164,12 +164,12 @@ pub fn events_without_publication(
     let published: BTreeSet<(RoleName, [u8; 32])> = documents.iter().filter_map(digest).collect();
     let mut found = Vec::new();
     for name in SigningEvent::names(copy).unwrap_or_default() {
-        let records = copy.events_directory().join(name.as_str()).join("records");
+        let directory = copy.events_directory().join(name.as_str());
         let untold = |transcript: &Transcript| {
             transcript.of_kind(StepKind::Finish).next().is_some()
                 && transcript.of_kind(StepKind::Publish).next().is_none()
         };
-        if Transcript::read(&records).is_ok_and(|transcript| untold(&transcript))
+        if Transcript::read(&directory).is_ok_and(|transcript| untold(&transcript))
             && let Ok(event) = SigningEvent::open(copy, &name)
         {
             let is_there = |event: &SigningEvent| published.contains(&(event.role.clone(), event.digest()));

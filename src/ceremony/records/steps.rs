@@ -4,9 +4,11 @@
 //! then; a record that is there already is not written twice.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
+use super::graph::RECORDS;
 use super::signature::{fingerprint, signed_bytes};
 use super::{
     Deviation, FiledRecord, NamedDigest, Record, RecordSignature, RecordedFamily, RecordedTally, StepKind, TYPE,
@@ -313,7 +315,7 @@ impl SigningEvent {
         let record = self.draft(StepKind::Witness, signed, &transcript, with, step)?;
         let filed = self.signed_record(record, key, &listed, RecordSignatures::Made)?;
         let digest = self.file_record(&filed)?;
-        Ok(self.records_directory().unwrap_or_default().join(format!("{digest}.json")))
+        Ok(self.directory().unwrap_or(Path::new("")).join(RECORDS).join(format!("{digest}.json")))
     }
 
     /// Takes in the record of somebody else, if it is one of this event. Whether it is signed, and by whom, the replay
