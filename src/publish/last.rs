@@ -1,8 +1,7 @@
 //! What a working copy published last, as far as the online keys signed it: whether the job that publishes keeps up.
 
 use super::PublishError;
-use super::plan::{LONGEST, SNAPSHOT, TIMESTAMP, vouched};
-use crate::fs::read_below;
+use super::plan::remembered;
 use crate::metadata::{Document, Envelope, Expires, RoleName, Snapshot, Timestamp, Version};
 use crate::repository::{SignedState, WorkingCopy};
 use crate::trust::{Authority, verify};
@@ -37,19 +36,18 @@ impl LastPublished {
     /// # Errors
     /// When a file cannot be read, or no root vouches for it.
     pub fn of(copy: &WorkingCopy, signed: &SignedState) -> Result<Self, PublishError> {
-        let read = |name: &str| read_below(copy.directory(), &copy.signed_directory().join(name), LONGEST);
-        let Some(bytes) = read(TIMESTAMP)? else { return Ok(Self::default()) };
-        let timestamp: Timestamp = vouched(&RoleName::Timestamp, &bytes, signed)?;
+        let Some((timestamp, bytes)) = remembered::<Timestamp>(copy, signed, &RoleName::Timestamp)? else {
+            return Ok(Self::default());
+        };
         let named = timestamp.snapshot.version;
         let mut last =
             Self { timestamp: Some(online(&RoleName::Timestamp, &timestamp, &bytes, signed)), ..Self::default() };
-        if let Some(bytes) = read(SNAPSHOT)? {
-            let snapshot: Snapshot = vouched(&RoleName::Snapshot, &bytes, signed)?;
-            // A run that was interrupted may have remembered a newer one, which nobody has seen.
-            if snapshot.version == named {
-                last.snapshot = Some(online(&RoleName::Snapshot, &snapshot, &bytes, signed));
-                last.roles = Some(snapshot);
-            }
+        // A run that was interrupted may have remembered a newer one, which nobody has seen.
+        if let Some((snapshot, bytes)) = remembered::<Snapshot>(copy, signed, &RoleName::Snapshot)?
+            && snapshot.version == named
+        {
+            last.snapshot = Some(online(&RoleName::Snapshot, &snapshot, &bytes, signed));
+            last.roles = Some(snapshot);
         }
         // Published by a release that remembered the timestamp alone, or interrupted.
         last.snapshot.get_or_insert(OnlineRole { version: named, expires: None, current: true });

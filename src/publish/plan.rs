@@ -17,7 +17,7 @@ use crate::signers::Signer;
 use crate::trust::{Authority, Refusal, UpdateStart, verify};
 
 /// Longest metadata file of the published state that is read, in bytes.
-pub(super) const LONGEST: u64 = 512_000_000;
+const LONGEST: u64 = 512_000_000;
 
 /// The one file that is replaced.
 pub(super) const TIMESTAMP: &str = "timestamp.json";
@@ -91,14 +91,15 @@ impl PublishPlan {
         let signed = copy.signed(start)?;
         let root = signed.root().ok_or(PublishError::NotSigned { role: RoleName::Root })?;
         let current = current_roles(&signed)?;
+        let remembered = remembered::<Snapshot>(copy, &signed, &RoleName::Snapshot)?;
         // Before the online keys sign anything.
-        check_rules(copy, &signed, &current, destination, start)?;
+        check_rules(&signed, &current, remembered.as_ref().map(|(snapshot, _)| snapshot), destination, start)?;
         if !root.consistent_snapshot {
             let problem = "its files have no versions in their names, so that clients would meet half of one state and \
                            half of another: set `consistent-snapshot = true`, and have root signed";
             return Err(RepositoryError::configuration(format!("{CONFIG_FILE}: consistent-snapshot"), problem).into());
         }
-        let published = published(destination, copy, &signed)?;
+        let published = published(destination, copy, &signed, remembered)?;
 
         let online = OnlineKeys { signed: &signed, root, keys, now: start.time() };
         let config = copy.config();
@@ -218,16 +219,19 @@ fn targets_of(signed: &SignedState, role: &RoleName, bytes: &[u8]) -> Result<Vec
     Ok(objects)
 }
 
-/// What the destination says is current, if a root of ours vouches for it.
-fn published(destination: &Path, copy: &WorkingCopy, signed: &SignedState) -> Result<Published, PublishError> {
-    let remembered = match read_below(copy.directory(), &copy.signed_directory().join(TIMESTAMP), LONGEST)? {
-        Some(bytes) => Some(vouched(&RoleName::Timestamp, &bytes, signed)?),
-        None => None,
-    };
+/// What the destination says is current, if a root of ours vouches for it. `last` is the snapshot that the working copy
+/// remembers.
+fn published(
+    destination: &Path,
+    copy: &WorkingCopy,
+    signed: &SignedState,
+    last: Option<(Snapshot, Vec<u8>)>,
+) -> Result<Published, PublishError> {
+    let remembered = remembered::<Timestamp>(copy, signed, &RoleName::Timestamp)?.map(|(timestamp, _)| timestamp);
     let mut snapshot = newest_snapshot(destination, signed)?;
     // What clients have seen in a snapshot stays in it, also where it was published elsewhere: before the repository was
     // taken over, for instance.
-    if let Some((last, bytes)) = remembered_snapshot(copy, signed)?
+    if let Some((last, bytes)) = last
         && snapshot.as_ref().is_none_or(|(there, _)| there.version < last.version)
     {
         snapshot = Some((last, bytes));
@@ -239,10 +243,15 @@ fn published(destination: &Path, copy: &WorkingCopy, signed: &SignedState) -> Re
     Ok(Published { snapshot, timestamp: Some((timestamp, bytes)), remembered })
 }
 
-/// The snapshot that was published last from here, or with which the repository was taken over.
-fn remembered_snapshot(copy: &WorkingCopy, signed: &SignedState) -> Result<Option<(Snapshot, Vec<u8>)>, PublishError> {
-    let Some(bytes) = read_bounded(&copy.signed_directory().join(SNAPSHOT), LONGEST)? else { return Ok(None) };
-    Ok(Some((vouched(&RoleName::Snapshot, &bytes, signed)?, bytes)))
+/// The timestamp or snapshot that was published last from a working copy, or with which the repository was taken over.
+pub(super) fn remembered<T: Document + Clone>(
+    copy: &WorkingCopy,
+    signed: &SignedState,
+    role: &RoleName,
+) -> Result<Option<(T, Vec<u8>)>, PublishError> {
+    let file = copy.signed_directory().join(format!("{}.json", role.as_str()));
+    let Some(bytes) = read_below(copy.directory(), &file, LONGEST)? else { return Ok(None) };
+    Ok(Some((vouched(role, &bytes, signed)?, bytes)))
 }
 
 /// The newest snapshot in the directory, also where a run was interrupted before the pointer named it.
@@ -254,11 +263,7 @@ fn newest_snapshot(destination: &Path, signed: &SignedState) -> Result<Option<(S
 }
 
 /// Reads a document that a root of the chain vouches for, whichever it is.
-pub(super) fn vouched<T: Document + Clone>(
-    role: &RoleName,
-    bytes: &[u8],
-    signed: &SignedState,
-) -> Result<T, PublishError> {
+fn vouched<T: Document + Clone>(role: &RoleName, bytes: &[u8], signed: &SignedState) -> Result<T, PublishError> {
     let envelope = Envelope::parse(bytes).map_err(|source| foreign(role, source))?;
     let mut refused = None;
     for (root, _) in signed.roots().rev() {
@@ -274,19 +279,18 @@ pub(super) fn vouched<T: Document + Clone>(
 /// Refuses what is new and breaks a rule. It was judged when it was finished; somebody may have put it there by hand.
 /// What was taken over is as another tool published it: the next version brings nothing that is worse.
 fn check_rules(
-    copy: &WorkingCopy,
     signed: &SignedState,
     current: &RoleFiles,
+    seen: Option<&Snapshot>,
     destination: &Path,
     start: UpdateStart,
 ) -> Result<(), PublishError> {
-    let seen = remembered_snapshot(copy, signed)?.map(|(snapshot, _)| snapshot);
     let newest_root = signed.roots().next_back().map(|(root, bytes)| (RoleName::Root, (root.version, bytes.to_vec())));
     let roles = newest_root.into_iter().chain(current.iter().map(|(role, file)| (role.clone(), file.clone())));
     for (role, (version, bytes)) in roles {
         let before = signed.before(&role, version);
         let taken_over = before.versions(&role)?.is_empty()
-            && seen.as_ref().is_some_and(|seen| {
+            && seen.is_some_and(|seen| {
                 // The online keys have signed for it, under that root.
                 role == RoleName::Root || seen.role(&role).is_some_and(|named| named.version == version)
             });

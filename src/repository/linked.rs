@@ -1,7 +1,7 @@
 //! Repositories whose newest root is a target of this one.
 
 use super::{RepositoryError, SIGNED_DIRECTORY, SignedState, WorkingCopy};
-use crate::fs::read_bounded;
+use crate::fs::read_below;
 use crate::metadata::{Envelope, Root, Version};
 use crate::trust::UpdateStart;
 
@@ -51,7 +51,7 @@ pub fn links(copy: &WorkingCopy, start: UpdateStart) -> Result<Vec<(String, Link
             links.push((name.clone(), Link::NotHere));
             continue;
         };
-        let target = read_bounded(&copy.directory().join("targets").join(&linked.target), LONGEST)?;
+        let target = read_below(copy.directory(), &copy.directory().join("targets").join(&linked.target), LONGEST)?;
         let link = match target {
             None => Link::NoTarget { newest: newest.version },
             Some(target) if target == *newest_bytes => Link::Current { version: newest.version },
