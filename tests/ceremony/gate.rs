@@ -481,9 +481,8 @@ fn json_that_two_readers_could_read_otherwise_is_neither_opened_nor_published() 
     }
 }
 
-#[test]
-fn what_must_not_follow_is_judged_again_before_publishing() {
-    // A revocation that is undone by hand.
+/// What [`published`] is, with the key of its builder revoked since.
+fn with_revoked_key() -> Registry {
     let registry = published();
     registry.edit("builders/oppy/v1.toml", |text| {
         text.replacen(
@@ -494,21 +493,19 @@ fn what_must_not_follow_is_judged_again_before_publishing() {
     });
     registry.hold("oppy", &["oppy-dev"]).unwrap();
     registry.publish().unwrap();
+    registry
+}
+
+#[test]
+fn what_must_not_follow_is_judged_again_before_publishing() {
+    // A revocation that is undone by hand.
+    let registry = with_revoked_key();
     registry.edit("builders/oppy/v1.toml", |text| {
         text.replace("status = \"revoked\"\nrevocation = { reason = \"keyCompromise\" }", "status = \"active\"")
     });
     refused(&registry, registry.start("oppy"), &["oppy-dev"], "the revocation of the signer");
     // And with its document.
-    let registry = published();
-    registry.edit("builders/oppy/v1.toml", |text| {
-        text.replacen(
-            "type = \"key\"\nstatus = \"active\"",
-            "type = \"key\"\nstatus = \"revoked\"\nrevocation = { reason = \"keyCompromise\" }",
-            1,
-        )
-    });
-    registry.hold("oppy", &["oppy-dev"]).unwrap();
-    registry.publish().unwrap();
+    let registry = with_revoked_key();
     std::fs::remove_file(registry.path("builders/oppy/v1.toml")).unwrap();
     refused(&registry, registry.start("oppy"), &["oppy-dev"], "and with it revoked keys");
 }

@@ -17,6 +17,19 @@ fn named(registry: &Registry, role: &str, name: &str) -> SigningEvent {
     SigningEvent::start(&registry.copy(), &registry.signed(), &proposal, &name.parse().unwrap()).unwrap()
 }
 
+/// A registry with two events for its first root, `one` and `other`, each signed by alice and bob.
+fn two_events() -> (Registry, SigningEvent, SigningEvent) {
+    let mut registry = Registry::new();
+    let mut one = named(&registry, "root", "one");
+    registry.now += chrono::Duration::minutes(1);
+    let mut other = named(&registry, "root", "other");
+    for event in [&mut one, &mut other] {
+        registry.sign(event, "alice").unwrap();
+        registry.sign(event, "bob").unwrap();
+    }
+    (registry, one, other)
+}
+
 fn accept(digest: &str) -> AcceptedRisks {
     let mut accepted = AcceptedRisks::default();
     accepted.siblings.push(digest.to_owned());
@@ -82,14 +95,7 @@ fn a_withdrawal_needs_a_reason_and_junk_withdraws_nothing() {
 
 #[test]
 fn of_two_events_over_one_role_only_one_is_finished() {
-    let mut registry = Registry::new();
-    let mut one = named(&registry, "root", "one");
-    registry.now += chrono::Duration::minutes(1);
-    let mut other = named(&registry, "root", "other");
-    for event in [&mut one, &mut other] {
-        registry.sign(event, "alice").unwrap();
-        registry.sign(event, "bob").unwrap();
-    }
+    let (registry, one, other) = two_events();
     // Either could be used for ever, so neither is finished unless the other is accepted by name.
     for event in [&one, &other] {
         assert!(matches!(registry.finish(event), Err(CeremonyError::Sibling { .. })));
@@ -289,14 +295,7 @@ fn who_is_replaced_in_the_middle_voids_what_was_signed_and_the_lost_key_need_not
 
 #[test]
 fn whoever_finishes_second_replaces_nothing() {
-    let mut registry = Registry::new();
-    let mut one = named(&registry, "root", "one");
-    registry.now += chrono::Duration::minutes(1);
-    let mut other = named(&registry, "root", "other");
-    for event in [&mut one, &mut other] {
-        registry.sign(event, "alice").unwrap();
-        registry.sign(event, "bob").unwrap();
-    }
+    let (registry, one, other) = two_events();
     // Both look before either writes.
     let (copy, signed) = (registry.copy(), registry.signed());
     one.finish(&copy, &signed, registry.now, &accept(&hex::encode(other.digest()))).unwrap();
@@ -315,14 +314,7 @@ fn whoever_finishes_second_replaces_nothing() {
 
 #[test]
 fn two_processes_that_finish_at_once_leave_one_whole_document() {
-    let mut registry = Registry::new();
-    let mut one = named(&registry, "root", "one");
-    registry.now += chrono::Duration::minutes(1);
-    let mut other = named(&registry, "root", "other");
-    for event in [&mut one, &mut other] {
-        registry.sign(event, "alice").unwrap();
-        registry.sign(event, "bob").unwrap();
-    }
+    let (registry, one, other) = two_events();
     let digests = [hex::encode(other.digest()), hex::encode(one.digest())];
     for _ in 0..20 {
         let _ = std::fs::remove_dir_all(registry.path("repository"));

@@ -50,6 +50,15 @@ fn write(registry: &Registry, plan: &PublishPlan, count: usize) {
     }
 }
 
+/// A registry with a builder that was published, and a client that has read it.
+fn published_and_read() -> (Registry, Client) {
+    let registry = Registry::with_builder();
+    registry.publish().unwrap();
+    let client = Client::new(&registry);
+    client.refresh(&registry).unwrap();
+    (registry, client)
+}
+
 #[test]
 fn what_was_signed_reaches_a_client_and_nothing_is_done_twice() {
     let registry = Registry::with_builder();
@@ -72,10 +81,7 @@ fn what_was_signed_reaches_a_client_and_nothing_is_done_twice() {
 
 #[test]
 fn publishing_can_be_interrupted_after_any_write() {
-    let mut registry = Registry::with_builder();
-    registry.publish().unwrap();
-    let client = Client::new(&registry);
-    client.refresh(&registry).unwrap();
+    let (mut registry, client) = published_and_read();
     registry.now += chrono::Duration::hours(2);
     registry.edit("trustroot.toml", |text| text.replacen("expires-after-days = 365", "expires-after-days = 366", 1));
     registry.hold("root", &["alice", "bob"]).unwrap();
@@ -191,10 +197,7 @@ fn online_roles_are_signed_again_before_they_expire_and_after() {
 
 #[test]
 fn a_rotation_of_the_online_key_is_accepted_by_clients_on_either_side() {
-    let mut registry = Registry::with_builder();
-    registry.publish().unwrap();
-    let client = Client::new(&registry);
-    client.refresh(&registry).unwrap();
+    let (mut registry, client) = published_and_read();
     registry.now += chrono::Duration::hours(2);
     registry.add_person("online2");
     registry.edit("trustroot.toml", |text| {
@@ -429,10 +432,7 @@ fn of_two_publishers_at_once_one_publishes_and_the_other_is_told() {
 /// The first dies in the middle, after the second has made its plan.
 #[test]
 fn a_publisher_that_meets_half_of_anothers_work_stops_before_the_pointer() {
-    let mut registry = Registry::with_builder();
-    registry.publish().unwrap();
-    let client = Client::new(&registry);
-    client.refresh(&registry).unwrap();
+    let (mut registry, client) = published_and_read();
     registry.now += chrono::Duration::hours(1);
     registry.write("targets/tool.tar", "a tool");
     registry.hold("targets", &["alice", "bob"]).unwrap();

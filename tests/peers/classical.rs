@@ -3,9 +3,9 @@
 
 use trustroot::trust::RootPolicy;
 
-use crate::cases::{Files, Written};
-use crate::support::{Answer, Client, Key, SimRepository, refusal_of};
-use crate::{judges, verdicts};
+use crate::cases::Written;
+use crate::support::{Client, Key, SimRepository, refusal_of};
+use crate::{below, judged_by_all};
 
 /// tough reads the clock: all of it is good until long after that.
 const DAYS: i64 = 10_000;
@@ -30,16 +30,6 @@ fn repository(mixed: bool) -> (SimRepository, Client) {
     (repository, client)
 }
 
-/// What is below a directory of the repository's server.
-fn below(repository: &SimRepository, directory: &str) -> Files {
-    let all = repository.shelf().files().into_iter();
-    all.filter_map(|(path, answer)| match answer {
-        Answer::Bytes(bytes) => Some((path.strip_prefix(directory)?.to_owned(), bytes)),
-        _ => None,
-    })
-    .collect()
-}
-
 #[test]
 fn others_take_a_classical_root_that_the_policy_refuses() {
     let mut written = Written::default();
@@ -55,14 +45,7 @@ fn others_take_a_classical_root_that_the_policy_refuses() {
     let cases: &'static _ = Box::leak(Box::new(written.judged()));
 
     let taken = vec!["root 3 timestamp 2 snapshot 2 targets 2, tool 770e6076".to_owned()];
-    let mut judged = vec![
-        ("trustroot, asking for nothing", verdicts(cases, judges::trustroot)),
-        ("sigstore-tuf", verdicts(cases, judges::sigstore)),
-        ("tough", verdicts(cases, judges::tough)),
-    ];
-    // Empty where there is no Python, which has been said.
-    judged.extend((!cases.python.is_empty()).then(|| ("python-tuf", cases.python.clone())));
-    for (who, verdicts) in judged {
+    for (who, verdicts) in judged_by_all(cases) {
         assert_eq!(verdicts.len(), 4);
         for (title, verdict) in verdicts {
             // It cannot read a root that lists a kind of key that it does not know, whoever signed it.

@@ -46,6 +46,30 @@ fn verdicts<F: Future<Output = Vec<String>>>(
     cases.all.iter().map(|case| (case.title.clone(), wait(judge(cases, case)))).collect()
 }
 
+/// The verdicts of every client on some cases.
+#[cfg(feature = "maintainer")]
+fn judged_by_all(cases: &'static Cases) -> Vec<(&'static str, Verdicts)> {
+    let mut judged = vec![
+        ("trustroot", verdicts(cases, judges::trustroot)),
+        ("sigstore-tuf", verdicts(cases, judges::sigstore)),
+        ("tough", verdicts(cases, judges::tough)),
+    ];
+    // Empty where there is no Python, which has been said.
+    judged.extend((!cases.python.is_empty()).then(|| ("python-tuf", cases.python.clone())));
+    judged
+}
+
+/// What is below a directory of the repository's server.
+#[cfg(feature = "maintainer")]
+fn below(repository: &support::SimRepository, directory: &str) -> cases::Files {
+    let all = repository.shelf().files().into_iter();
+    all.filter_map(|(path, answer)| match answer {
+        support::Answer::Bytes(bytes) => Some((path.strip_prefix(directory)?.to_owned(), bytes)),
+        _ => None,
+    })
+    .collect()
+}
+
 fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }

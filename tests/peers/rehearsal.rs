@@ -4,21 +4,11 @@
 use trustroot::metadata::{Envelope, Occasion};
 
 use crate::cases::{Files, Written};
-use crate::support::{Answer, SimRepository};
-use crate::{judges, verdicts};
+use crate::support::SimRepository;
+use crate::{below, judged_by_all};
 
 /// tough reads the clock: all of it is good until long after that.
 const DAYS: i64 = 10_000;
-
-/// What is below a directory of the repository's server.
-fn below(repository: &SimRepository, directory: &str) -> Files {
-    let all = repository.shelf().files().into_iter();
-    all.filter_map(|(path, answer)| match answer {
-        Answer::Bytes(bytes) => Some((path.strip_prefix(directory)?.to_owned(), bytes)),
-        _ => None,
-    })
-    .collect()
-}
 
 /// A repository that has published twice, the second time with the next version of each role; and `rehearsed` in it is
 /// what a rehearsal would have signed.
@@ -59,14 +49,7 @@ fn no_client_takes_what_was_signed_in_a_rehearsal() {
         written.push("rehearsed", rehearsed.unwrap_or("nothing"), &root, ask, steps.to_vec());
     }
     let cases: &'static _ = Box::leak(Box::new(written.judged()));
-    let mut judged = vec![
-        ("trustroot", verdicts(cases, judges::trustroot)),
-        ("sigstore-tuf", verdicts(cases, judges::sigstore)),
-        ("tough", verdicts(cases, judges::tough)),
-    ];
-    // Empty where there is no Python, which has been said.
-    judged.extend((!cases.python.is_empty()).then(|| ("python-tuf", cases.python.clone())));
-    for (who, verdicts) in judged {
+    for (who, verdicts) in judged_by_all(cases) {
         assert_eq!(verdicts.len(), 6);
         for (title, verdict) in verdicts {
             let tool = if who == "tough" { "refused" } else { "770e6076" };
