@@ -202,9 +202,7 @@ pub(crate) fn run(session: &Session, options: &CheckOptions) -> Result<(), Repor
     let now = session.start.time();
     let events = Events::of(&copy, &signed, now)?;
     let mut roles = vec![check_root(&copy, &signed, &events, now)?];
-    let delegated = copy.config().namespaces.keys().chain(copy.config().delegations.keys());
-    let delegated = delegated.filter_map(|name| RoleName::delegated(name));
-    for role in std::iter::once(RoleName::Targets).chain(delegated) {
+    for role in roles_with_targets(&copy) {
         roles.push(check_role(&copy, &signed, &role, &events, now)?);
     }
     if let Some(file) = &options.calendar {
@@ -240,6 +238,12 @@ pub(crate) fn run(session: &Session, options: &CheckOptions) -> Result<(), Repor
         _ => Report::new(Outcome::No, "to-do", headline),
     };
     output::show_before(session.format, &checked, report)
+}
+
+/// The roles that are signed in ceremonies and name targets.
+fn roles_with_targets(copy: &WorkingCopy) -> impl Iterator<Item = RoleName> {
+    let delegated = copy.config().namespaces.keys().chain(copy.config().delegations.keys());
+    std::iter::once(RoleName::Targets).chain(delegated.filter_map(|name| RoleName::delegated(name)))
 }
 
 /// Repositories whose newest root is a target here: what is to be done, and what could not be compared.
@@ -530,9 +534,7 @@ fn check_published(copy: &WorkingCopy, signed: &SignedState, now: DateTime<Utc>)
         });
     }
     // What has been signed since is not known to clients.
-    let delegated = copy.config().namespaces.keys().chain(copy.config().delegations.keys());
-    let delegated = delegated.filter_map(|name| RoleName::delegated(name));
-    for role in std::iter::once(RoleName::Targets).chain(delegated) {
+    for role in roles_with_targets(copy) {
         let document = signed.role(&role).map_err(|error| repository_failed(&error))?;
         let Some(version) = document.filter(|document| document.current).map(|document| document.version()) else {
             continue;
