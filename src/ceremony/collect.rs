@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::event::LONGEST;
 use super::status::why_uncounted;
 use super::{CeremonyError, FiledRecord, FiledSignature, Response, SigningEvent};
+use crate::crypto::sha256;
 use crate::fs::read_bounded;
 use crate::metadata::Envelope;
 use crate::printable::{Line, Named};
@@ -101,18 +102,22 @@ pub fn files_to_collect(path: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 impl SigningEvent {
-    /// Collects what a file holds: see [`SigningEvent::collect`].
+    /// Collects what a file holds: see [`SigningEvent::collect`]. Returns the SHA-256 of what was read too, where it could be.
     ///
     /// # Errors
     /// When the event cannot be written. A file that cannot be read is named in the result.
-    pub fn collect_file(&mut self, signed: &SignedState, path: &Path) -> Result<Vec<Collected>, CeremonyError> {
+    pub fn collect_file(
+        &mut self,
+        signed: &SignedState,
+        path: &Path,
+    ) -> Result<(Vec<Collected>, Option<[u8; 32]>), CeremonyError> {
         // A pipe or device could block for ever.
         let is_file = fs_err::metadata(path).is_ok_and(|metadata| metadata.is_file());
         let read = if is_file { read_bounded(path, LONGEST) } else { Ok(None) };
         match read {
-            Ok(Some(bytes)) => self.collect(signed, &bytes),
-            Ok(None) => Ok(vec![unusable("it is not a file, or does not exist")]),
-            Err(error) => Ok(vec![unusable(error.to_string())]),
+            Ok(Some(bytes)) => Ok((self.collect(signed, &bytes)?, Some(sha256(&bytes)))),
+            Ok(None) => Ok((vec![unusable("it is not a file, or does not exist")], None)),
+            Err(error) => Ok((vec![unusable(error.to_string())], None)),
         }
     }
 

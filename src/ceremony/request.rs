@@ -77,6 +77,8 @@ pub struct Request {
     pub signed: SignedState,
     /// What whoever made the request says that it is for. Attacker-controlled text.
     pub purpose: Option<String>,
+    /// The SHA-256 of the request as it was read.
+    pub sha256: [u8; 32],
     /// Digests of the records that the record of a signature made from this request follows. Claims.
     pub follows: BTreeSet<String>,
     /// What devices say of keys: certificates, which the review verifies.
@@ -247,7 +249,8 @@ impl Request {
         let siblings: Vec<SigningEvent> =
             siblings.iter().map(|document| event.beside(document)).collect::<Result<_, _>>()?;
         let Index { purpose, unknown_siblings, follows, .. } = index;
-        Ok(Self { event, signed, purpose, follows, evidence, siblings, unknown_siblings })
+        let sha256 = sha256(bytes);
+        Ok(Self { event, signed, purpose, sha256, follows, evidence, siblings, unknown_siblings })
     }
 
     /// Compares the proposal with what was signed last.

@@ -81,7 +81,7 @@ impl WorkingCopy {
     /// When it cannot be written.
     pub(crate) fn take_on(&mut self, with: WithPerson) -> Result<(), RepositoryError> {
         write_durably(&self.below(CONFIG_FILE)?, with.text.as_bytes())?;
-        self.set_config(with.config);
+        self.set_config(with.config, &with.text);
         Ok(())
     }
 }

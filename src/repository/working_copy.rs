@@ -49,6 +49,8 @@ pub(super) const LONGEST_TARGET: u64 = 256 << 20;
 pub struct WorkingCopy {
     directory: PathBuf,
     config: Config,
+    /// The SHA-256 of the configuration's file.
+    config_sha256: [u8; 32],
 }
 
 /// A public key and who holds it.
@@ -80,7 +82,8 @@ impl WorkingCopy {
             .ok_or_else(|| RepositoryError::NoWorkingCopy { directory: directory.to_owned() })?;
         let text =
             String::from_utf8(bytes).map_err(|_| RepositoryError::configuration(CONFIG_FILE, "is not UTF-8 text"))?;
-        Ok(Self { directory: directory.to_owned(), config: Config::parse(&text)? })
+        let config_sha256 = sha256(text.as_bytes());
+        Ok(Self { directory: directory.to_owned(), config: Config::parse(&text)?, config_sha256 })
     }
 
     /// Where it is.
@@ -93,8 +96,14 @@ impl WorkingCopy {
         &self.config
     }
 
-    pub(super) fn set_config(&mut self, config: Config) {
+    /// The SHA-256 of the file that the configuration was read from, or written to.
+    pub fn config_sha256(&self) -> &[u8; 32] {
+        &self.config_sha256
+    }
+
+    pub(super) fn set_config(&mut self, config: Config, text: &str) {
         self.config = config;
+        self.config_sha256 = sha256(text.as_bytes());
     }
 
     /// Whether what is signed here is meant, or rehearsed.
@@ -452,10 +461,9 @@ impl WorkingCopy {
         }
         whole.push('\n');
         whole.push_str(text);
-        self.config = Config::parse(&whole)?;
+        self.set_config(Config::parse(&whole)?, &whole);
         // What the catalog would say is judged before anything is written.
-        let probe = Self { directory: self.directory.clone(), config: self.config.clone() };
-        probe.catalog(&SignedState::none(&self.signed_directory()))?;
+        self.catalog(&SignedState::none(&self.signed_directory()))?;
         crate::fs::write_durably(&path, whole.as_bytes())?;
         Ok(())
     }

@@ -100,7 +100,12 @@ pub struct NamedDigest {
 impl NamedDigest {
     /// Names these bytes.
     pub fn of(name: &str, bytes: &[u8]) -> Self {
-        Self { name: clipped(name), sha256: hex::encode(sha256(bytes)) }
+        Self::new(name, &sha256(bytes))
+    }
+
+    /// Names what has this SHA-256.
+    pub fn new(name: &str, sha256: &[u8; 32]) -> Self {
+        Self { name: clipped(name), sha256: hex::encode(sha256) }
     }
 }
 

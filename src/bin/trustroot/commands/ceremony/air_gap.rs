@@ -135,8 +135,6 @@ impl Show for ResponseShown {
 
 /// Longest response that is read, in bytes: a signature, and a record with another.
 const LONGEST_RESPONSE: u64 = 512 << 10;
-/// Longest collected file whose digest is recorded, in bytes: none that is read is longer.
-const LONGEST_COLLECTED: u64 = 512_000_000;
 
 pub(super) fn response(session: &Session, options: &CeremonyResponseOptions) -> Result<(), Report> {
     let bytes = read_named(&options.response, LONGEST_RESPONSE)?;
@@ -244,7 +242,8 @@ pub(super) fn collect(session: &Session, options: &CeremonyCollectOptions) -> Re
         let files = files_to_collect(path).map_err(|error| Report::io(&error))?;
         for file in files {
             let mut used = false;
-            for one in event.collect_file(&signed, &file).map_err(failed)? {
+            let (found, digest) = event.collect_file(&signed, &file).map_err(failed)?;
+            for one in found {
                 // Whoever hands over a directory does not mean every file in it.
                 if matches!(one.fate, Fate::Unusable(_)) && file != *path {
                     passed_over += 1;
@@ -266,14 +265,13 @@ pub(super) fn collect(session: &Session, options: &CeremonyCollectOptions) -> Re
                 let (counts, text) = (one.counts(), one.to_string());
                 collected.push(CollectedLine { from, keyid: one.keyid, counts, fate, text });
             }
-            if used {
-                with.inputs.push(NamedDigest::of(&show_path(&file), &read_named(&file, LONGEST_COLLECTED)?));
-            }
+            with.inputs.extend(digest.filter(|_| used).map(|digest| NamedDigest::new(&show_path(&file), &digest)));
         }
     }
     let status = event.status(&copy, &signed).map_err(failed)?;
     event.record_collected(&signed, &before, &with).map_err(failed)?;
-    let prospect = Prospect::of(session, &copy, &signed, &event, &status, &[]);
+    let prospect =
+        Prospect::of(session, &copy, &signed, &event, &status, &[]).judged(session, &copy, &signed, &event, &status);
     let nothing = !collected.iter().any(|line| line.counts) && records == 0;
     let result = CollectedFrom {
         event: event.name.as_str().to_owned(),

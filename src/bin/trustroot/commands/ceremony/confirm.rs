@@ -23,6 +23,20 @@ pub(super) struct Shown<'a> {
     pub(super) option: &'static str,
 }
 
+impl<'a> Shown<'a> {
+    /// A payload, which a second machine shows too.
+    pub(super) fn payload(digest: &'a [u8; 32], rehearsal: bool) -> Self {
+        Self {
+            digest,
+            what: "payload",
+            rehearsal,
+            elsewhere: "a second machine",
+            words: "as the second machine shows them",
+            option: "--payload-sha256",
+        }
+    }
+}
+
 pub(super) fn confirm(session: &Session, shown: &Shown<'_>, given: Option<&[u8; 32]>) -> Result<(), Report> {
     let failed = |error: CeremonyError| ceremony_failed(&error);
     let Shown { digest, what, elsewhere, words, option, .. } = *shown;

@@ -16,7 +16,7 @@ use super::super::maintain::{ceremony_failed, open, repository_failed, role};
 use super::air_gap::{exists, write_once};
 use super::confirm::{Shown, confirm};
 use super::read_signed;
-use super::review::said;
+use super::review::{rows_of_words, said};
 use crate::args::{CeremonyAcceptOptions, CeremonyAdmitOptions, CeremonyInviteOptions};
 use crate::keys::{KeyOptions, create_public, open_key};
 use crate::output::{self, Show, ShownPath};
@@ -94,11 +94,8 @@ fn invited_role(name: &str) -> Result<trustroot::metadata::RoleName, Report> {
 }
 
 fn digest_text(digest: &[u8; 32]) -> String {
-    let mut text = format!("  invitation sha256\n    {}\n  in words, to compare aloud\n", digest_groups(digest));
-    for (row, words) in digest_words(digest).chunks(4).enumerate() {
-        let _ = writeln!(text, "    {:2}  {}", row * 4 + 1, words.join(" "));
-    }
-    text
+    let text = format!("  invitation sha256\n    {}\n  in words, to compare aloud\n", digest_groups(digest));
+    text + &rows_of_words(&digest_words(digest), "    ")
 }
 
 /// What somebody takes on, before they agree. All of it is a claim.

@@ -18,7 +18,7 @@ use super::{choose, read_signed};
 use crate::args::{PinOptions, WorkingCopyOptions};
 use crate::config::TrustName;
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, show_path};
+use crate::ui::{Session, show_path, show_time};
 
 /// Checks that the chain of roots that is at hand holds the root that the user trusts.
 pub(super) fn check_pin(
@@ -120,6 +120,8 @@ pub(super) struct Matter {
 /// What a request says, and nobody signed.
 pub(super) struct Claims {
     pub(super) file: String,
+    /// The SHA-256 of the file.
+    pub(super) sha256: [u8; 32],
     pub(super) purpose: Option<String>,
 }
 
@@ -138,7 +140,7 @@ pub(super) fn matter(
         let keys = if trial { Keys::Throwaway } else { Keys::Real };
         let review = opened.event_review(keys, session.start.time()).map_err(failed)?;
         let status = opened.status().map_err(failed)?;
-        let request = Some(Claims { file: show_path(file), purpose: opened.purpose });
+        let request = Some(Claims { file: show_path(file), sha256: opened.sha256, purpose: opened.purpose });
         let (event, signed, follows) = (opened.event, opened.signed, opened.follows);
         let (pin, trusted_from) = trusted_from.map(|from| (from.digest, from.words)).unzip();
         return Ok(Matter { event, signed, review, status, trusted_from, pin, follows, request });
@@ -167,6 +169,22 @@ pub(super) fn matter(
     let follows = event.transcript().map_err(failed)?.tips();
     let (pin, trusted_from) = trusted_from.map(|from| (from.digest, from.words)).unzip();
     Ok(Matter { event, signed, review, status, trusted_from, pin, follows, request: None })
+}
+
+/// What stands in place of a pin where somebody has none.
+pub(super) const NOTHING_TRUSTED: &str = "nothing yet: only your comparison of the digest vouches for this";
+/// What stands in place of a repository's name where it has no root.
+pub(super) const NEW_REPOSITORY: &str = "a new one: this proposes its first root";
+
+/// The repository with this first root, in words.
+pub(super) fn repository_words(first_root: Option<[u8; 32]>) -> String {
+    first_root.map_or_else(|| NEW_REPOSITORY.to_owned(), |digest| format!("first root sha256 {}", hex::encode(digest)))
+}
+
+/// When things are judged, and by whose word.
+pub(super) fn judged_at(session: &Session) -> String {
+    let source = if session.time_is_chosen { "as you stated" } else { "by this machine's clock" };
+    format!("{}, {source}", show_time(session.start.time()))
 }
 
 /// Where the time that things are judged by comes from.

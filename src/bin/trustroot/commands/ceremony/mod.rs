@@ -24,7 +24,7 @@ use super::maintain::{ceremony_failed, open, repository_failed, role};
 use crate::args::{CeremonyCommand, CeremonyFinishOptions, CeremonyStartOptions, CeremonyWithdrawOptions};
 use crate::output::{self, Show, ShownPath};
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, own_digest, read_named};
+use crate::ui::{Session, own_digest};
 use air_gap::{collect, request, response};
 use invite::{accept, admit, invite};
 use outlook::check_people;
@@ -56,10 +56,12 @@ pub(crate) fn run(session: &Session, command: CeremonyCommand) -> Result<(), Rep
     }
 }
 
+/// This program, as records and responses name it.
+const TOOL: &str = concat!("trustroot ", env!("CARGO_PKG_VERSION"));
+
 /// When, by whose clock and with which program something is done here.
 pub(in crate::commands) fn circumstances(session: &Session) -> Circumstances {
-    let tool = concat!("trustroot ", env!("CARGO_PKG_VERSION"));
-    Circumstances::new(session.start.time(), matter::time_source(session), tool, own_digest())
+    Circumstances::new(session.start.time(), matter::time_source(session), TOOL, own_digest())
 }
 
 fn read_signed(session: &Session, copy: &WorkingCopy) -> Result<SignedState, Report> {
@@ -102,9 +104,6 @@ fn choose(
         }
     }
 }
-
-/// Longest configuration whose digest is recorded, in bytes: none that is read is longer.
-const LONGEST_CONFIG: u64 = 16 << 20;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -178,8 +177,7 @@ fn reviewed(
     let review = event.review(copy, signed, session.start.time()).map_err(failed)?;
     let mut with = circumstances(session);
     with.warnings = review.problems.iter().chain(&review.notes).cloned().collect();
-    let configuration = read_named(&copy.directory().join(CONFIG_FILE), LONGEST_CONFIG)?;
-    with.inputs.push(NamedDigest::of(CONFIG_FILE, &configuration));
+    with.inputs.push(NamedDigest::new(CONFIG_FILE, copy.config_sha256()));
     event.record_proposed(signed, &with).map_err(failed)?;
     Ok(review.problems)
 }

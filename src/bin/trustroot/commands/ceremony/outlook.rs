@@ -10,13 +10,15 @@ use super::super::maintain::ceremony_failed;
 use crate::report::{Outcome, Report};
 use crate::ui::Session;
 
-const BREAKS: &str = "BREAKS A RULE, and cannot be finished: ";
+fn waits(status: &Status) -> bool {
+    matches!(status.state, EventState::Open | EventState::Complete)
+}
 
 /// What is said of an event that waits.
 #[derive(Debug, Default)]
 pub(super) struct Prospect {
-    /// For people.
-    pub(super) lines: Vec<String>,
+    /// For people, without the rules that are broken.
+    lines: Vec<String>,
     /// Whether every threshold is met, or can be.
     pub(super) reachable: bool,
     /// Whose keys were said to be lost.
@@ -37,7 +39,7 @@ impl Prospect {
         lost: &[String],
     ) -> Self {
         let mut prospect = Self { reachable: true, lost: lost.to_vec(), ..Self::default() };
-        if !matches!(status.state, EventState::Open | EventState::Complete) {
+        if !waits(status) {
             return prospect;
         }
         let now = session.start.time();
@@ -64,17 +66,29 @@ impl Prospect {
                 event.name
             ));
         }
-        prospect.problems = event.review(copy, signed, now).map(|review| review.problems).unwrap_or_default();
-        for problem in &prospect.problems {
-            prospect.lines.push(format!("{BREAKS}{}", Line(problem)));
-        }
         prospect
     }
 
-    /// Without what breaks a rule, where that is said elsewhere.
-    pub(super) fn but_problems(mut self) -> Self {
-        self.lines.retain(|line| !line.starts_with(BREAKS));
+    /// With the rules that it breaks, where nothing else says them.
+    pub(super) fn judged(
+        mut self,
+        session: &Session,
+        copy: &WorkingCopy,
+        signed: &SignedState,
+        event: &SigningEvent,
+        status: &Status,
+    ) -> Self {
+        if waits(status) {
+            let review = event.review(copy, signed, session.start.time());
+            self.problems = review.map(|review| review.problems).unwrap_or_default();
+        }
         self
+    }
+
+    /// For people.
+    pub(super) fn lines(&self) -> impl Iterator<Item = String> {
+        let broken = |problem: &String| format!("BREAKS A RULE, and cannot be finished: {}", Line(problem));
+        self.lines.iter().cloned().chain(self.problems.iter().map(broken))
     }
 
     pub(super) fn json(&self) -> Value {

@@ -9,7 +9,7 @@ use trustroot::{Line, Quoted};
 
 use super::super::maintain::ceremony_failed;
 use super::air_gap::write_once;
-use super::matter::{Matter, matter, time_source};
+use super::matter::{Matter, NEW_REPOSITORY, NOTHING_TRUSTED, judged_at, matter, repository_words, time_source};
 use super::status::siblings_text;
 use crate::args::CeremonyReviewOptions;
 use crate::html::Page;
@@ -89,12 +89,8 @@ impl Reviewed {
 
 pub(super) fn review_text(session: &Session, matter: &Matter) -> String {
     let Matter { event, review, status, trusted_from, request, .. } = matter;
-    let repository = match review.repository {
-        Some(digest) => format!("first root sha256 {}", hex::encode(digest)),
-        None => "a new one: this proposes its first root".to_owned(),
-    };
-    let nothing = "nothing yet: only your comparison of the digest vouches for this";
-    let trusted = trusted_from.as_deref().unwrap_or(nothing);
+    let repository = repository_words(review.repository);
+    let trusted = trusted_from.as_deref().unwrap_or(NOTHING_TRUSTED);
     let occasion = if review.rehearsal.is_some() { "REHEARSAL: " } else { "" };
     let mut text = format!("{occasion}REVIEW of signing event {}", event.name);
     if let Some(claims) = request {
@@ -104,12 +100,11 @@ pub(super) fn review_text(session: &Session, matter: &Matter) -> String {
     if let Some(rehearsed) = rehearsed(review) {
         let _ = writeln!(text, "  REHEARSAL     {rehearsed}");
     }
-    let (time, source) = (show_time(session.start.time()), time_source(session));
-    let source = if source == "stated" { "as you stated" } else { "by this machine's clock" };
     let _ = write!(
         text,
-        "  judged at     {time}, {source}\n  file          {}\n  proposes      {} {}\n  compared with {}\n  \
+        "  judged at     {}\n  file          {}\n  proposes      {} {}\n  compared with {}\n  \
          expires       {}\n",
+        judged_at(session),
         review.file,
         event.role_as_proposed(),
         review.version,
@@ -139,10 +134,13 @@ pub(super) fn review_text(session: &Session, matter: &Matter) -> String {
     let occasion = if review.rehearsal.is_some() { ", of a REHEARSAL" } else { "" };
     let _ = writeln!(text, "\npayload sha256{occasion}\n  {}", review.groups());
     text.push_str("in words, to compare aloud with a second machine\n");
-    for (row, words) in review.words().chunks(4).enumerate() {
-        let _ = writeln!(text, "  {:2}  {}", row * 4 + 1, words.join(" "));
-    }
-    text
+    text + &rows_of_words(&review.words(), "  ")
+}
+
+/// The words of a digest, four in a row, each row with the number of its first.
+pub(super) fn rows_of_words(words: &[String], indent: &str) -> String {
+    let row = |(row, words): (usize, &[String])| format!("{indent}{:2}  {}\n", row * 4 + 1, words.join(" "));
+    words.chunks(4).enumerate().map(row).collect()
 }
 
 /// What is rehearsed, in words; `None` where the event is meant.
@@ -191,11 +189,8 @@ fn page(matter: &Matter, reviewed: &Reviewed) -> String {
     let source = if reviewed.time_source == "stated" { "as stated" } else { "by this machine's clock" };
     let or = |text: &Option<String>, none: &str| text.clone().unwrap_or_else(|| none.to_owned());
     let mut facts = vec![
-        ("first root of the repository, SHA-256", or(&reviewed.repository, "a new one: this proposes its first root")),
-        (
-            "trusted from",
-            or(&reviewed.trusted_from, "nothing yet: only your comparison of the digest vouches for this"),
-        ),
+        ("first root of the repository, SHA-256", or(&reviewed.repository, NEW_REPOSITORY)),
+        ("trusted from", or(&reviewed.trusted_from, NOTHING_TRUSTED)),
         ("judged at", format!("{}, {source}", reviewed.judged_at)),
         ("file", review.file.clone()),
         ("proposes", format!("{} {}", event.role_as_proposed(), review.version)),

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
 
 use serde::Serialize;
 use trustroot::ceremony::{CeremonyError, Circumstances, EventState, NamedDigest, RecordSignatures};
@@ -21,10 +20,7 @@ use crate::keys::{create_public, open_key, reference};
 use crate::output::{self, Show, ShownPath};
 use crate::registered::{Purpose, register};
 use crate::report::{Outcome, Report};
-use crate::ui::{Session, note, read_named, show_path, show_time, warn};
-
-/// Longest request whose digest is recorded, in bytes: none that is taken is longer.
-const LONGEST_INPUT: u64 = 64 << 20;
+use crate::ui::{Session, note, show_path, show_time, warn};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -96,14 +92,7 @@ pub(super) fn sign(session: &Session, options: &CeremonySignOptions) -> Result<(
 /// Has what was shown confirmed, and signs it.
 fn confirm_and_sign(session: &Session, options: &CeremonySignOptions, matter: &mut Matter) -> Result<Signed, Report> {
     let failed = |error: CeremonyError| ceremony_failed(&error);
-    let shown = Shown {
-        digest: &matter.review.digest,
-        what: "payload",
-        rehearsal: matter.review.rehearsal.is_some(),
-        elsewhere: "a second machine",
-        words: "as the second machine shows them",
-        option: "--payload-sha256",
-    };
+    let shown = Shown::payload(&matter.review.digest, matter.review.rehearsal.is_some());
     confirm(session, &shown, options.payload_sha256.as_ref())?;
     let key = open_key(session, &options.key)?;
     // First whether it may sign this at all: a refused key must not be noted for what it does not sign.
@@ -117,10 +106,8 @@ fn confirm_and_sign(session: &Session, options: &CeremonySignOptions, matter: &m
         );
     }
     let mut with = circumstances(session, matter);
-    if matter.request.is_some()
-        && let Some(file) = options.event.as_deref()
-    {
-        with.inputs.push(NamedDigest::of(file, &read_named(Path::new(file), LONGEST_INPUT)?));
+    if let (Some(request), Some(file)) = (&matter.request, options.event.as_deref()) {
+        with.inputs.push(NamedDigest::new(file, &request.sha256));
     }
     let event = &mut matter.event;
     let (files, counts, next) = if let Some(file) = &options.output {
@@ -128,7 +115,7 @@ fn confirm_and_sign(session: &Session, options: &CeremonySignOptions, matter: &m
         let mut response = response.map_err(failed)?;
         response.signed_at = Some(show_time(session.start.time()));
         response.time_source = Some(time_source(session).to_owned());
-        response.made_by = Some(concat!("trustroot ", env!("CARGO_PKG_VERSION")).to_owned());
+        response.made_by = Some(super::TOOL.to_owned());
         create_public(file, response.to_json().as_bytes())?;
         let next = format!("where the event is, `trustroot ceremony collect {} {}`", event.name, show_path(file));
         (vec![ShownPath::of(file.clone())], Vec::new(), Some(next))

@@ -72,7 +72,8 @@ pub(super) fn status(session: &Session, options: &CeremonyStatusOptions) -> Resu
                 let done = done && !status.siblings.iter().any(is_whole);
                 check_people(&event, &signed, &options.lost)?;
                 if options.event.is_some() || !done {
-                    let prospect = Prospect::of(session, &copy, &signed, &event, &status, &options.lost);
+                    let prospect = Prospect::of(session, &copy, &signed, &event, &status, &options.lost)
+                        .judged(session, &copy, &signed, &event, &status);
                     text.push_str(&status_text(session, &event, &status, &prospect));
                     events.push(status_json(&event, &status, &prospect));
                     shown.push((name, Ok((event, status))));
@@ -124,7 +125,7 @@ fn section(
     status: &Status,
 ) {
     // What breaks a rule is said below, at more length.
-    let prospect = Prospect::of(session, copy, signed, event, status, &[]).but_problems();
+    let prospect = Prospect::of(session, copy, signed, event, status, &[]);
     comment.block("text", &status_text(session, event, status, &prospect), 2);
     comment.say("SHA-256 of the payload, and when it would expire:");
     let expires = event.expires().map_or_else(|_| "unknown".to_owned(), |expires| expires.to_string());
@@ -220,7 +221,7 @@ pub(super) fn status_text(session: &Session, event: &SigningEvent, status: &Stat
     for owner in &status.outgoing_missing {
         let _ = writeln!(text, "  {} changes keys: the outgoing key must sign too", Named(owner));
     }
-    for line in &prospect.lines {
+    for line in prospect.lines() {
         let _ = writeln!(text, "  {line}");
     }
     text.push_str(&siblings_text(event, status));

@@ -14,7 +14,7 @@ use trustroot::{Named, Printable, Quoted};
 
 use super::super::maintain::{ceremony_failed, open};
 use super::confirm::{Shown, confirm};
-use super::matter::{TrustedFrom, check_pin, time_source};
+use super::matter::{NOTHING_TRUSTED, TrustedFrom, check_pin, judged_at, repository_words, time_source};
 use super::status::{count, state_name};
 use super::{circumstances, read_signed};
 use crate::args::{CeremonyReplayOptions, CeremonyWitnessOptions, PinOptions, WorkingCopyOptions};
@@ -122,14 +122,8 @@ pub(super) fn witness(session: &Session, options: &CeremonyWitnessOptions) -> Re
     let _ = anstream::stderr().write_all(replay_text(session, &replayed).as_bytes());
     verified(&replayed)?;
     reference(&options.key.key)?;
-    let shown = Shown {
-        digest: &replayed.event.digest(),
-        what: "payload",
-        rehearsal: replayed.event.rehearsal.is_some(),
-        elsewhere: "a second machine",
-        words: "as the second machine shows them",
-        option: "--payload-sha256",
-    };
+    let digest = replayed.event.digest();
+    let shown = Shown::payload(&digest, replayed.event.rehearsal.is_some());
     confirm(session, &shown, options.payload_sha256.as_ref())?;
     let key = open_key(session, &options.key)?;
     let mut with = circumstances(session);
@@ -213,22 +207,16 @@ fn vouchers(step: &ReplayedStep) -> String {
 
 fn replay_text(session: &Session, replayed: &Replayed) -> String {
     let Replayed { event, signed, trusted_from, replay } = replayed;
-    let repository = match signed.digest() {
-        Some(digest) => format!("first root sha256 {}", hex::encode(digest)),
-        None => "a new one: this proposes its first root".to_owned(),
-    };
-    let trusted = trusted_from
-        .as_ref()
-        .map_or("nothing yet: only your comparison of the digest vouches for this", |from| &from.words);
-    let source = if time_source(session) == "stated" { "as you stated" } else { "by this machine's clock" };
+    let repository = repository_words(signed.digest());
+    let trusted = trusted_from.as_ref().map_or(NOTHING_TRUSTED, |from| &from.words);
     let mut text = format!(
-        "REPLAY of signing event {}: {} {}, {}\n  repository    {repository}\n  trusted from  {trusted}\n  judged at     {}, \
-         {source}\n  payload       sha256 {}\n\nwhat happened\n",
+        "REPLAY of signing event {}: {} {}, {}\n  repository    {repository}\n  trusted from  {trusted}\n  judged at     {}\n  \
+         payload       sha256 {}\n\nwhat happened\n",
         event.name,
         event.role_as_proposed(),
         event.version,
         state_name(replay.status.state),
-        show_time(session.start.time()),
+        judged_at(session),
         hex::encode(event.digest()),
     );
     for step in &replay.steps {
