@@ -37,7 +37,7 @@ impl WorkingCopy {
         key: &Path,
         roles: &[RoleName],
     ) -> Result<WithPerson, RepositoryError> {
-        let text = fs::read_to_string(self.directory().join(CONFIG_FILE))?;
+        let text = fs::read_to_string(self.below(CONFIG_FILE)?)?;
         let wrong = |at: &str, problem: &str| RepositoryError::configuration(format!("{CONFIG_FILE}: {at}"), problem);
         let mut document: DocumentMut = text
             .parse()

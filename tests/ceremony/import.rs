@@ -783,6 +783,23 @@ fn what_people_changed_since_is_not_lost_when_the_source_changes() {
     assert_eq!(files(&taken.path), before);
 }
 
+#[cfg(unix)]
+#[test]
+fn an_update_follows_no_link_out_of_the_working_copy() {
+    let mut repository = SimRepository::new();
+    repository.add_target("targets", "a.txt", b"a");
+    repository.publish();
+    let taken = TakenOver::of(&repository).unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(outside.path(), taken.path.join("targets/dir")).unwrap();
+    repository.add_target("targets", "dir/b.txt", b"b");
+    repository.publish();
+    let before = files(&taken.path);
+    assert!(again(&taken, &repository).unwrap_err().to_string().contains("is a symbolic link"));
+    assert_eq!(files(&taken.path), before);
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+}
+
 #[test]
 fn a_source_that_was_set_back_or_is_another_is_not_taken_over_again() {
     let mut repository = SimRepository::new();

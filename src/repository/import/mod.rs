@@ -24,7 +24,7 @@ use self::read::Read;
 use super::proposal::signed_part;
 use super::working_copy::delegated_name;
 use super::{CONFIG_FILE, Proposal, SIGNED_DIRECTORY, SignedState, WorkingCopy};
-use crate::fs::{directory_of, read_bounded, sync_directory, write_durably};
+use crate::fs::{directory_of, read_below, sync_directory, write_durably};
 use crate::metadata::{Envelope, RoleName, Snapshot, TargetPath, Timestamp, Version};
 use crate::printable::Printable;
 use crate::trust::UpdateStart;
@@ -189,7 +189,7 @@ impl Import {
         let signed = copy.signed(self.start)?;
         self.check_successor(&copy, &signed)?;
 
-        let there = |name: &str| read_bounded(&directory.join(name), LONGEST);
+        let there = |name: &str| read_below(directory, &directory.join(name), LONGEST);
         let mut old = BTreeMap::new();
         for role in std::iter::once(RoleName::Targets)
             .chain(copy.config().delegations.keys().filter_map(|name| RoleName::delegated(name)))
@@ -249,6 +249,10 @@ impl Import {
         if unchanged && config != new_config {
             write.push(CONFIG_FILE.to_owned());
         }
+        // Before anything is written.
+        for name in write.iter().chain(&remove) {
+            copy.below(name)?;
+        }
         for name in &write {
             let path = directory.join(name);
             fs::create_dir_all(directory_of(&path))?;
@@ -264,7 +268,7 @@ impl Import {
     /// The source goes on from what was taken over before.
     fn check_successor(&self, copy: &WorkingCopy, signed: &SignedState) -> Result<(), ImportError> {
         let directory = copy.signed_directory();
-        let there = |name: &str| read_bounded(&directory.join(name), LONGEST);
+        let there = |name: &str| read_below(copy.directory(), &directory.join(name), LONGEST);
         let version_here = |role: &RoleName| -> Result<Option<Version>, ImportError> {
             if matches!(role, RoleName::Timestamp | RoleName::Snapshot) {
                 let Some(bytes) = there(&role.meta_key())? else { return Ok(None) };
