@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::CeremonyError;
 use super::introductions::Introductions;
-use crate::crypto::{Digester, sha256};
+use crate::crypto::sha256;
 use crate::fs::{Lock, files_below, read_below, refuse_links, remove_leftovers, write_durably};
 use crate::metadata::{
     Document, EncodedName, Envelope, Expires, HashAlgorithm, KeyId, Occasion, RoleName, Root, Signature, TargetPath,
@@ -573,10 +573,7 @@ impl SigningEvent {
                 None if content == Content::Partial => continue,
                 None => return Err(wrong("is proposed, and is not in the event")),
             };
-            let mut digester = Digester::new(entry.hashes.iter().map(|(algorithm, _)| algorithm));
-            digester.update(bytes);
-            let same = entry.hashes.iter().zip(digester.finish()).all(|((_, wanted), (_, digest))| wanted == digest);
-            if !same || entry.length != bytes.len() as u64 {
+            if entry.length != bytes.len() as u64 || !entry.hashes.are_of(bytes) {
                 return Err(wrong("in the event is not the one that is proposed"));
             }
             named += 1;

@@ -19,7 +19,7 @@ use crate::metadata::canonical_json::Json;
 use crate::metadata::{DelegationRule, EncodedName, Envelope, KeyId, Occasion, PublicKey, RoleName, Root, TargetPath};
 use crate::repository::{
     CONFIG_FILE, HeldKey, Rehearsal, RepositoryError, SIGNED_DIRECTORY, SignedState, WITNESSES, Witnesses, WorkingCopy,
-    file_name, holds_private_key, keyid_of, mark,
+    file_name, holds_private_key, mark,
 };
 use crate::trust::UpdateStart;
 
@@ -309,7 +309,7 @@ impl History {
         let mut recast = Recast::new();
         let keys = signed.roots().flat_map(|(root, _)| root.keys.clone());
         // Root lists a witness's key under no keyid.
-        let witnesses = witnesses(signed).map(|listed| (keyid_of(&listed), listed));
+        let witnesses = witnesses(signed).map(|listed| (listed.keyid(), listed));
         let delegations = || signed.every_targets().filter_map(|targets| targets.document.delegations.as_ref());
         let delegated = delegations().flat_map(|delegations| delegations.keys.clone());
         for (keyid, listed) in keys.chain(witnesses).chain(delegated) {
@@ -319,7 +319,7 @@ impl History {
                 Some(owner) => part.public.clone().held_by(owner),
                 None => part.public.clone(),
             };
-            recast.insert(keyid, (keyid_of(&public), public, part));
+            recast.insert(keyid, (public.keyid(), public, part));
         }
         let mut history = Self::default();
         for (root, bytes) in signed.roots() {
@@ -398,7 +398,7 @@ fn replace_witnesses(root: &mut Value, recast: &Recast<'_>) {
     for key in keys {
         let listed =
             Json::parse(key.to_string().as_bytes()).ok().and_then(|json| PublicKey::from_json(json, WITNESSES).ok());
-        if let Some((_, public, _)) = listed.and_then(|listed| recast.get(&keyid_of(&listed))) {
+        if let Some((_, public, _)) = listed.and_then(|listed| recast.get(&listed.keyid())) {
             *key = public.to_value();
         }
     }

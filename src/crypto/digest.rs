@@ -1,13 +1,21 @@
 //! Hashes of bytes, all at once or as they stream by.
 
 use super::backend;
-use crate::metadata::HashAlgorithm;
+use crate::metadata::{HashAlgorithm, Hashes};
 
 /// Returns the SHA-256 of `bytes`.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut digest = [0; 32];
     digest.copy_from_slice(backend::digest(HashAlgorithm::Sha256, bytes).as_ref());
     digest
+}
+
+impl Hashes {
+    /// Whether all of them that we compute are those of `bytes`.
+    #[cfg(feature = "maintainer")]
+    pub(crate) fn are_of(&self, bytes: &[u8]) -> bool {
+        self.iter().all(|(algorithm, wanted)| backend::digest(algorithm, bytes).as_ref() == wanted)
+    }
 }
 
 /// Computes several hashes and the length of a stream in one pass.

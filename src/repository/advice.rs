@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::proposal::{EXPIRY_PERIOD, signed_part};
 use super::{FAMILY_THRESHOLDS, RepositoryError, SignedState, WorkingCopy};
-use crate::crypto::{VerifyingKey, sha256};
+use crate::crypto::VerifyingKey;
 use crate::metadata::{
     Envelope, HashAlgorithm, KeyId, PublicKey, RoleKeys, RoleName, Root, Targets, Threshold, Unrecognized,
 };
@@ -194,8 +194,7 @@ impl Found {
                 _ => {}
             }
             deprecated += usize::from(listed.to_value().get("keyid_hash_algorithms").is_some());
-            let canonical = hex::encode(sha256(&listed.to_canonical()));
-            if keyid.as_str() != canonical {
+            if *keyid != listed.keyid() {
                 self.add(
                     "keyid-not-hash",
                     format!("the keyid {keyid} is not the SHA-256 of its key, which some older clients insist on"),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::rules::Problems;
-use crate::crypto::{VerifyingKey, sha256};
+use crate::crypto::VerifyingKey;
 use crate::metadata::{KeyId, PublicKey, RoleName, TargetPath};
 use crate::printable::Printable;
 
@@ -109,7 +109,7 @@ impl Problems<'_> {
                 self.note(format!("the key {keyid} is listed, and no role uses it"));
             }
             let known = before.and_then(|before| before.get(keyid)) == Some(key);
-            if keyid.as_str() != hex::encode(sha256(&key.to_canonical())) {
+            if *keyid != key.keyid() {
                 let what = format!("the keyid {keyid} is not the SHA-256 of its key, and others refuse that");
                 if known { self.note(what) } else { self.add(what) }
             }

@@ -43,7 +43,7 @@ pub use family_thresholds::{FAMILY_THRESHOLDS, FamilyCount, FamilyThresholds};
 pub use linked::{Link, links};
 pub(crate) use lint::holds_private_key;
 pub use proposal::Proposal;
-pub(crate) use proposal::{SPEC_VERSION, expiry, keyid_of};
+pub(crate) use proposal::{SPEC_VERSION, expiry};
 pub use rehearsal::Rehearsal;
 pub(crate) use rehearsal::mark;
 pub use rules::Keys;

@@ -13,8 +13,8 @@ use super::document::{publishable, to_json};
 use super::working_copy::HeldKey;
 use super::{FAMILY_THRESHOLDS, RepositoryError, SignedState, WITNESSES, WorkingCopy};
 use crate::builders::{Namespace, namespace_patterns};
-use crate::crypto::{Digester, VerifyingKey, sha256};
-use crate::metadata::{Expires, HashAlgorithm, KeyId, PublicKey, RoleName, TargetPath, Version};
+use crate::crypto::{Digester, VerifyingKey};
+use crate::metadata::{Expires, HashAlgorithm, PublicKey, RoleName, TargetPath, Version};
 
 /// The version of the specification that documents follow.
 pub(crate) const SPEC_VERSION: &str = "1.0.34";
@@ -266,11 +266,6 @@ struct Listing {
     new: Map<String, Value>,
 }
 
-/// The SHA-256 of the canonical key (TUF specification section 4.2).
-pub(crate) fn keyid_of(listed: &PublicKey) -> KeyId {
-    KeyId::new(hex::encode(sha256(&listed.to_canonical())))
-}
-
 impl Listing {
     fn of<'a>(keys: Option<Value>, roles: impl Iterator<Item = &'a Value>) -> Self {
         let before = object(keys);
@@ -330,7 +325,7 @@ impl Listing {
         }
         let elsewhere = self.usable.keys().filter(same).find(|keyid| fits(keyid));
         let keyid = elsewhere.cloned().unwrap_or_else(|| {
-            let keyid = keyid_of(&held.listed).as_str().to_owned();
+            let keyid = held.listed.keyid().as_str().to_owned();
             self.new.insert(keyid.clone(), held.listed.to_value());
             keyid
         });

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fs_err as fs;
 
 use super::RepositoryError;
-use crate::crypto::{Digester, sha256};
+use crate::crypto::sha256;
 use crate::fs::read_below;
 use crate::metadata::{
     DelegationRule, Document, Envelope, Occasion, RoleName, Root, TargetFile, TargetPath, Targets, Version,
@@ -329,11 +329,11 @@ impl SignedState {
     /// The content of a target from one of the files in which it lies, checked.
     pub(super) fn target_at(&self, name: String, named: &TargetFile) -> Result<Vec<u8>, RepositoryError> {
         let bytes = self.read_file(&name)?;
-        let mut digester = Digester::new(named.hashes.iter().map(|(algorithm, _)| algorithm));
-        digester.update(&bytes);
-        let same = digester.length() == named.length
-            && named.hashes.iter().zip(digester.finish()).all(|((_, wanted), (_, digest))| wanted == digest);
-        if same { Ok(bytes) } else { Err(RepositoryError::configuration(name, "is not the file that was signed for")) }
+        if named.length == bytes.len() as u64 && named.hashes.are_of(&bytes) {
+            Ok(bytes)
+        } else {
+            Err(RepositoryError::configuration(name, "is not the file that was signed for"))
+        }
     }
 
     pub(super) fn parse(&self, role: &RoleName, bytes: &[u8]) -> Result<Envelope, Refusal> {

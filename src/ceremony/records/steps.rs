@@ -474,5 +474,5 @@ fn deviations(accepted: &AcceptedRisks) -> Vec<Deviation> {
 
 /// A witness's key under a name of its own: root lists it under none.
 fn named(key: PublicKey) -> (KeyId, PublicKey) {
-    (KeyId::new(hex::encode(sha256(&key.to_canonical()))), key)
+    (key.keyid(), key)
 }

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ImportError, ImportSource};
-use crate::crypto::{Digester, sha256};
+use crate::crypto::sha256;
 use crate::metadata::{
-    DelegationRule, Document, Envelope, Hashes, MetaFile, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
+    DelegationRule, Document, Envelope, MetaFile, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
     Version,
 };
 use crate::printable::Printable;
@@ -171,8 +171,7 @@ impl Read {
                         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => None,
                         read => read?,
                     };
-                    let right =
-                        |bytes: &Vec<u8>| bytes.len() as u64 == entry.length && has_hashes(&entry.hashes, bytes);
+                    let right = |bytes: &Vec<u8>| bytes.len() as u64 == entry.length && entry.hashes.are_of(bytes);
                     found = read.filter(right);
                     if found.is_some() {
                         break;
@@ -283,16 +282,10 @@ fn check(role: &RoleName, by: &str, named: &MetaFile, version: Version, bytes: &
     if named.length.is_some_and(|length| length != bytes.len() as u64) {
         return wrong("it has another length");
     }
-    if named.hashes.as_ref().is_some_and(|hashes| !has_hashes(hashes, bytes)) {
+    if named.hashes.as_ref().is_some_and(|hashes| !hashes.are_of(bytes)) {
         return wrong("it has another hash");
     }
     Ok(())
-}
-
-fn has_hashes(hashes: &Hashes, bytes: &[u8]) -> bool {
-    let mut digester = Digester::new(hashes.iter().map(|(algorithm, _)| algorithm));
-    digester.update(bytes);
-    hashes.iter().zip(digester.finish()).all(|((_, wanted), (_, digest))| wanted == digest)
 }
 
 fn parse(role: &RoleName, bytes: &[u8]) -> Result<Envelope, Refusal> {
