@@ -6,8 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{ImportError, ImportSource};
 use crate::crypto::sha256;
 use crate::metadata::{
-    DelegationRule, Document, Envelope, MetaFile, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp,
-    Version,
+    DelegationRule, Document, Envelope, MetaFile, RoleName, Root, Snapshot, TargetPath, Targets, Timestamp, Version,
 };
 use crate::printable::Printable;
 use crate::repository::working_copy::LONGEST_TARGET;
